@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+# ctbpf's one Makefile: builds, tests, installs. `make help` lists what it can do; V=1 shows the commands.
+# Every .c of a room belongs to that room's library: adding a file needs no change here.
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/lib/linux-tools/*/bpftool /usr/sbin/bpftool) bpftool)
+B       ?= build
+SECS    ?= 60
+
+MAKEFLAGS += --no-builtin-rules
+J = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+CFLAGS   ?= -O2 -g
+WARN     := -Wall -Wextra -Werror
+ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -DCTBPF_VERSION='"$(VERSION)"' $(WARN) -I. -I$(B)/gen -MMD -MP $(SAN) $(CFLAGS)
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Werror -Wno-unused-parameter \
+              -I. -I$(B)/gen -I/usr/include/x86_64-linux-gnu -MMD -MP
+PROG_CFLAGS = -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -MMD -MP -MT $@ -MF $@.d
+
+LIBS_formats := -lzstd -lxxhash -ljansson -lpthread
+LIBS_replay  := -ldw -lelf -lZydis
+LIBS_user    := -lbpf -luring -lcap
+
+SRC_formats := $(wildcard formats/*.c)
+SRC_replay  := $(wildcard replay/*.c)
+SRC_user    := $(filter-out user/main.c,$(wildcard user/*.c user/attach/*.c))
+# bpf/target.bpf.c and those without a licence of their own are linked into one object, record.skel.h (record_bpf),
+# target first: libbpf's linker wants maps defined before they are used. Each of the others has its own skeleton.
+SRC_bpf     := $(wildcard bpf/*.bpf.c)
+BPF_alone   := $(filter-out bpf/target.bpf.c,$(shell grep -ls 'SEC("license")' $(SRC_bpf) /dev/null))
+BPF_record  := $(filter bpf/target.bpf.c,$(SRC_bpf)) $(filter-out bpf/target.bpf.c $(BPF_alone),$(SRC_bpf))
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+
+LIB_formats := $(B)/libctformat.a
+LIB_replay  := $(B)/libctreplay.a
+LIB_user    := $(B)/libctuser.a
+GEN     := $(B)/gen/syscalls_gen.h
+SKELS   := $(if $(BPF_record),$(B)/gen/record.skel.h) $(BPF_alone:bpf/%.bpf.c=$(B)/gen/%.skel.h)
+# The usual build leaves the program in the top directory; one with a B of its own keeps it there.
+PROG    := $(if $(filter build,$(B)),ctbpf,$(B)/ctbpf)
+
+UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+PROGRAMS := $(patsubst %,$(B)/%,$(basename $(wildcard tests/programs/*.c tests/programs/*.S)))
+FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCH    := $(patsubst scripts/%.c,$(B)/%,$(wildcard scripts/bench/*.c))
+MAN      := $(wildcard docs/man/*.1)
+# Unit tests that need the kernel's help are not run under valgrind, which knows neither bpf() nor ptrace().
+LIVE := bpf/libbpf\.h|skel\.h|sys/ptrace\.h|needs: root
+
+.PHONY: all demo test test-unit test-e2e test-kernels bench fuzz sanitize format install uninstall clean help \
+        tests fuzzers bench-programs FORCE
+.DELETE_ON_ERROR:
+.PRECIOUS: $(B)/%.o
+
+all: $(PROG) ## build ./ctbpf (default); B=DIR builds elsewhere, V=1 shows commands, CC=clang works too
+ifneq ($(PROG),ctbpf)
+.PHONY: ctbpf
+ctbpf: $(PROG)
+endif
+
+$(PROG): $(B)/user/main.o $(LIB_user) $(LIB_replay) $(LIB_formats)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_user) $(LIBS_replay) $(LIBS_formats)
+
+$(LIB_formats): $(call obj,$(SRC_formats))
+$(LIB_replay): $(call obj,$(SRC_replay))
+$(LIB_user): $(call obj,$(SRC_user))
+$(B)/lib%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/%.o: %.c $(B)/flags | $(GEN)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(call obj,$(SRC_user)) $(B)/user/main.o $(UNIT:=.o): | $(SKELS)
+
+# Changes when another compiler or other flags are asked for, and only then.
+$(B)/flags: FORCE
+	@mkdir -p $(@D); echo '$(CC) $(SAN) $(CFLAGS) $(VERSION)' | cmp -s - $@ || echo '$(CC) $(SAN) $(CFLAGS) $(VERSION)' >$@
+
+# --- generated -------------------------------------------------------------------------------------------
+$(B)/gen_syscalls: scripts/gen_syscalls.c formats/sysrule.h formats/event.h
+	$(call say,HOSTCC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O1 -I. -o $@ $<
+$(GEN): formats/syscalls.def $(B)/gen_syscalls
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D) && $(B)/gen_syscalls --header $< >$@.tmp && mv $@.tmp $@
+
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c | $(GEN)
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+$(B)/bpf/record.linked.o: $(BPF_record:bpf/%.c=$(B)/bpf/%.o)
+$(BPF_alone:bpf/%.bpf.c=$(B)/bpf/%.linked.o): %.linked.o: %.bpf.o
+$(B)/bpf/%.linked.o:
+	$(Q)$(BPFTOOL) gen object $@ $^
+$(B)/gen/%.skel.h: $(B)/bpf/%.linked.o
+	$(call say,SKEL,$@)
+	$(Q)mkdir -p $(@D) && printf '#include "formats/%s.h"\n' probe sysrule >$@.tmp && \
+	  $(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >>$@.tmp && mv $@.tmp $@
+
+# --- tests -----------------------------------------------------------------------------------------------
+$(UNIT): %: %.o $(LIB_user) $(LIB_replay) $(LIB_formats)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcriterion $(LIBS_user) $(LIBS_replay) $(LIBS_formats)
+
+# A target program may ask for flags in a comment among its first lines: "cflags: -m32 -static".
+progflags = $(shell sed -n '1,12s|.*cflags: *\([^*]*\).*|\1|p' $<)
+$(B)/tests/programs/%: tests/programs/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -o $@ $< $(progflags)
+$(B)/tests/programs/%: tests/programs/%.S
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -o $@ $< $(progflags)
+$(B)/bench/%: scripts/bench/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -o $@ $<
+FUZZ_DEPS := $(SRC_formats) $(wildcard formats/*.h tests/*/*.h)
+$(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_DEPS) $(GEN)
+	$(call say,FUZZCC,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=all -o $@ $< $(SRC_formats) $(LIBS_formats)
+$(B)/tests/fuzz/make_seeds: tests/fuzz/make_seeds.c $(FUZZ_DEPS) $(LIB_formats)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -o $@ $< $(LIB_formats) $(LIBS_formats)
+
+tests: $(UNIT) $(PROGRAMS) ; @:
+fuzzers: $(FUZZERS) $(B)/tests/fuzz/make_seeds ; @:
+bench-programs: $(BENCH) ; @:
+
+test: ## install what is missing, build, run the unit and end-to-end tests
+	@scripts/setup build test
+	+@B='$(B)' MAKE='$(MAKE)' tests/run
+test-unit test-e2e: ## the same, but one half of the tests only
+	@scripts/setup build test
+	+@B='$(B)' MAKE='$(MAKE)' tests/run $(@:test-%=%)
+test-kernels: ## boot Debian's stock 6.1 and 6.12 kernels under QEMU and record there
+	@scripts/setup build kernels
+	+@$(MAKE) --no-print-directory $(J) all tests
+	@B='$(B)' scripts/test-kernels
+demo: ## record a loaded redis for three seconds and look at the recording
+	@scripts/setup build demo
+	+@$(MAKE) --no-print-directory $(J) all
+	@CTBPF='./$(PROG)' scripts/demo
+bench: ## measure what recording costs, one table; ARGS='--quick --json FILE'
+	@scripts/setup build bench
+	+@$(MAKE) --no-print-directory $(J) all bench-programs
+	@B='$(B)' CTBPF='./$(PROG)' scripts/bench/run $(ARGS)
+fuzz: ## run each fuzz target for SECS seconds (60); findings end up in build/fuzz
+	@scripts/setup build fuzz
+	+@$(MAKE) --no-print-directory $(J) fuzzers
+	$(Q)mkdir -p $(B)/fuzz && $(B)/tests/fuzz/make_seeds $(B)/fuzz
+	$(Q)set -e; for f in $(FUZZERS); do n=$${f##*/}; c=$(B)/fuzz/$$n; mkdir -p $$c; \
+	  printf '  %-7s %s for %s s\n' FUZZ $$n $(SECS); \
+	  $$f -max_total_time=$(SECS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$$c- \
+	    $$c >$$c.log 2>&1 || { tail -n 40 $$c.log; exit 1; }; \
+	  grep -a number_of_executed $$c.log; done
+sanitize: ## unit tests under address and undefined-behaviour sanitizers, then under valgrind
+	@scripts/setup build test
+	+@UBSAN_OPTIONS=print_stacktrace=1 B='$(B)/asan' MAKE='$(MAKE)' tests/run unit \
+	  SAN='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+	+@B='$(B)' MAKE='$(MAKE)' WRAP='$(VALGRIND)' SKIP_IF='$(LIVE)' tests/run unit
+VALGRIND := valgrind -q --trace-children=yes --error-exitcode=9 --leak-check=full \
+            --show-leak-kinds=definite --errors-for-leak-kinds=definite
+format: ## clang-format all C sources in place
+	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] replay/*.[ch] user/*.[ch] user/*/*.[ch] scripts/*.c \
+	  scripts/bench/*.c tests/*/*.[ch])
+
+# --- installing ------------------------------------------------------------------------------------------
+install: $(PROG) ## into DESTDIR/PREFIX: program, man pages, licence
+	install -Dm755 $(PROG) '$(DESTDIR)$(PREFIX)/bin/ctbpf'
+	install -d '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
+	install -m644 $(MAN) '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m644 LICENSE README.md $(wildcard docs/*.md) '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
+uninstall: ## what install put there
+	rm -f '$(DESTDIR)$(PREFIX)/bin/ctbpf' $(MAN:docs/man/%='$(DESTDIR)$(PREFIX)/share/man/man1/%')
+	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
+clean: ## everything built
+	$(Q)rm -rf $(B) $(PROG)
+help: ## this list
+	@sed -n 's/^\([a-z][a-z0-9 -]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='|' read -r t d; do printf '  %-20s %s\n' "$$t" "$$d"; done
+
+-include $(shell [ -d $(B) ] && find $(B) -type f -name '*.d' -not -path '$(B)/asan/*')

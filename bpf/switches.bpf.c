@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+/* Switches between recorded threads, with the exact place at which the leaving thread was interrupted.
+ *
+ * Switches to and from other programs do not matter to a replay and are not logged. */
+#include "target.bpf.h"
+
+/* Where the kernel keeps the saved FPU registers of `t`. They are up to date for a thread that is not running. */
+static __always_inline u64 fpstate_of(struct task_struct *t)
+{
+	struct fpstate *fpstate = NULL;
+
+	if (bpf_probe_read_kernel(&fpstate, sizeof(fpstate), (void *)t + fpu_offset) || !fpstate)
+		return 0;
+	return (u64)fpstate + bpf_core_field_offset(struct fpstate, regs);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	u32 prev_tid, prev_tgid, next_tid, next_tgid;
+
+	if (mode != CT_MODE_REPLAY)
+		return 0;
+	prev_tgid = prev->tgid;
+	next_tgid = next->tgid;
+	if (!filter_test(prev_tgid) && !filter_test(next_tgid))
+		return 0;
+	prev_tid = prev->pid;
+	next_tid = next->pid;
+
+	if (recorded(prev_tgid)) {
+		struct pt_regs *frame = (struct pt_regs *)bpf_task_pt_regs(prev);
+
+		if (cur.tid != prev_tid)
+			make_current(prev_tgid, prev_tid);
+		cur.t.frame = (u64)frame;
+		cur.t.tgid = prev_tgid;
+		copy_regs(&cur.t.regs, frame);
+		cur.t.flags &= ~(TS_USER | TS_FP);
+		/* An interrupt pushes a negative orig_ax; after a system call has returned (TS_INSYS is off then) its
+		 * number stays there until user code runs again. */
+		if (!(cur.t.flags & TS_INSYS) && (s64)frame->orig_ax < 0) {
+			cur.t.flags |= TS_USER;
+			if (nthreads > 1) {
+				take_fingerprint(prev_tid, &cur.t.regs, 0);
+				cur.t.flags |= TS_FP;
+			}
+		}
+		if (!(cur.t.flags & TS_EXITING))
+			bpf_map_update_elem(&threads, &prev_tid, &cur.t, BPF_ANY);
+	}
+	if (recorded(next_tgid) && next_tid != cur.tid && cur.tid) {
+		u32 flags = 0;
+
+		if ((cur.t.flags & TS_EXITING) && cur.tid == prev_tid && !prev->clear_child_tid)
+			flags |= CT_SWF_TID_CLEARED;
+		log_switch(next_tgid, next_tid, flags, fpstate_of(next));
+	}
+	return 0;
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+/* The shared maps and globals of the recording programs, and what more than one of them does: thread continuity,
+ * switch records, waiting for the recorder. */
+#include "target.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+const volatile ct_u32 use_read_dynptr = 0;
+const volatile ct_u32 use_ticks = 0;
+const volatile ct_u32 fpu_offset = 0;
+
+volatile ct_u32 mode = CT_MODE_OFF;
+volatile ct_u32 pinned_cpu = 0;
+volatile ct_u32 paused = 0;
+volatile ct_u32 can_hold = 0;
+volatile ct_u64 hold_released = 0;
+volatile ct_u32 nthreads = 0;
+volatile ct_u32 follow = 1;
+struct ct_counters counters = {};
+struct ct_current_state cur = {};
+ct_u64 filter[1024] = {};
+
+struct ring_map ring SEC(".maps");
+struct urgent_map urgent SEC(".maps");
+struct procs_map procs SEC(".maps");
+struct threads_map threads SEC(".maps");
+struct fingerprints_map fingerprints SEC(".maps");
+
+/* Raw FPU image on its way from the kernel's fpstate to a record. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct ct_fpu);
+} fpu_scratch SEC(".maps");
+
+__noinline int say_unsound(u32 tgid, u32 tid, u32 reason, u64 value)
+{
+	struct ct_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+	struct {
+		struct ct_event h;
+		struct ct_ev_text t;
+	} *e;
+
+	/* Once per process, reason and snapshot: the recorder clears the bits when it takes the next one. */
+	if (proc) {
+		if (proc->flags >> (reason & 31) & 1)
+			return 0;
+		proc->flags |= 1u << (reason & 31);
+	}
+	if (!EVENT_RESERVE(e, CT_EV_UNSOUND, tgid, tid))
+		return 0;
+	e->t.reason = reason;
+	e->t.text_len = 0;
+	e->t.value = value;
+	EVENT_SUBMIT(e);
+	return 0;
+}
+
+__noinline int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate)
+{
+	struct {
+		struct ct_event h;
+		struct ct_ev_switch s;
+	} e = {};
+	struct ct_thread_state *next;
+	struct ct_fingerprint *fp = NULL;
+	struct ct_fpu *fpu = NULL;
+	struct bpf_dynptr d;
+	u32 zero = 0, size = sizeof(e), off;
+
+	e.s.to = to;
+	e.s.to_pid = to_pid;
+	e.s.flags = flags;
+	e.s.nr = cur.t.nr;
+	e.s.regs = cur.t.regs;
+	if (cur.t.flags & TS_INSYS)
+		e.s.flags |= CT_SWF_INSYS;
+	if (cur.t.flags & TS_EXITING)
+		e.s.flags |= CT_SWF_EXITING;
+	if (cur.t.flags & TS_USER) {
+		fp = bpf_map_lookup_elem(&fingerprints, &cur.tid);
+		if (fp && (cur.t.flags & TS_FP)) {
+			e.s.flags |= CT_SWF_USER;
+			size += sizeof(*fp);
+		} else {
+			fp = NULL;
+		}
+	}
+	next = bpf_map_lookup_elem(&threads, &to);
+	if (next && (next->flags & TS_USER) && fpstate) {
+		/* Live FPU registers are only in memory once a thread has been switched out: the image found when
+		 * it comes back is that of the position it was interrupted at. */
+		fpu = bpf_map_lookup_elem(&fpu_scratch, &zero);
+		if (fpu && !bpf_probe_read_kernel(fpu, sizeof(*fpu), (void *)fpstate)) {
+			e.s.flags |= CT_SWF_FPU;
+			size += sizeof(*fpu);
+		} else {
+			fpu = NULL;
+		}
+	}
+
+	event_init(&e.h, size, CT_EV_SWITCH, cur.tgid, cur.tid);
+	if (bpf_ringbuf_reserve_dynptr(&ring, size, 0, &d)) {
+		bpf_ringbuf_discard_dynptr(&d, 0);
+		lost_one();
+	} else {
+		bpf_dynptr_write(&d, 0, &e, sizeof(e), 0);
+		off = sizeof(e);
+		if (fp) {
+			bpf_dynptr_write(&d, off, fp, sizeof(*fp), 0);
+			off += sizeof(*fp);
+		}
+		if (fpu)
+			bpf_dynptr_write(&d, off, fpu, sizeof(*fpu), 0);
+		bpf_ringbuf_submit_dynptr(&d, BPF_RB_NO_WAKEUP);
+	}
+
+	cur.tid = to;
+	cur.tgid = to_pid;
+	if (next) {
+		cur.t = *next;
+		cur.t.flags = (cur.t.flags & ~(TS_USER | TS_FP)) | TS_SWITCHED;
+	} else {
+		__builtin_memset(&cur.t, 0, sizeof(cur.t));
+		cur.t.tgid = to_pid;
+		cur.t.nr = -1;
+		cur.t.restart_nr = -1;
+		cur.t.flags = TS_SWITCHED;
+	}
+	return 0;
+}
+
+__noinline int make_current(u32 tgid, u32 tid)
+{
+	struct pt_regs regs;
+
+	if (cur.tid == tid)
+		return 0;
+	/* The leaving thread's registers are where it left them, at the top of its kernel stack; memory it was
+	 * interrupted over may have changed, so any fingerprint is marked late. */
+	if (cur.t.frame && !bpf_probe_read_kernel(&regs, sizeof(regs), (void *)cur.t.frame)) {
+		copy_regs(&cur.t.regs, &regs);
+		if (!(cur.t.flags & TS_INSYS) && (s64)regs.orig_ax < 0 && cur.tgid == tgid) {
+			take_fingerprint(cur.tid, &cur.t.regs, CT_FPF_LATE);
+			cur.t.flags |= TS_USER | TS_FP;
+		}
+	}
+	if (!(cur.t.flags & TS_EXITING))
+		bpf_map_update_elem(&threads, &cur.tid, &cur.t, BPF_ANY);
+	__sync_fetch_and_add(&counters.repaired, 1);
+	log_switch(tgid, tid, CT_SWF_REPAIRED, 0);
+	return 0;
+}
+
+struct spin {
+	u64 id, deadline;
+	u32 timed_out;
+};
+static long spin_once(u32 i, struct spin *s)
+{
+	if (hold_released >= s->id)
+		return 1;
+	if (!(i & 255) && bpf_ktime_get_ns() > s->deadline) {
+		s->timed_out = 1;
+		return 1;
+	}
+	return 0;
+}
+
+/* Nothing that BPF may do puts a thread to sleep at a place of our choosing, and a SIGSTOP would be seen by its parent.
+ * So the thread spins here, invisible to everyone, for the ~0.1 ms the recorder on another CPU needs to look. */
+__noinline int hold(struct ct_hold *req)
+{
+	struct spin s = {};
+	struct ct_hold *h;
+
+	if (!can_hold || !req)
+		return -1;
+	h = bpf_ringbuf_reserve(&urgent, sizeof(*h), 0);
+	if (!h)
+		return -1;
+	s.id = __sync_fetch_and_add(&counters.holds, 1) + 1;
+	s.deadline = bpf_ktime_get_ns() + CT_HOLD_MAX_NS;
+	*h = *req;
+	h->id = s.id;
+	bpf_ringbuf_submit(h, BPF_RB_FORCE_WAKEUP);
+	for (int i = 0; i < 4; i++) {
+		bpf_loop(1 << 23, spin_once, &s, 0); /* the most iterations one call may ask for */
+		if (s.timed_out || hold_released >= s.id)
+			break;
+	}
+	if (hold_released >= s.id)
+		return 0;
+	__sync_fetch_and_add(&counters.hold_timeouts, 1);
+	return -1;
+}

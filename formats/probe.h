@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ * What the recorder and its BPF programs tell each other: map keys and values, modes, counters.
+ *
+ * Plain fixed-size structs only; nothing here is ever written to disk. */
+#ifndef CT_PROBE_H
+#define CT_PROBE_H
+
+#include "event.h"
+
+enum ct_mode {
+	CT_MODE_OFF = 0,    /* attached, silent */
+	CT_MODE_REPLAY = 1, /* everything a replay needs; the target runs on one CPU */
+	CT_MODE_EVENTS = 2, /* --no-replay: events only, on whatever CPU */
+};
+
+/* Threads and processes one recording can follow at the same time. */
+#define CT_MAX_THREADS 4096
+#define CT_MAX_PROCS 2048
+
+/* Value of the `procs` map; the key is the thread group id. */
+struct ct_proc {
+	ct_u32 flags; /* CT_PROC_* */
+	ct_u32 pad;
+};
+#define CT_PROC_UNSOUND_SAID 0x1 /* an UNSOUND record has been written since the last snapshot */
+
+/* Value of the `kept` map: a file whose content the recorder has. While ctime and size stay the same and nobody can
+ * write to it, reads of it are logged by reference. */
+struct ct_kept_key {
+	ct_u64 dev, ino;
+};
+struct ct_kept {
+	ct_s64 ctime_s;
+	ct_u32 ctime_ns;
+	ct_u32 state; /* CT_KEPT_* */
+	ct_u64 size;
+};
+#define CT_KEPT_ASKED 1 /* the kernel side has offered it (a FILE buffer with want 0) */
+#define CT_KEPT_KEPT 2  /* its content is in files/ */
+
+/* Record of the `urgent` ring: the thread waits inside the kernel, for at most CT_HOLD_MAX_NS, until the recorder
+ * stores `id` to `hold_released`. */
+struct ct_hold {
+	ct_u64 id;
+	ct_u32 kind; /* enum ct_hold_kind */
+	ct_u32 pid, tid;
+	ct_u32 pad;
+	ct_u64 addr; /* FILE: where it was mapped */
+	ct_u64 len;
+	struct ct_file_ref ref;
+};
+enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };
+#define CT_HOLD_MAX_NS 50000000ull
+
+/* Counters, in the programs' .bss, which the recorder maps. */
+struct ct_counters {
+	ct_u64 seq;      /* last sequence number given out */
+	ct_u64 lost;     /* how many of them found the ring full */
+	ct_u64 repaired; /* switches made up because the scheduler's tracepoint was silent */
+	ct_u64 faults;   /* out-buffers that could not be read */
+	ct_u64 by_reference; /* bytes of file reads not copied */
+	ct_u64 foreign;  /* events on another CPU than the one pinned to */
+	ct_u64 holds, hold_timeouts;
+	ct_u64 frames_missed;
+	ct_u64 threads_full; /* threads not followed for want of room */
+};
+
+/* State of a recorded thread while it does not have the CPU. */
+struct ct_thread_state {
+	ct_u32 tgid;
+	ct_u32 flags;    /* TS_* */
+	ct_s32 nr;       /* system call it is in, while TS_INSYS */
+	ct_s32 restart_nr; /* call that restart_syscall would resume, or -1 */
+	ct_u64 sig_handler; /* a signal frame is being set up for this handler ... */
+	ct_u64 sig_sp;      /* ... and the stack pointer before it */
+	ct_u32 sig;
+	ct_u32 insn;     /* kind << 8 | length of the unpredictable instruction just reached */
+	ct_u64 insn_ip;
+	ct_u32 exec_from; /* while TS_EXEC: the thread id it had before */
+	ct_u32 pad;
+	ct_u64 frame;    /* address of its pt_regs: constant over a thread's life */
+	struct ct_regs regs; /* at its last switch-out */
+};
+#define TS_INSYS 0x01
+#define TS_EXITING 0x02
+#define TS_USER 0x04     /* switched out in user code; `regs` and its fingerprint are its position */
+#define TS_SWITCHED 0x08 /* another recorded thread ran since it entered its system call */
+#define TS_FP 0x10       /* its entry of the fingerprints map is of this switch-out */
+#define TS_EXEC 0x20     /* execve is past the point of no return */
+
+/* The recorded thread that has the pinned CPU (or had it last). */
+struct ct_current_state {
+	ct_u32 tid, tgid;
+	struct ct_thread_state t;
+};
+
+/* What the inspect iterator tells of one thread: state that /proc does not show. */
+struct ct_task_state {
+	ct_u32 pid, tid, ns_pid, ns_tid;
+	ct_u64 clear_child_tid, robust_list, rseq;
+	ct_u64 altstack_sp, altstack_size;
+	ct_u32 altstack_flags, personality;
+	ct_u64 pending, shared_pending, blocked;
+	ct_u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
+	ct_u64 arg_start, arg_end, env_start, env_end;
+	struct {
+		ct_u64 handler, flags, restorer, mask;
+	} action[64]; /* of the leader's record only; zero in the others */
+};
+
+#endif

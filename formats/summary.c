@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ * What a recording holds, and whether it can be replayed: one pass over its events in constant memory.
+ *
+ * The reason given is the first cause in an order of weight, not of appearance. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "event_access.h"
+#include "recording_private.h"
+#include "snapshot.h"
+
+#define TIDS (1u << 22) /* the kernel's PID_MAX_LIMIT */
+
+struct pass {
+	struct ct_recording *rec;
+	struct ct_summary *sum;
+	ct_u8 *threads, *processes; /* a bit for each id seen */
+	ct_u64 last_seq;            /* 0: unknown, a block between was not readable */
+	bool started;               /* a snapshot or an event that needs one was seen */
+	bool start_snapshot, final_snapshot;
+	ct_u64 gap_at; /* the first missing number, 0 none */
+	char unsound[160], bad_snapshot[160];
+};
+
+static void note_id(ct_u8 *seen, ct_u32 id, ct_u32 *count)
+{
+	if (id == 0 || id >= TIDS || (seen[id / 8] & (1u << id % 8)))
+		return;
+	seen[id / 8] |= (ct_u8)(1u << id % 8);
+	(*count)++;
+}
+
+static void note_lost(struct pass *p, ct_u64 at, ct_u64 count)
+{
+	if (!p->gap_at)
+		p->gap_at = at ? at : 1;
+	p->sum->lost += count;
+}
+
+static bool has_snapshot(const struct ct_recording *rec, ct_u32 id)
+{
+	for (size_t i = 0; i < rec->nsnapshots; i++)
+		if (rec->snapshots[i] == id)
+			return true;
+	return false;
+}
+
+static void note_snapshot(struct pass *p, const struct ct_ev_snapshot *s)
+{
+	struct ct_snapshot_reader *r;
+	struct ct_error err;
+
+	if (s->kind == CT_SNAP_FINAL)
+		p->final_snapshot = true;
+	else if (!p->started)
+		p->start_snapshot = true;
+	p->started = true;
+	if (p->bad_snapshot[0])
+		return;
+	r = ct_snapshot_open(p->rec->dirfd, s->id, &err);
+	if (!r)
+		snprintf(p->bad_snapshot, sizeof(p->bad_snapshot), "%.*s", (int)sizeof(p->bad_snapshot) - 1, err.msg);
+	else if (!has_snapshot(p->rec, ct_snapshot_oldest_needed(r)))
+		snprintf(p->bad_snapshot, sizeof(p->bad_snapshot),
+			 "snapshot %u needs pages of snapshot %u, which is gone", s->id, ct_snapshot_oldest_needed(r));
+	ct_snapshot_reader_close(r);
+}
+
+static void note_event(struct pass *p, const struct ct_event *ev)
+{
+	struct ct_summary *sum = p->sum;
+	ct_u64 gap = p->last_seq ? ev->seq - p->last_seq - 1 : 0;
+	const void *payload = ct_event_payload(ev);
+	const char *text;
+	size_t len;
+
+	/* A LOST record counts the very jump that it follows: do not count both. */
+	if (ev->type == CT_EV_LOST) {
+		ct_u64 count = ((const struct ct_ev_lost *)payload)->count;
+		note_lost(p, p->last_seq + 1, count > gap ? count : gap);
+	} else if (gap) {
+		note_lost(p, p->last_seq + 1, gap);
+	}
+	p->last_seq = ev->seq;
+	sum->events++;
+	if (ev->type < sizeof(sum->per_type) / sizeof(sum->per_type[0]))
+		sum->per_type[ev->type]++;
+	note_id(p->threads, ev->tid, &sum->threads);
+	note_id(p->processes, ev->pid, &sum->processes);
+	switch (ev->type) {
+	case CT_EV_SNAPSHOT: note_snapshot(p, payload); break;
+	case CT_EV_FILE:
+	case CT_EV_NOTE: break; /* may come before the first snapshot */
+	case CT_EV_SWITCH:
+		if (((const struct ct_ev_switch *)payload)->flags & CT_SWF_REPAIRED)
+			sum->repaired_switches++;
+		p->started = true;
+		break;
+	case CT_EV_UNSOUND:
+		text = ct_event_text(ev, &len);
+		if (sum->unsound++ == 0)
+			snprintf(p->unsound, sizeof(p->unsound), "event %llu: %.*s", (unsigned long long)ev->seq,
+				 (int)(text && len < 120 ? len : 0), text ? text : "");
+		p->started = true;
+		break;
+	default: p->started = true;
+	}
+}
+
+static void judge(struct pass *p)
+{
+	struct ct_summary *sum = p->sum;
+	const json_t *flag = json_object_get(p->rec->manifest, "replayable");
+	const char *said = json_string_value(json_object_get(p->rec->manifest, "replayable_reason"));
+	char *reason = sum->reason;
+	size_t room = sizeof(sum->reason);
+
+	if (json_is_false(flag))
+		snprintf(reason, room, "%.200s", said ? said : "it was recorded as not replayable");
+	else if (sum->events == 0)
+		snprintf(reason, room, "it holds no events");
+	else if (!p->start_snapshot)
+		snprintf(reason, room, "it does not start with a snapshot");
+	else if (p->bad_snapshot[0])
+		snprintf(reason, room, "%.200s", p->bad_snapshot);
+	else if (sum->damaged_blocks)
+		snprintf(reason, room, "%u damaged blocks", sum->damaged_blocks);
+	else if (p->gap_at && !sum->lost)
+		snprintf(reason, room, "a segment is broken from event %llu on", (unsigned long long)p->gap_at);
+	else if (p->gap_at)
+		snprintf(reason, room, "%llu events are lost, the first is %llu", (unsigned long long)sum->lost,
+			 (unsigned long long)p->gap_at);
+	else if (sum->unsound)
+		snprintf(reason, room, "%s", p->unsound);
+	else if (p->rec->state == CT_REC_RECORDING)
+		snprintf(reason, room, "it is still being recorded");
+	else if (p->rec->state == CT_REC_RECOVERED)
+		snprintf(reason, room, "the recorder died before its end was written");
+	else if (p->rec->nproblems)
+		snprintf(reason, room, "%.200s", p->rec->problems[0]);
+	else if (!p->final_snapshot)
+		snprintf(reason, room, "it has no final snapshot to compare with");
+	else
+		sum->replayable = true;
+}
+
+int ct_recording_summary(struct ct_recording *rec, struct ct_summary *sum, struct ct_error *err)
+{
+	struct pass p = {.rec = rec, .sum = sum};
+	struct ct_index_entry range;
+	struct ct_cursor *cur;
+	const struct ct_event *ev;
+	int got;
+
+	memset(sum, 0, sizeof(*sum));
+	p.threads = calloc(1, TIDS / 8);
+	p.processes = calloc(1, TIDS / 8);
+	cur = ct_cursor_create(rec, err);
+	if (!cur || !p.threads || !p.processes) {
+		if (cur)
+			ct_fail(err, CT_EXIT_FAILED, "%s: no memory for the summary", rec->path);
+		ct_cursor_destroy(cur);
+		free(p.threads);
+		free(p.processes);
+		return -1;
+	}
+	ct_recording_range(rec, &range);
+	sum->first_seq = range.first_seq;
+	sum->last_seq = range.last_seq;
+	sum->first_ns = range.first_ns;
+	sum->last_ns = range.last_ns;
+	sum->segments = (ct_u32)rec->nsegments;
+	sum->snapshots = (ct_u32)rec->nsnapshots;
+	for (size_t s = 0; s < rec->nsegments; s++) {
+		ct_u32 blocks;
+		const struct ct_index_entry *e = ct_segment_index(rec->segments[s], &blocks);
+
+		sum->bytes += ct_segment_bytes(rec->segments[s]);
+		for (ct_u32 i = 0; i < blocks; i++)
+			sum->raw_bytes += e[i].raw;
+		if (ct_segment_broken_from(rec->segments[s]) && !p.gap_at)
+			p.gap_at = ct_segment_broken_from(rec->segments[s]);
+	}
+	while ((got = ct_cursor_next(cur, &ev, NULL)) != 0) {
+		if (got < 0) {
+			sum->damaged_blocks++;
+			p.last_seq = 0;
+		} else {
+			note_event(&p, ev);
+		}
+	}
+	ct_cursor_destroy(cur);
+	free(p.threads);
+	free(p.processes);
+	judge(&p);
+	return 0;
+}

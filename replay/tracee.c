@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+/* Another process under ptrace: stopping threads, registers, FPU state, signal masks, memory.
+ * See tracee.h; attach and replay both stand on it. */
+#include "replay/tracee.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static_assert(sizeof(struct user_regs_struct) == 27 * 8, "ct_regs follows user_regs_struct");
+
+int ct_seize(pid_t tid, unsigned long options) { return ptrace(PTRACE_SEIZE, tid, 0, options) ? -errno : 0; }
+
+static ct_u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms)
+{
+	ct_u64 start = now_ns(), spin = start + 2000000;
+
+	for (;;) {
+		pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+
+		if (got == tid)
+			return 0;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		/* Stops take some 10 us: look often at first, the target is standing still meanwhile. */
+		if (now_ns() < spin)
+			sched_yield();
+		else if (now_ns() > start + timeout_ms * 1000000ull)
+			return -ETIMEDOUT;
+		else
+			usleep(100);
+	}
+}
+
+int ct_wait_interrupted(pid_t tid, unsigned timeout_ms)
+{
+	int status, ret;
+
+	for (;;) {
+		ret = ct_wait_stop(tid, &status, timeout_ms);
+		if (ret)
+			return ret;
+		if (!WIFSTOPPED(status))
+			return -ESRCH;
+		if (status >> 16 == PTRACE_EVENT_STOP)
+			return 0;
+		/* A signal on its way to the thread: it goes there; the interruption is reported after it. */
+		if (ptrace(PTRACE_CONT, tid, 0, status >> 16 ? 0 : WSTOPSIG(status)))
+			return -errno;
+	}
+}
+
+int ct_get_regs(pid_t tid, struct ct_regs *regs)
+{
+	struct user_regs_struct u;
+	struct iovec iov = {&u, sizeof(u)};
+
+	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov))
+		return -errno;
+	memcpy(regs->r, &u, 21 * 8);
+	regs->r[CT_FS_BASE] = u.fs_base;
+	regs->r[CT_GS_BASE] = u.gs_base;
+	return 0;
+}
+
+int ct_set_regs(pid_t tid, const struct ct_regs *regs)
+{
+	struct user_regs_struct u;
+	struct iovec iov = {&u, sizeof(u)};
+
+	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov)) /* keeps ds, es, fs, gs */
+		return -errno;
+	memcpy(&u, regs->r, 21 * 8);
+	u.fs_base = regs->r[CT_FS_BASE];
+	u.gs_base = regs->r[CT_GS_BASE];
+	return ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &iov) ? -errno : 0;
+}
+
+ssize_t ct_get_xsave(pid_t tid, void *buf)
+{
+	struct iovec iov = {buf, CT_XSAVE_MAX};
+
+	return ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &iov) ? -errno : (ssize_t)iov.iov_len;
+}
+
+int ct_set_xsave(pid_t tid, const void *buf, size_t len)
+{
+	struct iovec iov = {(void *)buf, len};
+
+	return ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov) ? -errno : 0;
+}
+
+int ct_get_sigmask(pid_t tid, ct_u64 *mask) { return ptrace(PTRACE_GETSIGMASK, tid, 8, mask) ? -errno : 0; }
+int ct_set_sigmask(pid_t tid, ct_u64 mask) { return ptrace(PTRACE_SETSIGMASK, tid, 8, &mask) ? -errno : 0; }
+
+int ct_mem_open(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+bool ct_mem_read(int memfd, ct_u64 addr, void *buf, size_t len)
+{
+	return pread(memfd, buf, len, (off_t)addr) == (ssize_t)len;
+}
+
+bool ct_mem_write(int memfd, ct_u64 addr, const void *buf, size_t len)
+{
+	return pwrite(memfd, buf, len, (off_t)addr) == (ssize_t)len;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const pid_t *)a < *(const pid_t *)b ? -1 : *(const pid_t *)a > *(const pid_t *)b;
+}
+
+int ct_list_threads(pid_t pid, pid_t **tids, size_t *count, struct ct_error *err)
+{
+	size_t n = 0, room = 0;
+	struct dirent *entry;
+	char path[64];
+	DIR *dir;
+
+	*tids = NULL;
+	*count = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d does not exist (any more)", pid);
+	while ((entry = readdir(dir))) {
+		pid_t tid = atoi(entry->d_name);
+
+		if (tid <= 0)
+			continue;
+		if (n == room) {
+			pid_t *more = realloc(*tids, (room = room ? room * 2 : 64) * sizeof(**tids));
+
+			if (!more) {
+				free(*tids);
+				*tids = NULL;
+				closedir(dir);
+				return ct_fail(err, CT_EXIT_FAILED, "out of memory listing the threads of %d", pid);
+			}
+			*tids = more;
+		}
+		(*tids)[n++] = tid;
+	}
+	closedir(dir);
+	if (n)
+		qsort(*tids, n, sizeof(**tids), by_number);
+	*count = n;
+	return 0;
+}

@@ -1,0 +1,103 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: MIT
+# The first process of the virtual machine that scripts/test-kernels boots: records two targets, prints one
+# "STEP PASS|FAIL what" line per check and "RESULT ok|fail" at the end, and switches the machine off.
+
+/bin/busybox --install -s /bin
+export PATH=/bin:/usr/bin HOME=/root LC_ALL=C
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/shm /dev/pts /tmp /run /root /sys/fs/cgroup
+mount -t tmpfs tmpfs /tmp
+mount -t tmpfs tmpfs /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t bpf bpf /sys/fs/bpf
+mount -t tracefs tracefs /sys/kernel/tracing
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ip link set lo up
+cd /root || exit
+
+result=ok
+step() { # WHAT COMMAND...: the command decides; its output is shown if it fails
+	what=$1
+	shift
+	if "$@" >/tmp/out 2>&1; then
+		echo "STEP PASS $what"
+	else
+		echo "STEP FAIL $what (exit status $?)"
+		tail -n 30 /tmp/out | sed 's/^/  | /'
+		result=fail
+	fi
+}
+status() { sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"; }
+cpus() { cat /proc/"$1"/task/*/status | sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' | sort -u | tr '\n' ' '; }
+untouched() { # PID CPUS: alive, untraced, on its CPUs
+	[ -d "/proc/$1" ] || { echo "process $1 is gone" && return 1; }
+	[ "$(status "$1" TracerPid)" = 0 ] || { echo "still traced" && return 1; }
+	[ "$(cpus "$1")" = "$2" ] || { echo "CPUs were $2, are $(cpus "$1")" && return 1; }
+}
+has() { # FILE PART: of a JSON file, white space aside
+	tr -d ' \t\n' <"$1" | grep -qF "$2" || { cat "$1" && return 1; }
+}
+lines() { # FILE LEAST
+	[ "$(wc -l <"$1")" -ge "$2" ] || { cat "$1" && return 1; }
+}
+answers() { [ "$(redis-cli -s /tmp/redis.sock ping)" = PONG ]; }
+wait_for() { # SECONDS COMMAND...
+	n=$(($1 * 10))
+	shift
+	until "$@" 2>/dev/null; do
+		n=$((n - 1))
+		[ $n -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
+try() { # NAME PID: record it, look at the recording, detach
+	name=$1 pid=$2 rec=/tmp/$1.ctr
+	before=$(cpus "$pid")
+	step "$name: check" timeout 60 ctbpf check -p "$pid"
+	step "$name: record 3 s" timeout 90 ctbpf record -p "$pid" -d 3 -o "$rec" -q
+	step "$name: runs on as before" untouched "$pid" "$before"
+	timeout 60 ctbpf info --json "$rec" >/tmp/info.json 2>&1
+	echo "info $name: $(tr -d '\t\n' </tmp/info.json)"
+	step "$name: complete" has /tmp/info.json '"state":"complete"'
+	step "$name: nothing lost" has /tmp/info.json '"lost":0,'
+	step "$name: replayable" has /tmp/info.json '"replayable":true'
+	timeout 60 ctbpf dump "$rec" 2>&1 | head -n 20 >/tmp/dump
+	step "$name: dump" lines /tmp/dump 20
+	sed -n '1,5s/^/dump | /p' /tmp/dump
+
+	ctbpf record -p "$pid" -o "$rec.killed" -q >/tmp/killed 2>&1 &
+	recorder=$!
+	wait_for 60 test -s "$rec.killed/segments/000001.ctseg"
+	sleep 3
+	step "$name: recorder is recording" kill -0 $recorder
+	kill -9 $recorder
+	wait $recorder 2>/dev/null
+	step "$name: detach after kill -9" timeout 60 ctbpf detach -p "$pid"
+	step "$name: runs on as before, again" untouched "$pid" "$before"
+	rm -rf "$rec" "$rec.killed"
+}
+
+echo "kernel $(uname -r)"
+step "kernel has BTF" test -s /sys/kernel/btf/vmlinux
+step "ctbpf --version" ctbpf --version
+step "ctbpf check" timeout 60 ctbpf check
+cat /tmp/out
+
+bench-syscalls load mix 2000 100000 >/dev/null &
+c=$!
+redis-server --port 0 --unixsocket /tmp/redis.sock --save '' --appendonly no --dir /tmp >/tmp/redis.log 2>&1 &
+redis=$!
+wait_for 30 answers
+redis-benchmark -s /tmp/redis.sock -l -q -t set,get -n 10000 -c 4 >/dev/null 2>&1 &
+
+try c "$c"
+try redis "$redis"
+step "redis answers" answers
+
+echo "RESULT $result"
+sync
+poweroff -f

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+/* What recording changes in a stopped process, and how it is changed back: CPU affinity and scheduling policy of each
+ * thread, the vDSO, restartable sequences. What was there before goes to CT_RUN_DIR first. */
+#include <errno.h>
+#include <sched.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <linux/rseq.h>
+#include <unistd.h>
+
+#include "user/attach/target.h"
+
+#define RSEQ_UNREGISTER 1
+
+static void save_thread(struct ct_thread *th)
+{
+	struct sched_param param = {0};
+
+	if (th->saved)
+		return;
+	if (sched_getaffinity(th->tid, sizeof(th->affinity), &th->affinity))
+		CPU_ZERO(&th->affinity);
+	th->policy = sched_getscheduler(th->tid);
+	sched_getparam(th->tid, &param);
+	th->priority = param.sched_priority;
+	th->saved = true;
+}
+
+static int pin_thread(struct ct_target *t, struct ct_thread *th, const struct ct_pin *pin, struct ct_error *err)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(pin->cpu, &one);
+	if (sched_setaffinity(th->tid, sizeof(one), &one) && errno != ESRCH)
+		return ct_fail_errno(err, CT_EXIT_NOT_ATTACHED,
+				     "cannot pin thread %d of %d (%s) to CPU %d (is the CPU outside its cpuset? choose another "
+				     "with --cpu)",
+				     (int)th->tid, t->pid, t->comm, pin->cpu);
+	if (pin->policy >= 0) {
+		struct sched_param param = {.sched_priority = 1};
+
+		sched_setscheduler(th->tid, pin->policy, &param); /* a wish: cgroups may refuse real time */
+	}
+	return 0;
+}
+
+static void find_rseq(struct ct_thread *th)
+{
+	struct __ptrace_rseq_configuration conf = {0};
+
+	memset(&th->rseq, 0, sizeof(th->rseq));
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, th->tid, sizeof(conf), &conf) < (long)sizeof(conf) - 8)
+		return;
+	th->rseq.addr = conf.rseq_abi_pointer;
+	th->rseq.size = conf.rseq_abi_size;
+	th->rseq.sig = conf.signature;
+	th->rseq.flags = conf.flags;
+}
+
+/* The kernel writes the CPU number and more into a thread's rseq area whenever it likes, and moves a thread that is in
+ * a critical section: not replayable. Unregistered, with the cpu_id a C library takes for "cannot", it falls back. */
+static int rseq_off(struct ct_target *t, struct ct_thread *th, struct ct_error *err)
+{
+	const ct_u64 args[6] = {th->rseq.addr, th->rseq.size, RSEQ_UNREGISTER, th->rseq.sig};
+	const ct_u32 ids[2] = {0, (ct_u32)-2}; /* cpu_id_start, cpu_id = RSEQ_CPU_ID_REGISTRATION_FAILED */
+	ct_u64 cs = 0;
+	struct ct_inject in;
+	long ret = -1;
+	int bad;
+
+	/* Inside a critical section the kernel would abort it at this very stop; wait for none: leave it registered. */
+	ct_mem_read(t->memfd, th->rseq.addr + offsetof(struct rseq, rseq_cs), &cs, sizeof(cs));
+	if (cs)
+		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) is in a restartable sequence", (int)th->tid, t->pid,
+			       t->comm);
+	if (ct_inject_begin(&in, t, th, err))
+		return -1;
+	bad = ct_inject_call(&in, SYS_rseq, args, &ret, err);
+	if (ct_inject_end(&in, bad ? NULL : err) || bad)
+		return -1;
+	if (ret)
+		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s): rseq cannot be unregistered (%ld)", (int)th->tid,
+			       t->pid, t->comm, ret);
+	ct_mem_write(t->memfd, th->rseq.addr, ids, sizeof(ids));
+	th->rseq_off = true;
+	return 0;
+}
+
+int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_error *err)
+{
+	struct ct_error ignored;
+
+	for (size_t i = 0; i < t->nthreads; i++) {
+		save_thread(&t->threads[i]);
+		find_rseq(&t->threads[i]);
+	}
+	if (ct_undo_save(t, err))
+		return -1;
+	t->changed = true;
+	for (size_t i = 0; i < t->nthreads; i++)
+		if (pin_thread(t, &t->threads[i], pin, err))
+			return -1;
+	if (ct_vdso_patch(t, err) || ct_undo_save(t, err))
+		return -1;
+	for (size_t i = 0; i < t->nthreads; i++)
+		if (t->threads[i].rseq.addr && !t->threads[i].rseq_off)
+			rseq_off(t, &t->threads[i], &ignored); /* if not: its writes are masked when a replay is compared */
+	return 0;
+}
+
+/* Threads made while recording have an unregistered area at the same distance from their thread pointer. */
+static void guess_rseq(struct ct_target *t, struct ct_thread *th)
+{
+	for (size_t i = 0; i < t->nthreads; i++) {
+		const struct ct_thread *old = &t->threads[i];
+		ct_u32 ids[2];
+		ct_u64 addr;
+
+		if (!old->rseq_off || !old->rseq.addr || !old->stopped)
+			continue;
+		addr = old->rseq.addr - old->regs.r[CT_FS_BASE] + th->regs.r[CT_FS_BASE];
+		if (ct_mem_read(t->memfd, addr, ids, sizeof(ids)) && ids[1] == (ct_u32)-2) {
+			th->rseq = old->rseq;
+			th->rseq.addr = addr;
+			th->rseq_off = true;
+		}
+		return;
+	}
+}
+
+static int rseq_on(struct ct_target *t, struct ct_thread *th, struct ct_error *err)
+{
+	const ct_u64 args[6] = {th->rseq.addr, th->rseq.size, 0, th->rseq.sig};
+	struct ct_inject in;
+	long ret = -1;
+	int bad;
+
+	if (ct_inject_begin(&in, t, th, err))
+		return -1;
+	bad = ct_inject_call(&in, SYS_rseq, args, &ret, err);
+	if (ct_inject_end(&in, bad ? NULL : err) || bad)
+		return -1;
+	th->rseq_off = false;
+	if (ret)
+		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s): rseq cannot be registered again (%ld)",
+			       (int)th->tid, t->pid, t->comm, ret);
+	return 0;
+}
+
+static void unpin_thread(struct ct_target *t, struct ct_thread *th)
+{
+	const struct ct_thread *like = th;
+	struct sched_param param = {0};
+
+	/* A thread made meanwhile inherited the pinning: it gets what the leader had. */
+	for (size_t i = 0; i < t->nthreads && !like->saved; i++)
+		like = &t->threads[i];
+	if (!like->saved)
+		return;
+	if (CPU_COUNT(&like->affinity))
+		sched_setaffinity(th->tid, sizeof(like->affinity), &like->affinity);
+	if (like->policy >= 0 && sched_getscheduler(th->tid) != like->policy) {
+		param.sched_priority = like->priority;
+		sched_setscheduler(th->tid, like->policy, &param);
+	}
+}
+
+int ct_target_undo(struct ct_target *t, struct ct_error *err)
+{
+	int ret = 0;
+
+	ct_vdso_find_stub(t);
+	for (size_t i = 0; i < t->nthreads; i++) {
+		struct ct_thread *th = &t->threads[i];
+
+		if (!th->stopped)
+			continue;
+		if (!th->saved && !th->rseq_off)
+			guess_rseq(t, th);
+		if (th->rseq_off && rseq_on(t, th, err))
+			ret = -1;
+	}
+	if (ct_vdso_restore(t, ret ? NULL : err))
+		ret = -1;
+	for (size_t i = 0; i < t->nthreads; i++)
+		if (t->threads[i].stopped)
+			unpin_thread(t, &t->threads[i]);
+	if (!ret) {
+		t->changed = false;
+		ct_undo_forget(t);
+	}
+	return ret;
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+/* Stopping a process as a whole and letting it go again.
+ * Threads are seized (no signal, no stop), then interrupted, until a look at the task list shows no new one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <unistd.h>
+
+#include "user/attach/target.h"
+
+#define STOP_TIMEOUT_MS 3000
+
+void ct_target_init(struct ct_target *t, pid_t pid)
+{
+	char path[64], *comm;
+
+	memset(t, 0, sizeof(*t));
+	t->pid = pid;
+	t->memfd = -1;
+	t->start_time = ct_proc_stat(pid, pid, 22);
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	comm = ct_read_file(path, NULL);
+	if (comm) {
+		comm[strcspn(comm, "\n")] = 0;
+		snprintf(t->comm, sizeof(t->comm), "%.15s", comm);
+		free(comm);
+	}
+}
+
+static void close_stopped(struct ct_target *t)
+{
+	for (size_t i = 0; i < t->nthreads; i++) {
+		free(t->threads[i].xsave);
+		t->threads[i].xsave = NULL;
+	}
+	ct_maps_deinit(&t->maps);
+	if (t->memfd >= 0)
+		close(t->memfd);
+	t->memfd = -1;
+}
+
+void ct_target_deinit(struct ct_target *t)
+{
+	close_stopped(t);
+	free(t->threads);
+	t->threads = NULL;
+	t->nthreads = 0;
+}
+
+static struct ct_thread *find_thread(struct ct_target *t, pid_t tid)
+{
+	for (size_t i = 0; i < t->nthreads; i++)
+		if (t->threads[i].tid == tid)
+			return &t->threads[i];
+	return NULL;
+}
+
+static struct ct_thread *add_thread(struct ct_target *t, pid_t tid)
+{
+	struct ct_thread *th = find_thread(t, tid);
+
+	if (th)
+		return th;
+	th = realloc(t->threads, (t->nthreads + 1) * sizeof(*th));
+	if (!th)
+		return NULL;
+	t->threads = th;
+	th += t->nthreads++;
+	memset(th, 0, sizeof(*th));
+	th->tid = tid;
+	return th;
+}
+
+/* Threads that have gone are forgotten, but one that is only known (saved state, not stopped) while it lives is kept. */
+static void drop_gone(struct ct_target *t)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < t->nthreads; i++) {
+		if (t->threads[i].stopped)
+			t->threads[kept++] = t->threads[i];
+		else
+			free(t->threads[i].xsave);
+	}
+	t->nthreads = kept;
+}
+
+void ct_target_release(struct ct_target *t)
+{
+	for (size_t i = 0; i < t->nthreads; i++) {
+		if (t->threads[i].stopped)
+			ptrace(PTRACE_DETACH, t->threads[i].tid, 0, 0);
+		t->threads[i].stopped = false;
+	}
+	close_stopped(t);
+}
+
+/* Seizes and interrupts the threads not stopped yet. Returns how many that were, or -1. */
+static int stop_round(struct ct_target *t, struct ct_error *err)
+{
+	pid_t *tids = NULL;
+	size_t count = 0;
+	int fresh = 0, ret;
+
+	if (ct_list_threads(t->pid, &tids, &count, err))
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		struct ct_thread *th = add_thread(t, tids[i]);
+
+		if (!th) {
+			free(tids);
+			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		}
+		if (th->stopped)
+			continue;
+		ret = t->seized ? 0 : ct_seize(tids[i], PTRACE_O_TRACESYSGOOD);
+		if (ret == -ESRCH)
+			continue; /* it is exiting */
+		if (ret == -EPERM) {
+			ct_u64 state = ct_proc_stat(t->pid, tids[i], 3);
+
+			if (!state || state == 'Z' || state == 'X')
+				continue;
+			free(tids);
+			return ct_fail(err, CT_EXIT_NOT_ATTACHED,
+				       "cannot attach to %d (%s): thread %d may not be traced (another tracer has it, or "
+				       "privileges are missing)",
+				       t->pid, t->comm, (int)th->tid);
+		}
+		if (ret) {
+			errno = -ret;
+			free(tids);
+			return ct_fail_errno(err, CT_EXIT_NOT_ATTACHED, "cannot attach to %d (%s)", t->pid, t->comm);
+		}
+		ptrace(PTRACE_INTERRUPT, tids[i], 0, 0);
+		th->stopped = true; /* as good as: waited for below */
+		fresh++;
+	}
+	if (t->hold_released)
+		*t->hold_released = t->hold_id;
+	for (size_t i = 0; i < count; i++) {
+		struct ct_thread *th = find_thread(t, tids[i]);
+
+		if (!th || !th->stopped || th->regs.r[CT_CS])
+			continue;
+		ret = ct_wait_interrupted(th->tid, STOP_TIMEOUT_MS);
+		if (ret == -ETIMEDOUT) {
+			free(tids);
+			return ct_fail(err, CT_EXIT_NOT_ATTACHED,
+				       "cannot attach to %d (%s): thread %d does not stop within %d s (it is in uninterruptible "
+				       "sleep, or waits for a vfork child)",
+				       t->pid, t->comm, (int)th->tid, STOP_TIMEOUT_MS / 1000);
+		}
+		if (ret) {
+			th->stopped = false; /* gone */
+			continue;
+		}
+		if (ct_get_regs(th->tid, &th->regs))
+			th->stopped = false;
+	}
+	free(tids);
+	return fresh;
+}
+
+int ct_target_stop(struct ct_target *t, struct ct_error *err)
+{
+	int fresh;
+
+	for (size_t i = 0; i < t->nthreads; i++) {
+		t->threads[i].stopped = false;
+		memset(&t->threads[i].regs, 0, sizeof(t->threads[i].regs));
+	}
+	do {
+		fresh = stop_round(t, err);
+		t->seized = false;
+	} while (fresh > 0);
+	if (fresh < 0) {
+		ct_target_release(t);
+		return -1;
+	}
+	drop_gone(t);
+	if (!t->nthreads)
+		return ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d (%s) exited while it was being attached", t->pid,
+			       t->comm);
+	t->memfd = ct_mem_open(t->pid);
+	if (t->memfd < 0 || ct_maps_read(t->pid, &t->maps, err)) {
+		if (t->memfd < 0)
+			ct_fail_errno(err, CT_EXIT_NOT_ATTACHED, "cannot open the memory of %d (%s)", t->pid, t->comm);
+		ct_target_release(t);
+		return -1;
+	}
+	return 0;
+}
+
+static bool has_seccomp(pid_t pid)
+{
+	char path[64], *status, *line;
+	bool on;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	status = ct_read_file(path, NULL);
+	line = status ? strstr(status, "\nSeccomp:") : NULL;
+	on = line && atoi(line + 9) != 0;
+	free(status);
+	return on;
+}
+
+int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_error *err)
+{
+	static __thread unsigned char buf[CT_XSAVE_MAX] __attribute__((aligned(64)));
+
+	for (size_t i = 0; i < t->nthreads; i++) {
+		struct ct_thread *th = &t->threads[i];
+		ssize_t len;
+
+		if (!th->stopped)
+			continue;
+		len = ct_get_xsave(th->tid, buf);
+		if (ct_get_regs(th->tid, &th->regs) || ct_get_sigmask(th->tid, &th->sigmask) || len < 0)
+			return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) went away while stopped (killed?)",
+				       (int)th->tid, t->pid, t->comm);
+		free(th->xsave);
+		th->xsave = malloc(len);
+		if (!th->xsave)
+			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		memcpy(th->xsave, buf, len);
+		th->xsave_len = len;
+	}
+	t->seccomp = has_seccomp(t->pid);
+	return ct_inspect_threads(in, t, err);
+}

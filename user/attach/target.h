@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ * A recorded process: how it is stopped, changed, snapshotted, released, and put back as it was.
+ *
+ * The life of one: ct_target_stop -> ct_target_prepare -> ct_snapshot_begin -> ct_target_release; then the image is
+ * written in the background (ct_snapshot_write). At the end: stop -> ct_target_undo -> release. */
+#ifndef CT_TARGET_H
+#define CT_TARGET_H
+
+#include <sched.h>
+#include <stdbool.h>
+
+#include "formats/error.h"
+#include "formats/probe.h"
+#include "formats/snapshot.h"
+#include "replay/tracee.h"
+
+#define CT_RUN_DIR "/run/ctbpf" /* what was changed in which process; survives the recorder */
+
+/* One thread of a target, as it was before ctbpf changed it, and its state while it is stopped. */
+struct ct_thread {
+	pid_t tid;
+	cpu_set_t affinity;
+	int policy, priority;
+	bool saved; /* affinity and policy are those of before */
+	struct ct_snap_rseq rseq;
+	bool rseq_off;
+	/* while stopped */
+	bool stopped;
+	struct ct_regs regs;
+	ct_u64 sigmask;
+	struct ct_task_state state;
+	unsigned char *xsave;
+	size_t xsave_len;
+};
+
+#define CT_VDSO_PATCHES 16
+#define CT_PATCH_MAX 32
+struct ct_vdso_patch {
+	ct_u32 offset, len;
+	unsigned char orig[CT_PATCH_MAX];
+};
+
+struct ct_target {
+	pid_t pid;
+	ct_u64 start_time; /* guards against a reused pid */
+	char comm[16];
+	struct ct_thread *threads;
+	size_t nthreads;
+	struct ct_maps maps; /* while stopped */
+	int memfd;           /* while stopped */
+	ct_u64 vdso, vdso_len;
+	struct ct_vdso_patch patch[CT_VDSO_PATCHES];
+	unsigned npatches;
+	ct_u64 stub, clone_stub; /* code for injected calls, in the dead part of a patched function; 0: none */
+	bool fresh;   /* right after execve: no instruction of the new image has run */
+	bool seized;  /* by the caller already: not seized again, only waited for */
+	volatile ct_u64 *hold_released; /* the thread spins in the kernel until `hold_id` is stored here: done as soon as
+					   its interruption is pending */
+	ct_u64 hold_id;
+	bool seccomp; /* has a filter, suspended during injected calls */
+	bool changed; /* pinned, patched: must be undone */
+};
+
+struct ct_pin {
+	int cpu;        /* all threads go there */
+	int policy;     /* SCHED_RR, or -1: leave it */
+};
+
+void ct_target_init(struct ct_target *t, pid_t pid);
+void ct_target_deinit(struct ct_target *t);
+
+/* Stops every thread, wherever it is. On failure all are running again. */
+int ct_target_stop(struct ct_target *t, struct ct_error *err);
+/* Reads registers, FPU state, masks, kernel-side state, mappings. */
+struct ct_inspector;
+int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_error *err);
+/* Lets all threads run, detached. Interrupted system calls are restarted by the kernel. */
+void ct_target_release(struct ct_target *t);
+
+/* Pins, patches the vDSO, unregisters rseq; what it changes is written to CT_RUN_DIR first. */
+int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_error *err);
+/* The reverse of all of it. Works on a target that another recorder prepared (see ct_undo_load). */
+int ct_target_undo(struct ct_target *t, struct ct_error *err);
+
+/* undo.c: CT_RUN_DIR/<pid>.json. */
+int ct_undo_save(const struct ct_target *t, struct ct_error *err);
+/* 1: loaded into *t. 0: nothing is known about this process. -1: error. */
+int ct_undo_load(struct ct_target *t, pid_t *recorder, struct ct_error *err);
+void ct_undo_forget(const struct ct_target *t);
+
+/* vdso.c */
+int ct_vdso_patch(struct ct_target *t, struct ct_error *err);
+int ct_vdso_restore(struct ct_target *t, struct ct_error *err);
+void ct_vdso_find_stub(struct ct_target *t);
+
+/* inspect.c: kernel-side state of all threads, by a BPF iterator (loaded beforehand: that takes longer than a stop). */
+struct ct_inspector *ct_inspector_create(struct ct_error *err);
+void ct_inspector_destroy(struct ct_inspector *in);
+int ct_inspect_threads(struct ct_inspector *in, struct ct_target *t, struct ct_error *err);
+
+/* ---- inject.c: system calls made by a stopped thread for us -------------------------------------------- */
+
+/* A thread that has been set up for injected calls. The frame on its stack and the stub it runs are such that, should
+ * the recorder be killed at any moment, the thread returns to what it was doing (rt_sigreturn). */
+struct ct_inject {
+	struct ct_target *t;
+	struct ct_thread *thread;
+	pid_t tid;
+	ct_u64 frame;
+	size_t frame_len;
+	unsigned char *saved; /* stack bytes under the frame */
+};
+/* -1 without *err set to anything fatal: this thread cannot be used (its stack has no room, shadow stacks are on). */
+int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread *thread, struct ct_error *err);
+/* Makes one call; *ret is the kernel's result (-errno). */
+int ct_inject_call(struct ct_inject *in, long nr, const ct_u64 args[6], long *ret, struct ct_error *err);
+/* clone() with these flags and no exit signal; the child is left stopped before its first instruction. */
+int ct_inject_clone(struct ct_inject *in, unsigned long flags, pid_t *child, struct ct_error *err);
+/* Puts everything back; the thread is stopped as before. */
+int ct_inject_end(struct ct_inject *in, struct ct_error *err);
+
+/* ---- image.c: snapshots -------------------------------------------------------------------------------- */
+
+/* What has to be copied while the target stands still: memory it shares with others. */
+struct ct_shared_copy {
+	ct_u64 addr, len; /* whole pages; rising, never across a mapping's end */
+	unsigned char *data;
+};
+/* The image of one stopped process: a copy-on-write child that nobody sees, or, if there can be none, copied pages. */
+struct ct_image {
+	struct ct_snap_proc proc; /* complete but for file hashes */
+	pid_t child;              /* stopped; 0: none, `copies` holds all */
+	int child_memfd;
+	struct ct_shared_copy *copies;
+	size_t ncopies;
+	ct_u64 patch_addr; /* stack bytes that the injection had covered when the child was made */
+	size_t patch_len;
+	unsigned char *patch;
+};
+/* Whether an entry of /proc/PID/pagemap is for a page that holds content of the process's own: present or swapped
+ * out, and neither page cache nor shared memory (Documentation/admin-guide/mm/pagemap.rst). */
+static inline bool ct_page_is_own(ct_u64 entry)
+{
+	return entry >> 62 & 1 || (entry >> 63 && !(entry >> 61 & 1));
+}
+int ct_image_begin(struct ct_image *img, struct ct_target *t, struct ct_error *err);
+void ct_image_deinit(struct ct_image *img);
+
+/* A byte of a file that is a breakpoint of ours in every process that runs it. dev is fstat's st_dev. */
+struct ct_probe_site {
+	ct_u64 dev, ino, offset;
+};
+
+/* Keeps mapped files: called for each mapping of a regular file; fills hash and ref. 0, or -1 with *err. */
+typedef int ct_keep_file(void *ctx, const char *path, const char *name, struct ct_file_ref *ref, ct_u8 hash[16],
+			 struct ct_error *err);
+/* Writes images (all of one snapshot) and the snapshot's state. Destroys the images' children. */
+int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *snap, int dirfd, int level,
+		    struct ct_page_index *index, ct_keep_file *keep, void *keep_ctx,
+		    const struct ct_probe_site *sites, size_t nsites, struct ct_error *err);
+
+#endif

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+/* The vDSO: time, CPU number and random bytes without a system call, hence without a record. While a process is
+ * recorded each exported function is the bare system call instead: mov $nr,%eax; syscall; ret. */
+#include <elf.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "user/attach/target.h"
+
+#define VDSO_MAX (64u << 10)
+
+static const struct {
+	const char *name;
+	int nr;
+} functions[] = {
+	{"__vdso_clock_gettime", SYS_clock_gettime}, {"__vdso_gettimeofday", SYS_gettimeofday},
+	{"__vdso_time", SYS_time},                   {"__vdso_getcpu", SYS_getcpu},
+	{"__vdso_clock_getres", SYS_clock_getres},   {"__vdso_getrandom", 318},
+};
+
+static const unsigned char stub_code[] = {
+	0x0f, 0x05,                   /* syscall */
+	0xb8, 0x0f, 0x00, 0x00, 0x00, /* mov $__NR_rt_sigreturn,%eax */
+	0x0f, 0x05,                   /* syscall */
+	/* the one for clone: a child that nobody traces any more ends at once */
+	0x0f, 0x05,                   /* syscall */
+	0x85, 0xc0,                   /* test %eax,%eax */
+	0x74, 0x07,                   /* jz child */
+	0xb8, 0x0f, 0x00, 0x00, 0x00, /* mov $__NR_rt_sigreturn,%eax */
+	0x0f, 0x05,                   /* syscall */
+	0xb8, 0x3c, 0x00, 0x00, 0x00, /* child: mov $__NR_exit,%eax */
+	0x0f, 0x05,                   /* syscall */
+};
+#define CLONE_STUB 9
+
+static bool find_vdso(struct ct_target *t)
+{
+	t->vdso = 0;
+	for (size_t i = 0; i < t->maps.count; i++) {
+		if (strcmp(t->maps.map[i].name, "[vdso]"))
+			continue;
+		t->vdso = t->maps.map[i].start;
+		t->vdso_len = t->maps.map[i].end - t->vdso;
+	}
+	return t->vdso && t->vdso_len <= VDSO_MAX;
+}
+
+static int apply(struct ct_target *t, const unsigned char *image, ct_u32 offset, const void *code, ct_u32 len,
+		 struct ct_error *err)
+{
+	struct ct_vdso_patch *p = &t->patch[t->npatches];
+
+	for (unsigned i = 0; i < t->npatches; i++)
+		if (offset < t->patch[i].offset + t->patch[i].len && t->patch[i].offset < offset + len)
+			return 0; /* another name of the same function */
+	if (t->npatches == CT_VDSO_PATCHES || offset > t->vdso_len - len)
+		return ct_fail(err, CT_EXIT_FAILED, "the vDSO of %d (%s) has an unexpected layout", t->pid, t->comm);
+	p->offset = offset;
+	p->len = len;
+	memcpy(p->orig, image + offset, len);
+	if (!ct_mem_write(t->memfd, t->vdso + offset, code, len))
+		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot patch the vDSO of %d (%s)", t->pid, t->comm);
+	t->npatches++;
+	return 0;
+}
+
+/* Where injected calls can be made from: the zero bytes behind the image, which nothing ever runs. */
+static void place_stub(struct ct_target *t, const unsigned char *image, struct ct_error *err)
+{
+	ct_u64 end = t->vdso_len;
+
+	while (end && !image[end - 1])
+		end--;
+	end = (end + 15) & ~15ull;
+	if (end + 64 > t->vdso_len)
+		return;
+	if (apply(t, image, end, stub_code, sizeof(stub_code), err))
+		return;
+	t->stub = t->vdso + end;
+	t->clone_stub = t->stub + CLONE_STUB;
+}
+
+struct dynamic {
+	ct_u64 sym, str, hash;
+};
+static bool parse(const unsigned char *image, size_t len, struct dynamic *d)
+{
+	const Elf64_Ehdr *eh = (const void *)image;
+
+	memset(d, 0, sizeof(*d));
+	if (len < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) ||
+	    eh->e_phoff > len - eh->e_phnum * sizeof(Elf64_Phdr))
+		return false;
+	for (int i = 0; i < eh->e_phnum; i++) {
+		const Elf64_Phdr *ph = (const Elf64_Phdr *)(image + eh->e_phoff) + i;
+
+		if (ph->p_type != PT_DYNAMIC || ph->p_offset > len || ph->p_filesz > len - ph->p_offset)
+			continue;
+		for (size_t k = 0; k < ph->p_filesz / sizeof(Elf64_Dyn); k++) {
+			const Elf64_Dyn *dyn = (const Elf64_Dyn *)(image + ph->p_offset) + k;
+
+			if (dyn->d_tag == DT_SYMTAB)
+				d->sym = dyn->d_un.d_ptr;
+			else if (dyn->d_tag == DT_STRTAB)
+				d->str = dyn->d_un.d_ptr;
+		}
+	}
+	/* The vDSO's symbol table is followed by its strings; there is no count of symbols but in the hash tables. */
+	return d->sym && d->str > d->sym && d->str < len && (d->str - d->sym) % sizeof(Elf64_Sym) == 0;
+}
+
+static int patch_functions(struct ct_target *t, const unsigned char *image, struct ct_error *err)
+{
+	struct dynamic d;
+	size_t nsyms;
+
+	if (!parse(image, t->vdso_len, &d))
+		return ct_fail(err, CT_EXIT_FAILED, "the vDSO of %d (%s) cannot be read", t->pid, t->comm);
+	nsyms = (d.str - d.sym) / sizeof(Elf64_Sym);
+	for (size_t i = 0; i < nsyms; i++) {
+		const Elf64_Sym *sym = (const Elf64_Sym *)(image + d.sym) + i;
+		const char *name = (const char *)image + d.str + sym->st_name;
+
+		if (!sym->st_value || d.str + sym->st_name >= t->vdso_len - 32)
+			continue;
+		for (size_t k = 0; k < sizeof(functions) / sizeof(*functions); k++) {
+			unsigned char code[8] = {0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xc3};
+
+			if (strcmp(name, functions[k].name))
+				continue;
+			memcpy(code + 1, &functions[k].nr, 4);
+			/* A C library that has not asked for the size of its state yet must be told that there is
+			 * no such function: the answer would come from the code we have just replaced. */
+			if (functions[k].nr == 318 && t->fresh)
+				memcpy(code, "\xb8\xda\xff\xff\xff\x48\x98\xc3", 8); /* mov $-ENOSYS,%eax; cltq; ret */
+			if (apply(t, image, sym->st_value, code, sizeof(code), err))
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* Code that is being run must not change under a thread: it is stepped out first. */
+static int leave_vdso(struct ct_target *t, struct ct_error *err)
+{
+	for (size_t i = 0; i < t->nthreads; i++) {
+		struct ct_thread *th = &t->threads[i];
+		int status;
+
+		for (int n = 0; th->stopped && th->regs.r[CT_RIP] - t->vdso < t->vdso_len; n++) {
+			if (n == 200000)
+				return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) does not leave the vDSO",
+					       (int)th->tid, t->pid, t->comm);
+			if (ptrace(PTRACE_SINGLESTEP, th->tid, 0, 0) || ct_wait_stop(th->tid, &status, 5000) ||
+			    !WIFSTOPPED(status))
+				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed", (int)th->tid,
+					       t->pid, t->comm);
+			/* A signal that comes meanwhile is delivered with the next step. */
+			if (!(status >> 16) && WSTOPSIG(status) != SIGTRAP &&
+			    (ptrace(PTRACE_SINGLESTEP, th->tid, 0, WSTOPSIG(status)) ||
+			     ct_wait_stop(th->tid, &status, 5000) || !WIFSTOPPED(status)))
+				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed", (int)th->tid,
+					       t->pid, t->comm);
+			if (ct_get_regs(th->tid, &th->regs))
+				return -1;
+		}
+	}
+	return 0;
+}
+
+int ct_vdso_patch(struct ct_target *t, struct ct_error *err)
+{
+	unsigned char *image;
+	int ret;
+
+	t->stub = t->clone_stub = 0;
+	if (!find_vdso(t))
+		return 0; /* booted with vdso=0: nothing bypasses the kernel, and no snapshot child either */
+	if (leave_vdso(t, err))
+		return -1;
+	image = malloc(t->vdso_len);
+	if (!image || !ct_mem_read(t->memfd, t->vdso, image, t->vdso_len)) {
+		free(image);
+		return ct_fail(err, CT_EXIT_FAILED, "the vDSO of %d (%s) cannot be read", t->pid, t->comm);
+	}
+	ret = patch_functions(t, image, err);
+	if (!ret)
+		place_stub(t, image, err);
+	free(image);
+	return ret;
+}
+
+/* After ct_undo_load: the stub is where a patch of its size is, if it is still there. */
+static void find_stub(struct ct_target *t)
+{
+	unsigned char code[sizeof(stub_code)];
+
+	for (unsigned i = 0; i < t->npatches; i++) {
+		if (t->patch[i].len != sizeof(stub_code) ||
+		    !ct_mem_read(t->memfd, t->vdso + t->patch[i].offset, code, sizeof(code)) ||
+		    memcmp(code, stub_code, sizeof(code)))
+			continue;
+		t->stub = t->vdso + t->patch[i].offset;
+		t->clone_stub = t->stub + CLONE_STUB;
+	}
+}
+
+void ct_vdso_find_stub(struct ct_target *t)
+{
+	if (!t->stub)
+		find_stub(t);
+}
+
+int ct_vdso_restore(struct ct_target *t, struct ct_error *err)
+{
+	int ret = 0;
+
+	if (t->npatches && leave_vdso(t, err))
+		return -1;
+	for (unsigned i = 0; i < t->npatches; i++)
+		if (!ct_mem_write(t->memfd, t->vdso + t->patch[i].offset, t->patch[i].orig, t->patch[i].len))
+			ret = ct_fail_errno(err, CT_EXIT_FAILED, "cannot restore the vDSO of %d (%s)", t->pid, t->comm);
+	if (!ret)
+		t->npatches = 0;
+	return ret;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * The commands of the `ctbpf` program.
+ *
+ * One cmd_*.c per command; it owns its options and its help text. main.c holds the table. */
+#ifndef CT_CMD_H
+#define CT_CMD_H
+
+#include <stddef.h>
+
+#include "../formats/error.h"
+
+struct ct_out;
+
+/* argv[0] is "ctbpf NAME", which getopt then puts before its messages. The result is the exit status, see
+ * enum ct_exit. */
+int cmd_record(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_ls(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
+int cmd_detach(int argc, char **argv);
+
+/* A usage error: prints "ctbpf NAME: <message>" (unless fmt is NULL: getopt has printed it) and where to read
+ * more to standard error. Returns CT_EXIT_USAGE. */
+int ct_cmd_usage(char **argv, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Prints "ctbpf NAME: <message of err>" to standard error; returns its exit status (1 if it holds none). */
+int ct_cmd_fail(char **argv, const struct ct_error *err);
+/* Prints a help text to standard output; returns 0. */
+int ct_cmd_help(const char *text);
+
+/* Opens standard output for a command that prints; from then on SIGPIPE is ignored. */
+void ct_cmd_open(struct ct_out *out);
+/* Closes it and returns the command's status: `status`, or 1 with a message if
+ * the output could not be written. A reader that has seen enough (`| head`) is no error. */
+int ct_cmd_close(char **argv, struct ct_out *out, int status);
+
+/* Number in text, all of it, within [min, max]; -1 if it is not (nothing is printed). */
+int ct_parse_u64(const char *text, unsigned long long min, unsigned long long max, unsigned long long *value);
+
+#endif

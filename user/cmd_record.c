@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+/* ctbpf record: options, finding the targets, refusing what cannot be done, the summary. */
+#include <dirent.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "replay/tracee.h"
+#include "user/attach/survey.h"
+#include "user/cmd.h"
+#include "user/recorder.h"
+
+static const char help[] =
+	"usage: ctbpf record -p PID[,PID...] [options]\n"
+	"       ctbpf record --comm NAME [options]\n"
+	"       ctbpf record [options] -- COMMAND [ARGUMENT...]\n"
+	"\n"
+	"Records running processes, or a command from its first instruction, so that the run can be\n"
+	"replayed bit by bit. The target is stopped for some milliseconds, runs on one CPU while it is\n"
+	"recorded, and is left as it was. Children are recorded too.\n"
+	"\n"
+	"  -p, --pid PID[,PID...]  processes to attach to\n"
+	"      --comm NAME         all processes of this name\n"
+	"  -o, --output DIR        where to write (default ./ctbpf-<comm>-<pid>-<utc>.ctr)\n"
+	"  -d, --duration SECS     end after this time (default: Ctrl-C, or the targets' end)\n"
+	"      --no-replay         events only: no stop, no snapshot, no pinning; works for targets that\n"
+	"                          cannot be replayed\n"
+	"      --force             record although `ctbpf check` says that it cannot be replayed\n"
+	"      --no-follow         do not record children\n"
+	"      --cpu N             pin the target to this CPU (default: where it ran last)\n"
+	"      --real-time         run it under SCHED_RR meanwhile: far fewer switches for programs with\n"
+	"                          many threads, but it comes before everything else on that CPU\n"
+	"      --segment-size SIZE start a new file after this much (default 256M)\n"
+	"      --buffer SIZE       ring buffer between kernel and recorder (default 64M)\n"
+	"      --compress C        zstd, zstd:LEVEL or none (default zstd:1)\n"
+	"      --on-lost ACTION    when the buffer overflows: continue (with a new snapshot; default) or stop\n"
+	"      --strict            exit with 4 if anything was lost\n"
+	"  -q, --quiet             say nothing but errors\n"
+	"  -v, --verbose           say more\n"
+	"      --json              print the summary as JSON\n"
+	"      --help              this text\n"
+	"\n"
+	"examples:\n"
+	"  sudo ctbpf record -p $(pidof redis-server) -d 10 -o redis.ctr\n"
+	"  sudo ctbpf record -o build.ctr -- make -C hello\n"
+	"  sudo ctbpf record --no-replay -p 4242 && ctbpf dump ctbpf-*.ctr | less\n"
+	"\n"
+	"exit status: 0 done, the command's own status with --, 1 failed, 2 usage, 3 nothing attached,\n"
+	"4 events lost (--strict), 77 missing privilege or kernel feature\n";
+
+enum {
+	OPT_COMM = 256, OPT_NO_REPLAY, OPT_FORCE, OPT_NO_FOLLOW, OPT_CPU, OPT_RR, OPT_SEGMENT, OPT_BUFFER, OPT_COMPRESS,
+	OPT_ON_LOST, OPT_STRICT, OPT_JSON, OPT_HELP
+};
+
+static const struct option options[] = {
+	{"pid", required_argument, NULL, 'p'},
+	{"comm", required_argument, NULL, OPT_COMM},
+	{"output", required_argument, NULL, 'o'},
+	{"duration", required_argument, NULL, 'd'},
+	{"no-replay", no_argument, NULL, OPT_NO_REPLAY},
+	{"force", no_argument, NULL, OPT_FORCE},
+	{"no-follow", no_argument, NULL, OPT_NO_FOLLOW},
+	{"cpu", required_argument, NULL, OPT_CPU},
+	{"real-time", no_argument, NULL, OPT_RR},
+	{"segment-size", required_argument, NULL, OPT_SEGMENT},
+	{"buffer", required_argument, NULL, OPT_BUFFER},
+	{"compress", required_argument, NULL, OPT_COMPRESS},
+	{"on-lost", required_argument, NULL, OPT_ON_LOST},
+	{"strict", no_argument, NULL, OPT_STRICT},
+	{"quiet", no_argument, NULL, 'q'},
+	{"verbose", no_argument, NULL, 'v'},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"help", no_argument, NULL, OPT_HELP},
+	{0},
+};
+
+struct args {
+	struct ct_record_opts o;
+	pid_t *pids;
+	size_t npids;
+	const char *comm;
+	bool json;
+};
+
+/* "64M", "1G", "4096"; -1 if it is not a size within [min, max]. */
+static int parse_size(const char *text, ct_u64 min, ct_u64 max, ct_u64 *out)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	switch (*end) {
+	case 'k': case 'K': v *= 1 << 10, end++; break;
+	case 'm': case 'M': v *= 1 << 20, end++; break;
+	case 'g': case 'G': v *= 1 << 30, end++; break;
+	}
+	if (end == text || *end || !(v >= (double)min && v <= (double)max))
+		return -1;
+	*out = (ct_u64)v;
+	return 0;
+}
+
+static int add_pid(struct args *a, pid_t pid)
+{
+	pid_t *more = realloc(a->pids, (a->npids + 1) * sizeof(*more));
+
+	if (!more)
+		return -1;
+	a->pids = more;
+	for (size_t i = 0; i < a->npids; i++)
+		if (a->pids[i] == pid)
+			return 0;
+	a->pids[a->npids++] = pid;
+	return 0;
+}
+
+static int parse_pids(struct args *a, char *text)
+{
+	for (char *save = NULL, *p = strtok_r(text, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
+		unsigned long long pid;
+
+		if (ct_parse_u64(p, 1, 1 << 30, &pid) || add_pid(a, (pid_t)pid))
+			return -1;
+	}
+	return a->npids ? 0 : -1;
+}
+
+static int find_comm(struct args *a)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		char path[64], *comm;
+		pid_t pid = atoi(entry->d_name);
+
+		if (pid <= 0 || pid == getpid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		comm = ct_read_file(path, NULL);
+		if (comm) {
+			comm[strcspn(comm, "\n")] = 0;
+			if (!strcmp(comm, a->comm))
+				add_pid(a, pid);
+			free(comm);
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return a->npids ? 0 : -1;
+}
+
+static int parse_compress(const char *text, int *level)
+{
+	unsigned long long n = 1;
+
+	if (!strcmp(text, "none")) {
+		*level = 0;
+		return 0;
+	}
+	if (strncmp(text, "zstd", 4) || (text[4] && (text[4] != ':' || ct_parse_u64(text + 5, 1, 19, &n))))
+		return -1;
+	*level = (int)n;
+	return 0;
+}
+
+/* -1: go on; else the exit status. */
+static int parse(struct args *a, int argc, char **argv)
+{
+	unsigned long long n;
+	ct_u64 size;
+	char *end;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "+p:o:d:qv", options, NULL)) != -1) {
+		switch (opt) {
+		case 'p':
+			if (parse_pids(a, optarg))
+				return ct_cmd_usage(argv, "-p takes process ids separated by commas");
+			break;
+		case OPT_COMM: a->comm = optarg; break;
+		case 'o': a->o.output = optarg; break;
+		case 'd':
+			a->o.duration_s = strtod(optarg, &end);
+			if (end == optarg || *end || !(a->o.duration_s > 0 && a->o.duration_s < 1e9))
+				return ct_cmd_usage(argv, "-d takes a number of seconds, not '%s'", optarg);
+			break;
+		case OPT_NO_REPLAY: a->o.no_replay = true; break;
+		case OPT_FORCE: a->o.force = true; break;
+		case OPT_NO_FOLLOW: a->o.follow = false; break;
+		case OPT_RR: a->o.real_time = true; break;
+		case OPT_CPU:
+			if (ct_parse_u64(optarg, 0, 1023, &n))
+				return ct_cmd_usage(argv, "--cpu takes the number of a CPU, not '%s'", optarg);
+			a->o.cpu = (int)n;
+			break;
+		case OPT_SEGMENT:
+			if (parse_size(optarg, 1 << 20, 1ull << 40, &a->o.segment_size))
+				return ct_cmd_usage(argv, "--segment-size takes at least 1M, not '%s'", optarg);
+			break;
+		case OPT_BUFFER:
+			if (parse_size(optarg, 1 << 20, 1ull << 30, &size))
+				return ct_cmd_usage(argv, "--buffer takes 1M to 1G, not '%s'", optarg);
+			a->o.ring_bytes = size;
+			break;
+		case OPT_COMPRESS:
+			if (parse_compress(optarg, &a->o.level))
+				return ct_cmd_usage(argv, "--compress takes zstd, zstd:1 to zstd:19, or none, not '%s'", optarg);
+			break;
+		case OPT_ON_LOST:
+			if (strcmp(optarg, "stop") && strcmp(optarg, "continue"))
+				return ct_cmd_usage(argv, "--on-lost takes stop or continue, not '%s'", optarg);
+			a->o.stop_on_loss = !strcmp(optarg, "stop");
+			break;
+		case OPT_STRICT: a->o.strict = true; break;
+		case 'q': a->o.verbose = -1; break;
+		case 'v': a->o.verbose = 1; break;
+		case OPT_JSON: a->json = true; break;
+		case OPT_HELP: return ct_cmd_help(help);
+		default: return ct_cmd_usage(argv, NULL);
+		}
+	}
+	if (optind < argc)
+		a->o.command = argv + optind;
+	if (!!a->npids + !!a->comm + !!a->o.command != 1)
+		return ct_cmd_usage(argv, "give one of -p PID, --comm NAME, or -- COMMAND");
+	if (a->comm && find_comm(a))
+		return -2;
+	a->o.pids = a->pids;
+	a->o.npids = a->npids;
+	return -1;
+}
+
+static int refuse(struct args *a, struct ct_error *err)
+{
+	for (size_t i = 0; i < a->npids; i++) {
+		struct ct_findings f = {0};
+		int ret;
+
+		ret = ct_survey_target(a->pids[i], &f, err);
+		if (!ret)
+			ret = ct_survey_refusal(&f, a->pids[i], !a->o.no_replay && !a->o.force, err);
+		ct_findings_deinit(&f);
+		if (ret)
+			return -1;
+	}
+	return 0;
+}
+
+static void summary(const struct args *a, const struct ct_record_result *res)
+{
+	if (a->json) {
+		json_t *obj = json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "path", res->path, "events",
+					(json_int_t)res->events, "bytes", (json_int_t)res->bytes, "lost",
+					(json_int_t)res->lost, "duration_s", res->duration_s, "pause_ms", res->pause_ms);
+
+		json_dumpf(obj, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(obj);
+		return;
+	}
+	if (a->o.verbose < 0)
+		return;
+	fprintf(stderr, "recorded %.2f s: %llu events, %.1f MB, ", res->duration_s, (unsigned long long)res->events,
+		res->bytes / 1e6);
+	if (res->lost)
+		fprintf(stderr, "%llu LOST (a larger --buffer helps)", (unsigned long long)res->lost);
+	else
+		fprintf(stderr, "none lost");
+	if (!a->o.no_replay)
+		fprintf(stderr, "; target stopped for %.1f ms", res->pause_ms);
+	fprintf(stderr, "\n%s\n", res->path);
+}
+
+int cmd_record(int argc, char **argv)
+{
+	struct args a = {.o = {.cpu = -1, .follow = true, .level = 1, .ring_bytes = 64 << 20, .segment_size = 256 << 20}};
+	struct ct_record_result res;
+	struct ct_error err = {0};
+	int ret = parse(&a, argc, argv);
+
+	if (ret == -2) {
+		ct_fail(&err, CT_EXIT_NOT_ATTACHED, "no process is called %s", a.comm);
+		ret = ct_cmd_fail(argv, &err);
+	} else if (ret == -1) {
+		if (geteuid()) {
+			ct_fail(&err, CT_EXIT_MISSING, "recording needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and "
+						       "CAP_SYS_ADMIN): run it with sudo");
+			ret = ct_cmd_fail(argv, &err);
+		} else if (refuse(&a, &err)) {
+			ret = ct_cmd_fail(argv, &err);
+		} else {
+			ret = ct_record(&a.o, &res, &err);
+			if (res.path[0] && res.events)
+				summary(&a, &res);
+			if (ret)
+				ret = ct_cmd_fail(argv, &err);
+			else if (a.o.strict && res.lost)
+				ret = CT_EXIT_LOST;
+			else if (res.child_status >= 0)
+				ret = WIFEXITED(res.child_status) ? WEXITSTATUS(res.child_status)
+								  : 128 + WTERMSIG(res.child_status);
+		}
+	}
+	free(a.pids);
+	return ret;
+}

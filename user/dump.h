@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ * Printing of events and snapshots for `ctbpf dump`: as text, and as JSON lines.
+ *
+ * cmd_dump.c chooses what to print; dump_text.c, dump_json.c and dump_snapshot.c do it. */
+#ifndef CT_DUMP_H
+#define CT_DUMP_H
+
+#include <stdbool.h>
+
+#include "../formats/event_access.h"
+#include "../formats/recording.h"
+#include "out.h"
+
+struct ct_dump {
+	struct ct_out *out;
+	ct_u64 first_ns;     /* what times are relative to */
+	unsigned time_width; /* columns the seconds before the point need */
+	size_t strmax;       /* bytes of a string shown in a call */
+	bool hex, raw, json;
+};
+
+/* One event, checked, with a newline at the end. */
+void ct_dump_text(const struct ct_dump *dump, const struct ct_event *ev);
+void ct_dump_json(const struct ct_dump *dump, const struct ct_event *ev);
+
+/* Snapshot `id` of the recording, as text or JSON. */
+int ct_dump_snapshot(const struct ct_dump *dump, struct ct_recording *rec, ct_u32 id, struct ct_error *err);
+
+/* ---- Names both forms use ---- */
+
+const char *ct_reg_name(unsigned reg); /* "r15"; reg < CT_NREGS */
+/* "SI_KERNEL", "SEGV_MAPERR"; NULL if unknown. */
+const char *ct_si_code_name(int sig, int code);
+/* "SIGALRM" or "signal 77" in buf. */
+const char *ct_signal_label(char buf[CT_HUMAN], int sig);
+const char *ct_insn_name(unsigned kind);
+const char *ct_snapshot_kind_name(unsigned kind);
+const char *ct_lost_reason_name(unsigned reason);
+const char *ct_unsound_name(unsigned reason);
+const char *ct_end_reason_name(unsigned reason);
+const char *ct_buf_kind_name(unsigned kind);
+/* Name of a call, or "syscall_<nr>" in buf; -1 is the return from a signal handler. */
+const char *ct_syscall_label(char buf[CT_HUMAN], int nr);
+
+#endif

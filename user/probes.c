@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+/* The recording BPF programs: loaded, attached, told whom to record. Every feature newer than Linux 6.1 has a
+ * fallback, chosen here before loading. */
+#include "user/probes.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/syscalls.h"
+#include "record.skel.h" /* after the headers with its types */
+#include "user/attach/insn_scan.h"
+#include "user/attach/target.h"
+#include "user/uprobe_multi.h"
+
+static int print_all(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	return level == LIBBPF_DEBUG ? 0 : vfprintf(stderr, fmt, args);
+}
+static int print_none(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	(void)level, (void)fmt, (void)args;
+	return 0;
+}
+
+/* Byte offset of `name` in struct `type`, following nothing; -1 if there is no such member. */
+static long member_offset(const struct btf *btf, const char *type, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
+	const struct btf_member *m = t ? btf_members(t) : NULL;
+
+	for (int i = 0; m && i < btf_vlen(t); i++) {
+		if (strcmp(btf__name_by_offset(btf, m[i].name_off), name))
+			continue;
+		return btf_member_bit_offset(t, i) / 8;
+	}
+	return -1;
+}
+
+/* Where a task's fpu.fpstate pointer is: inside thread_struct, or since 6.16 right behind task_struct. */
+static long find_fpu(const struct btf *btf)
+{
+	long thread = member_offset(btf, "task_struct", "thread");
+	long fpu = member_offset(btf, "thread_struct", "fpu");
+	long fpstate = member_offset(btf, "fpu", "fpstate");
+	int id = btf__find_by_name_kind(btf, "task_struct", BTF_KIND_STRUCT);
+
+	if (fpstate < 0 || thread < 0 || id < 0)
+		return -1;
+	return fpu >= 0 ? thread + fpu + fpstate : (long)btf__type_by_id(btf, id)->size + fpstate;
+}
+
+static int choose_features(struct ct_probes *p, struct ct_error *err)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	long fpu;
+
+	if (!btf)
+		return ct_fail(err, CT_EXIT_MISSING,
+			       "this kernel has no type information (/sys/kernel/btf/vmlinux); it must be built with "
+			       "CONFIG_DEBUG_INFO_BTF");
+	fpu = find_fpu(btf);
+	p->read_dynptr = btf__find_by_name_kind(btf, "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
+	bpf_program__set_autoload(p->skel->progs.ct_rseq_fixup,
+				  btf__find_by_name_kind(btf, "btf_trace_rseq_ip_fixup", BTF_KIND_TYPEDEF) > 0);
+	btf__free(btf);
+	if (fpu < 0)
+		return ct_fail(err, CT_EXIT_MISSING, "this kernel keeps FPU state where ctbpf does not know (struct fpu)");
+	p->skel->rodata->fpu_offset = fpu;
+	p->skel->rodata->use_read_dynptr = p->read_dynptr;
+	return 0;
+}
+
+static void load_rules(struct ct_probes *p)
+{
+	for (int nr = 0; nr < CT_MAX_SYSCALL; nr++) {
+		const struct ct_syscall *sc = ct_syscall(nr);
+
+		if (sc)
+			p->skel->rodata->rules[nr] = sc->rules;
+	}
+}
+
+static int load_subrules(struct ct_probes *p, struct ct_error *err)
+{
+	size_t count;
+	const struct ct_subcommand *sub = ct_subcommands(&count);
+
+	for (size_t i = 0; i < count; i++)
+		if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.subrules), &sub[i].key, &sub[i].rules, BPF_ANY))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot load the table of sub-commands into the kernel");
+	return 0;
+}
+
+int ct_probes_create(struct ct_probes *p, size_t ring_bytes, bool verbose, struct ct_error *err)
+{
+	size_t size = 1 << 20;
+
+	memset(p, 0, sizeof(*p));
+	libbpf_set_print(verbose ? print_all : print_none);
+	while (size < ring_bytes)
+		size *= 2;
+	p->skel = record_bpf__open();
+	if (!p->skel)
+		return ct_fail_errno(err, CT_EXIT_MISSING, "cannot open the BPF programs");
+	if (choose_features(p, err))
+		goto fail;
+	load_rules(p);
+	bpf_map__set_max_entries(p->skel->maps.ring, size);
+	p->uprobe_multi = ct_uprobe_multi_supported();
+	bpf_program__set_expected_attach_type(p->skel->progs.ct_insn, ct_uprobe_attach_type(p->uprobe_multi));
+	bpf_program__set_autoattach(p->skel->progs.ct_insn, false);
+	if (record_bpf__load(p->skel)) {
+		ct_fail_errno(err, CT_EXIT_MISSING,
+			      "the kernel refuses the BPF programs (`ctbpf check` tells which feature is missing; -v shows "
+			      "the verifier's words)");
+		goto fail;
+	}
+	if (load_subrules(p, err))
+		goto fail;
+	if (record_bpf__attach(p->skel)) {
+		ct_fail_errno(err, CT_EXIT_MISSING, "cannot attach the BPF programs");
+		goto fail;
+	}
+	p->counters = &p->skel->bss->counters;
+	return 0;
+fail:
+	ct_probes_destroy(p);
+	return -1;
+}
+
+void ct_probes_destroy(struct ct_probes *p)
+{
+	for (size_t i = 0; i < p->ninsn; i++)
+		ct_uprobes_destroy(p->insn[i]);
+	free(p->insn);
+	free(p->scanned);
+	free(p->sites);
+	record_bpf__destroy(p->skel);
+	memset(p, 0, sizeof(*p));
+}
+
+int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, struct ct_error *err)
+{
+	struct record_bpf__bss *bss = p->skel->bss;
+	struct ct_proc proc = {0};
+	ct_u32 key = pid;
+
+	if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.procs), &key, &proc, BPF_ANY))
+		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot record more than %d processes at a time", CT_MAX_PROCS);
+	for (size_t i = 0; t && i < t->nthreads; i++) {
+		const struct ct_thread *th = &t->threads[i];
+		struct ct_thread_state state = {.tgid = pid, .nr = -1, .restart_nr = -1, .regs = th->regs};
+
+		if (!th->stopped)
+			continue;
+		if ((long)th->regs.r[CT_ORIG_RAX] >= 0 && (long)th->regs.r[CT_RAX] == -516)
+			state.restart_nr = th->regs.r[CT_ORIG_RAX];
+		key = th->tid;
+		if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.threads), &key, &state, BPF_ANY))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot record more than %d threads", CT_MAX_THREADS);
+		bss->nthreads++;
+		if (!bss->cur.tid) { /* somebody has to be the one that ran last */
+			bss->cur.tid = th->tid;
+			bss->cur.tgid = pid;
+			bss->cur.t = state;
+		}
+	}
+	bss->filter[(ct_u32)pid >> 6 & 1023] |= 1ull << (pid & 63);
+	return 0;
+}
+
+int ct_probes_list(struct ct_probes *p, pid_t **pids, size_t *count)
+{
+	int fd = bpf_map__fd(p->skel->maps.procs);
+	ct_u32 key, *prev = NULL;
+
+	*count = 0;
+	*pids = calloc(CT_MAX_PROCS, sizeof(**pids));
+	if (!*pids)
+		return -1;
+	while (*count < CT_MAX_PROCS && !bpf_map_get_next_key(fd, prev, &key)) {
+		(*pids)[(*count)++] = key;
+		prev = &key;
+	}
+	return 0;
+}
+
+void ct_probes_mode(struct ct_probes *p, enum ct_mode mode, int cpu)
+{
+	p->skel->bss->pinned_cpu = cpu;
+	p->skel->bss->can_hold = mode == CT_MODE_REPLAY && sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	__atomic_store_n(&p->skel->bss->mode, mode, __ATOMIC_SEQ_CST);
+}
+
+void ct_probes_pause(struct ct_probes *p, ct_u32 tgid)
+{
+	__atomic_store_n(&p->skel->bss->paused, tgid, __ATOMIC_SEQ_CST);
+}
+
+void ct_probes_forgive(struct ct_probes *p)
+{
+	int fd = bpf_map__fd(p->skel->maps.procs);
+	struct ct_proc proc = {0};
+	size_t count = 0;
+	pid_t *pids;
+
+	if (ct_probes_list(p, &pids, &count))
+		return;
+	for (size_t i = 0; i < count; i++)
+		bpf_map_update_elem(fd, &pids[i], &proc, BPF_EXIST);
+	free(pids);
+}
+
+static bool scanned_before(struct ct_probes *p, int fd)
+{
+	struct ct_kept_key *more;
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return true;
+	for (size_t i = 0; i < p->nscanned; i++)
+		if (p->scanned[i].dev == st.st_dev && p->scanned[i].ino == st.st_ino)
+			return true;
+	more = realloc(p->scanned, (p->nscanned + 1) * sizeof(*more));
+	if (more) {
+		p->scanned = more;
+		p->scanned[p->nscanned++] = (struct ct_kept_key){st.st_dev, st.st_ino};
+	}
+	return false;
+}
+
+/* Pages with a breakpoint in them look like the process's own: snapshots undo the breakpoint. */
+static void note_sites(struct ct_probes *p, int fd, const struct ct_insn_probes *probes)
+{
+	struct ct_probe_site *more = realloc(p->sites, (p->nsites + probes->n) * sizeof(*more));
+	struct stat st;
+
+	if (!more)
+		return;
+	p->sites = more;
+	if (fstat(fd, &st))
+		return;
+	for (size_t i = 0; i < probes->n; i++)
+		p->sites[p->nsites++] = (struct ct_probe_site){st.st_dev, st.st_ino, probes->offsets[i]};
+}
+
+int ct_probes_scan_once(struct ct_probes *p, const char *path, const char *name, size_t *uncertain, struct ct_error *err)
+{
+	struct ct_insn_sites sites = {0};
+	struct ct_insn_probes probes = {0};
+	struct ct_uprobes *u;
+	int fd, ret = 0;
+
+	*uncertain = 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (scanned_before(p, fd) || ct_insn_scan(fd, name, &sites, NULL)) {
+		close(fd);
+		return 0; /* not an ELF file: nothing in it is run as it stands */
+	}
+	for (size_t i = 0; i < sites.n; i++)
+		if (!sites.v[i].certain && sites.v[i].kind != CT_INSN_CPUID && sites.v[i].doubt != CT_DOUBT_INSIDE)
+			(*uncertain)++;
+	if (!ct_insn_probes(&sites, p->nop5_safe, &probes, NULL) && probes.n) {
+		struct ct_uprobe_spec spec = {
+			.path = path, .offsets = probes.offsets, .cookies = probes.cookies, .n = probes.n};
+		struct ct_uprobes **more = realloc(p->insn, (p->ninsn + 1) * sizeof(*more));
+
+		/* For all processes: children are made faster than probes are. The program filters. */
+		if (more)
+			p->insn = more;
+		note_sites(p, fd, &probes);
+		u = more ? ct_uprobes_create(bpf_program__fd(p->skel->progs.ct_insn), &spec, err) : NULL;
+		if (u)
+			p->insn[p->ninsn++] = u;
+		else
+			ret = -1;
+		*uncertain += probes.skipped;
+	}
+	ct_insn_probes_free(&probes);
+	ct_insn_sites_free(&sites);
+	close(fd);
+	return ret;
+}

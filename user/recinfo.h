@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * What `info` and `ls` say of a recording: manifest and summary in one plain struct.
+ *
+ * Every member of a manifest is optional here: an old or broken recording must still be listed. */
+#ifndef CT_RECINFO_H
+#define CT_RECINFO_H
+
+#include <stdbool.h>
+
+#include "../formats/recording.h"
+
+/* Strings point into the recording or its manifest; NULL if the manifest does not say. */
+struct ct_recinfo {
+	struct ct_recording *rec; /* owned */
+	struct ct_summary sum;
+	const char *path, *uuid, *state;
+	const char *host, *kernel, *cpu;
+	const char *target_comm, *target_exe;
+	ct_u64 target_pid;
+	ct_u64 started_ns; /* wall clock of the first event, 0: unknown */
+	double duration_s, pause_ms;
+	bool has_pause, has_stats;
+	double recorder_cpu_s;
+	ct_u64 recorder_rss;
+};
+
+int ct_recinfo_open(struct ct_recinfo *info, const char *path, struct ct_error *err);
+void ct_recinfo_close(struct ct_recinfo *info);
+
+#endif

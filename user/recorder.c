@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: MIT
+/* One recording's life: create, attach, watch, end. The main thread alone traces; the pipeline's threads write the log,
+ * one more thread writes snapshots and keeps files. */
+#include "user/recorder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ptrace.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "formats/event_access.h"
+#include "formats/sysrule.h"
+#include "user/recorder_priv.h"
+#include "record.skel.h" /* after the headers with its types */
+
+#define TICK_MS 100
+#define EXTRA_SNAPSHOT_NS 2000000000ull /* at most one unplanned snapshot in this time */
+
+/* ---- set-up ---------------------------------------------------------------------------------------------- */
+
+static int choose_cpu(struct ct_recorder *r, pid_t pid, struct ct_error *err)
+{
+	cpu_set_t allowed, mine;
+	int last = pid ? (int)ct_proc_stat(pid, pid, 39) : 0; /* where it ran last */
+
+	CPU_ZERO(&allowed);
+	if (!pid || sched_getaffinity(pid, sizeof(allowed), &allowed))
+		sched_getaffinity(0, sizeof(allowed), &allowed);
+	sched_getaffinity(0, sizeof(mine), &mine);
+	r->pin.cpu = r->opts->cpu >= 0 ? r->opts->cpu : last;
+	if (r->opts->cpu >= 0 && !CPU_ISSET(r->pin.cpu, &allowed))
+		return ct_fail(err, CT_EXIT_USAGE, "the target may not run on CPU %d", r->opts->cpu);
+	for (int cpu = 0; !CPU_ISSET(r->pin.cpu, &allowed) && cpu < CPU_SETSIZE; cpu++)
+		r->pin.cpu = cpu;
+	r->pin.policy = r->opts->real_time ? SCHED_RR : -1;
+	r->others = mine;
+	CPU_CLR(r->pin.cpu, &r->others);
+	if (!CPU_COUNT(&r->others))
+		r->others = mine; /* a machine with one CPU */
+	if (!r->opts->no_replay)
+		sched_setaffinity(0, sizeof(r->others), &r->others);
+	return 0;
+}
+
+static void default_path(struct ct_recorder *r, const char *comm, pid_t pid)
+{
+	char safe[16], when[32];
+	time_t now = time(NULL);
+	struct tm tm;
+	size_t n = 0;
+
+	for (; comm[n] && n < sizeof(safe) - 1; n++)
+		safe[n] = strchr("/ .", comm[n]) ? '_' : comm[n];
+	safe[n] = 0;
+	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+	snprintf(r->path, sizeof(r->path), "ctbpf-%s-%d-%s.ctr", safe, pid, when);
+}
+
+static json_t *describe_target(pid_t pid, char **command)
+{
+	char path[64], exe[4096];
+	struct ct_target t;
+	json_t *obj;
+	ssize_t n;
+
+	ct_target_init(&t, pid);
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	n = readlink(path, exe, sizeof(exe) - 1);
+	exe[n > 0 ? n : 0] = 0;
+	obj = json_pack("{s:i, s:s, s:s}", "pid", pid, "comm", t.comm, "exe", exe);
+	if (command) {
+		json_t *argv = json_array();
+
+		for (; *command; command++)
+			json_array_append_new(argv, json_string(*command) ?: json_string("?"));
+		json_object_set_new(obj, "argv", argv);
+	}
+	ct_target_deinit(&t);
+	return obj;
+}
+
+static int create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *err)
+{
+	char path[64], *comm;
+
+	if (r->opts->output) {
+		snprintf(r->path, sizeof(r->path), "%s", r->opts->output);
+	} else {
+		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		comm = r->opts->command ? NULL : ct_read_file(path, NULL);
+		if (comm)
+			comm[strcspn(comm, "\n")] = 0;
+		if (r->opts->command) {
+			const char *slash = strrchr(r->opts->command[0], '/');
+
+			default_path(r, slash ? slash + 1 : r->opts->command[0], pid);
+		} else {
+			default_path(r, comm ? comm : "gone", pid);
+		}
+		free(comm);
+	}
+	r->dirfd = ct_recording_create(r->path, err);
+	if (r->dirfd < 0)
+		return -1;
+	ct_uuid7(r->uuid);
+	r->manifest = ct_manifest_new(r->uuid);
+	if (!r->manifest)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	json_object_set_new(r->manifest, "target", describe_target(pid, r->opts->command));
+	json_object_set_new(r->manifest, "options",
+			    json_pack("{s:b, s:b, s:i, s:b, s:s}", "no_replay", r->opts->no_replay, "force",
+				      r->opts->force, "cpu", r->pin.cpu, "real_time", r->opts->real_time, "clock",
+				      "fingerprint"));
+	if (r->opts->no_replay || r->opts->force) {
+		json_object_set_new(r->manifest, "replayable", json_false());
+		json_object_set_new(r->manifest, "replayable_reason",
+				    json_string(r->opts->no_replay ? "recorded with --no-replay"
+								   : "recorded with --force despite findings of check"));
+	}
+	return ct_recorder_manifest(r, "recording", NULL, err);
+}
+
+/* ---- what the consumer thread sees ------------------------------------------------------------------------- */
+
+static void tap(void *ctx, const struct ct_event *ev)
+{
+	struct ct_recorder *r = ctx;
+
+	switch (ev->type) {
+	case CT_EV_SYSCALL: {
+		const struct ct_ev_syscall *s = ct_event_payload(ev);
+
+		if (s->nbufs >= 2 && ((const struct ct_buf *)(s + 1))->kind == CT_BUF_FILE)
+			ct_recorder_offer(r, ev);
+		break;
+	}
+	case CT_EV_UNSOUND:
+		atomic_fetch_add(&r->unsound, 1);
+		break;
+	case CT_EV_EXIT:
+		if (((const struct ct_ev_exit *)ct_event_payload(ev))->flags & CT_EXITF_GROUP)
+			atomic_fetch_add(&r->group_exits, 1);
+		break;
+	default:
+		break;
+	}
+}
+
+static int on_hold(void *ctx, void *data, size_t len)
+{
+	struct ct_recorder *r = ctx;
+	struct ct_hold hold;
+	struct ct_error err;
+
+	if (len < sizeof(hold))
+		return 0;
+	memcpy(&hold, data, sizeof(hold));
+	if (hold.kind == CT_HOLD_FILE)
+		ct_recorder_hold_file(r, &hold);
+	else if (ct_recorder_attach_exec(r, hold.pid, hold.id, &err))
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, hold.pid, 0, "%s", err.msg);
+	return 0;
+}
+
+/* ---- a command of ours ------------------------------------------------------------------------------------- */
+
+/* Starts it, stopped behind its execve, seized by this thread. */
+static pid_t start_command(struct ct_recorder *r, struct ct_error *err)
+{
+	int go[2], failed[2], status, code = 0;
+	cpu_set_t all = r->others;
+	pid_t pid;
+
+	CPU_SET(r->pin.cpu, &all);
+	if (pipe2(go, O_CLOEXEC) || pipe2(failed, O_CLOEXEC)) {
+		ct_fail_errno(err, CT_EXIT_FAILED, "cannot make a pipe");
+		return -1;
+	}
+	pid = fork();
+	if (!pid) {
+		sigset_t none;
+		char byte;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		sched_setaffinity(0, sizeof(all), &all);
+		if (read(go[0], &byte, 1) == 1)
+			execvp(r->opts->command[0], r->opts->command);
+		code = errno;
+		if (write(failed[1], &code, sizeof(code)) < 0)
+			_exit(126);
+		_exit(127);
+	}
+	close(go[0]);
+	close(failed[1]);
+	if (pid < 0 || ct_seize(pid, PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD) || write(go[1], "", 1) != 1) {
+		ct_fail_errno(err, CT_EXIT_FAILED, "cannot start %s", r->opts->command[0]);
+		goto fail;
+	}
+	for (;;) {
+		if (ct_wait_stop(pid, &status, 10000) || !WIFSTOPPED(status)) {
+			if (read(failed[0], &code, sizeof(code)) == sizeof(code)) {
+				errno = code;
+				ct_fail_errno(err, code == ENOENT || code == EACCES ? CT_EXIT_USAGE : CT_EXIT_FAILED,
+					      "cannot run %s", r->opts->command[0]);
+			} else {
+				ct_fail(err, CT_EXIT_FAILED, "%s ended before it began", r->opts->command[0]);
+			}
+			pid = -1;
+			goto fail;
+		}
+		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8))
+			break;
+		ptrace(PTRACE_CONT, pid, 0, status >> 16 ? 0 : WSTOPSIG(status));
+	}
+	/* From inside execve to the stop on its way out, before the first instruction of the new image. */
+	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
+	ptrace(PTRACE_CONT, pid, 0, 0);
+	close(go[1]);
+	close(failed[0]);
+	return pid;
+fail:
+	close(go[1]);
+	close(failed[0]);
+	if (pid > 0)
+		kill(pid, SIGKILL);
+	return -1;
+}
+
+static void reap_command(struct ct_recorder *r)
+{
+	int status;
+
+	/* Traced stops of it are waited for by thread id where they are expected; here only its end counts. */
+	if (r->command_pid > 0 && waitpid(r->command_pid, &status, WNOHANG) == r->command_pid &&
+	    (WIFEXITED(status) || WIFSIGNALED(status))) {
+		r->command_status = status;
+		r->command_pid = 0;
+	}
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------------ */
+
+static void end_with(struct ct_recorder *r, int reason)
+{
+	if (!r->done)
+		r->end_reason = reason;
+	r->done = true;
+}
+
+static void forget_gone(struct ct_recorder *r)
+{
+	for (size_t i = 0; i < r->ntargets;) {
+		struct ct_target *t = r->targets[i];
+		ct_u64 state = ct_proc_stat(t->pid, t->pid, 3);
+
+		if (!state || state == 'Z' || state == 'X' || ct_proc_stat(t->pid, t->pid, 22) != t->start_time)
+			ct_recorder_drop(r, t);
+		else
+			i++;
+	}
+}
+
+static void tick(struct ct_recorder *r)
+{
+	struct ct_pipeline_stats s;
+	struct ct_error err;
+	size_t count = 0;
+	pid_t *pids;
+
+	ct_pipeline_stats(r->pipeline, &s);
+	reap_command(r);
+	if (atomic_exchange(&r->group_exits, 0))
+		forget_gone(r);
+	if (!ct_probes_list(&r->probes, &pids, &count)) {
+		free(pids);
+		if (!count)
+			end_with(r, CT_END_TARGET_GONE);
+	}
+	if (s.failed)
+		end_with(r, CT_END_ERROR);
+	if (r->opts->duration_s > 0 && ct_now_ns() - r->start_ns >= (ct_u64)(r->opts->duration_s * 1e9))
+		end_with(r, CT_END_DURATION);
+	if (s.lost > r->lost_seen && r->opts->stop_on_loss)
+		end_with(r, CT_END_LOST);
+	if (r->opts->no_replay || r->done) {
+		r->lost_seen = s.lost;
+		return;
+	}
+	ct_recorder_adopt_children(r);
+	/* After loss, or something a replay cannot reproduce, a new stretch begins. */
+	if ((s.lost > r->lost_seen || atomic_load(&r->unsound) > r->unsound_seen) && ct_now_ns() >= r->next_extra_ns) {
+		r->lost_seen = s.lost;
+		r->unsound_seen = atomic_load(&r->unsound);
+		r->next_extra_ns = ct_now_ns() + EXTRA_SNAPSHOT_NS;
+		if (ct_recorder_snapshot(r, CT_SNAP_LOSS, &err))
+			ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "no new snapshot: %s", err.msg);
+	}
+}
+
+static int loop(struct ct_recorder *r, struct ct_error *err)
+{
+	int ep = epoll_create1(EPOLL_CLOEXEC), sig, ring = ring_buffer__epoll_fd(r->urgent);
+	struct epoll_event ev = {.events = EPOLLIN};
+	ct_u64 next_tick = 0, next_line = 0;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sig = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	ev.data.fd = sig;
+	epoll_ctl(ep, EPOLL_CTL_ADD, sig, &ev);
+	ev.data.fd = ring;
+	epoll_ctl(ep, EPOLL_CTL_ADD, ring, &ev);
+	while (!r->done) {
+		struct signalfd_siginfo si;
+		ct_u64 now = ct_now_ns(), left = next_tick > now ? (next_tick - now + 999999) / 1000000 : 0;
+
+		if (r->opts->duration_s > 0) { /* wake up for the end, not for the tick after it */
+			ct_u64 end = r->start_ns + (ct_u64)(r->opts->duration_s * 1e9);
+			ct_u64 rest = end > now ? (end - now + 999999) / 1000000 : 0;
+
+			left = rest < left ? rest : left;
+		}
+		if (epoll_wait(ep, &ev, 1, (int)left) > 0) {
+			if (ev.data.fd == sig && read(sig, &si, sizeof(si)) == sizeof(si))
+				end_with(r, CT_END_SIGNAL);
+			else
+				ring_buffer__consume(r->urgent);
+		}
+		now = ct_now_ns();
+		if (now >= next_tick || (r->opts->duration_s > 0 && now - r->start_ns >= r->opts->duration_s * 1e9)) {
+			tick(r);
+			next_tick = ct_now_ns() + TICK_MS * 1000000ull;
+		}
+		if (now >= next_line) {
+			ct_recorder_live(r, false);
+			next_line = now + 500000000ull;
+		}
+	}
+	ct_recorder_live(r, true);
+	close(sig);
+	close(ep);
+	(void)err;
+	return 0;
+}
+
+/* ---- begin and end --------------------------------------------------------------------------------------------- */
+
+static int begin(struct ct_recorder *r, struct ct_error *err)
+{
+	const struct ct_record_opts *o = r->opts;
+	struct ct_pipeline_opts po = {0};
+	pid_t first = o->npids ? o->pids[0] : 0, command = 0;
+
+	if (choose_cpu(r, first, err) || ct_probes_create(&r->probes, o->ring_bytes, o->verbose > 0, err))
+		return -1;
+	r->probes.skel->bss->nthreads = 0;
+	r->probes.skel->data->follow = o->follow;
+	if (o->command) {
+		command = first = r->command_pid = start_command(r, err);
+		if (command < 0)
+			return -1;
+	}
+	if (create_directory(r, first, err))
+		return -1;
+	r->index = ct_page_index_create();
+	r->urgent = ring_buffer__new(bpf_map__fd(r->probes.skel->maps.urgent), on_hold, r, NULL);
+	if (!r->urgent || !r->index)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	po.dirfd = r->dirfd;
+	memcpy(po.uuid, r->uuid, sizeof(po.uuid));
+	po.ring_fd = bpf_map__fd(r->probes.skel->maps.ring);
+	po.kernel_seq = (const volatile ct_u64 *)&r->probes.skel->bss->counters.seq;
+	po.kernel_lost = (const volatile ct_u64 *)&r->probes.skel->bss->counters.lost;
+	po.level = o->level;
+	po.segment_size = o->segment_size;
+	po.cpus = &r->others;
+	po.cpus_len = sizeof(r->others);
+	po.tap = tap;
+	po.tap_ctx = r;
+	r->pipeline = ct_pipeline_create(&po, err);
+	if (!r->pipeline)
+		return -1;
+	if (o->no_replay) {
+		r->start_ns = ct_now_ns();
+		for (size_t i = 0; i < o->npids; i++)
+			if (ct_probes_add(&r->probes, o->pids[i], NULL, err))
+				return -1;
+		if (command) {
+			if (ct_wait_interrupted(command, 10000) || ct_probes_add(&r->probes, command, NULL, err))
+				return ct_fail(err, CT_EXIT_FAILED, "%s was killed before it began", o->command[0]);
+		}
+		ct_probes_mode(&r->probes, CT_MODE_EVENTS, -1);
+		if (command)
+			ptrace(PTRACE_DETACH, command, 0, 0);
+		return 0;
+	}
+	r->inspector = ct_inspector_create(err);
+	if (!r->inspector || ct_recorder_worker_start(r, err))
+		return -1;
+	return ct_recorder_attach(r, command ? &command : o->pids, command ? 1 : o->npids, command, err);
+}
+
+/* Ends the recording; whatever fails, targets are released and what is written stays readable. */
+static int finish(struct ct_recorder *r, bool began, struct ct_record_result *res, struct ct_error *err)
+{
+	struct ct_pipeline_stats stats = {0};
+	struct ct_error ignored;
+	struct ct_ev_end end = {.reason = r->end_reason, .status = r->command_status};
+	int ret = 0;
+
+	if (began && !r->opts->no_replay && ct_recorder_snapshot(r, CT_SNAP_FINAL, err))
+		ret = -1;
+	if (r->probes.skel)
+		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
+	for (size_t i = 0; i < r->ntargets; i++) { /* only after a failed attach or final stop */
+		struct ct_target *t = r->targets[i];
+
+		if (t->changed && !ct_target_stop(t, &ignored)) {
+			if (!ct_target_inspect(t, r->inspector, &ignored))
+				ct_target_undo(t, &ignored);
+			ct_target_release(t);
+		}
+	}
+	if (ct_recorder_worker_wait(r, true, ret ? &ignored : err))
+		ret = -1;
+	reap_command(r);
+	if (r->pipeline) {
+		if (began) {
+			end.status = r->command_status;
+			ct_recorder_append(r, CT_EV_END, 0, 0, &end, sizeof(end), NULL, 0);
+		}
+		if (ct_pipeline_finish(r->pipeline, &stats, ret ? &ignored : err))
+			ret = -1;
+		r->pipeline = NULL;
+	}
+	if (began) {
+		res->events = stats.events;
+		res->bytes = stats.stored_bytes;
+		res->lost = stats.lost;
+		res->duration_s = stats.last_ns > stats.first_ns ? (stats.last_ns - stats.first_ns) / 1e9 : 0;
+		res->pause_ms = r->pause_ns / 1e6;
+		if (ret)
+			json_object_set_new(r->manifest, "error", json_string(err->msg));
+		if (ct_recorder_manifest(r, "complete", &stats, ret ? &ignored : err))
+			ret = -1;
+	}
+	return ret;
+}
+
+static void destroy(struct ct_recorder *r)
+{
+	ring_buffer__free(r->urgent);
+	ct_probes_destroy(&r->probes);
+	ct_inspector_destroy(r->inspector);
+	ct_page_index_destroy(r->index);
+	for (size_t i = 0; i < r->ntargets; i++) {
+		ct_target_deinit(r->targets[i]);
+		free(r->targets[i]);
+	}
+	free(r->targets);
+	free(r->files);
+	json_decref(r->manifest);
+	if (r->dirfd >= 0)
+		close(r->dirfd);
+}
+
+int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result, struct ct_error *err)
+{
+	struct ct_recorder r = {.opts = opts, .err = err, .dirfd = -1, .command_status = -1};
+	struct ct_error end_err = {0};
+	sigset_t set, old;
+	bool began;
+	int ret;
+
+	memset(result, 0, sizeof(*result));
+	result->child_status = -1;
+	/* Taken through a signalfd; a stop of the target must not be cut short by one. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, &old);
+
+	ret = begin(&r, err);
+	began = !ret;
+	if (began)
+		ret = loop(&r, err);
+	if (finish(&r, began, result, began && !ret ? err : &end_err))
+		ret = -1;
+	if (!began && r.command_pid > 0)
+		kill(r.command_pid, SIGKILL);
+	/* The command is ours to wait for, also when the recording ended first. */
+	if (began && r.command_pid > 0) {
+		int status;
+
+		if (r.end_reason == CT_END_SIGNAL)
+			kill(r.command_pid, SIGTERM);
+		if (waitpid(r.command_pid, &status, 0) == r.command_pid)
+			r.command_status = status;
+	}
+	result->child_status = r.command_status;
+	snprintf(result->path, sizeof(result->path), "%s", r.path);
+	destroy(&r);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return ret;
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+/* The recorder's background thread: writes snapshots and keeps the content of files, mapped ones at once, read ones
+ * when the kernel side offers them. A file is kept once, whatever the number of its mappings. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "formats/event_access.h"
+#include "user/recorder_priv.h"
+#include "formats/sysrule.h"
+#include "record.skel.h" /* after the headers with its types */
+
+static ct_u64 kernel_dev(dev_t dev) { return (ct_u64)major(dev) << 20 | minor(dev); }
+
+static bool same_file(const struct ct_file_ref *a, const struct ct_file_ref *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns &&
+	       a->size == b->size;
+}
+
+static void ref_from_stat(struct ct_file_ref *ref, const struct stat *st)
+{
+	memset(ref, 0, sizeof(*ref));
+	ref->dev = kernel_dev(st->st_dev);
+	ref->ino = st->st_ino;
+	ref->ctime_s = st->st_ctim.tv_sec;
+	ref->ctime_ns = st->st_ctim.tv_nsec;
+	ref->size = st->st_size;
+}
+
+static bool known(struct ct_recorder *r, const struct ct_file_ref *ref, struct ct_known_file *out)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; i < r->nfiles && !found; i++) {
+		if (same_file(&r->files[i].ref, ref)) {
+			*out = r->files[i];
+			found = true;
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+	return found;
+}
+
+static void remember(struct ct_recorder *r, const struct ct_known_file *file)
+{
+	struct ct_known_file *more;
+
+	pthread_mutex_lock(&r->lock);
+	more = realloc(r->files, (r->nfiles + 1) * sizeof(*more));
+	if (more) {
+		r->files = more;
+		r->files[r->nfiles++] = *file;
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* From now on the kernel side may log reads of it by reference. */
+static void tell_kernel(struct ct_recorder *r, const struct ct_file_ref *ref)
+{
+	struct ct_kept_key key = {ref->dev, ref->ino};
+	struct ct_kept value = {
+		.ctime_s = ref->ctime_s, .ctime_ns = ref->ctime_ns, .size = ref->size, .state = CT_KEPT_KEPT};
+
+	bpf_map_update_elem(bpf_map__fd(r->probes.skel->maps.kept), &key, &value, BPF_ANY);
+}
+
+/* A change within the same tick of the clock that stamps files would not show in ctime. */
+static bool settled(const struct stat *st)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (now.tv_sec - st->st_ctim.tv_sec) * 1000 + (now.tv_nsec - st->st_ctim.tv_nsec) / 1000000 > 50;
+}
+
+static int keep_fd(struct ct_recorder *r, int fd, const char *name, struct ct_known_file *out, struct ct_error *err)
+{
+	struct ct_ev_file body = {0};
+	struct stat st;
+
+	memset(out, 0, sizeof(*out));
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return ct_fail(err, CT_EXIT_FAILED, "%s is not a regular file", name);
+	ref_from_stat(&out->ref, &st);
+	if (known(r, &out->ref, out))
+		return out->kept ? 0 : ct_fail(err, CT_EXIT_FAILED, "the content of %s could not be kept", name);
+	if (ct_file_keep(r->dirfd, fd, name, &out->ref, out->hash, err)) {
+		/* It changed while it was copied, or the disk is full: the next mapping tries again. */
+		return -1;
+	}
+	out->ref.dev = kernel_dev(st.st_dev); /* as mappings and the kernel side name it */
+	out->kept = true;
+	remember(r, out);
+	body.ref = out->ref;
+	memcpy(body.hash, out->hash, sizeof(body.hash));
+	body.path_len = strlen(name);
+	ct_recorder_append(r, CT_EV_FILE, 0, 0, &body, sizeof(body), name, body.path_len);
+	if (settled(&st))
+		tell_kernel(r, &out->ref);
+	return 0;
+}
+
+int ct_recorder_keep(void *ctx, const char *path, const char *name, struct ct_file_ref *ref, ct_u8 hash[16],
+		     struct ct_error *err)
+{
+	struct ct_recorder *r = ctx;
+	struct ct_known_file file;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
+	ct_u64 dev = ref->dev;
+
+	if (fd < 0)
+		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot open %s", name);
+	ret = keep_fd(r, fd, name, &file, err);
+	close(fd);
+	if (ret) {
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, 0, 0, "content of %s not kept: %s", name, err->msg);
+		return -1;
+	}
+	*ref = file.ref;
+	ref->dev = dev;
+	memcpy(hash, file.hash, 16);
+	return 0;
+}
+
+/* ---- the thread ------------------------------------------------------------------------------------------ */
+
+static void keep_offered(struct ct_recorder *r, struct ct_job *job)
+{
+	struct ct_known_file file;
+	struct ct_error err;
+	struct stat st;
+
+	if (job->mapped) {
+		if (keep_fd(r, job->fd, job->name, &file, &err))
+			ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, job->pid, 0, "content of %s not kept: %s",
+					 job->name, err.msg);
+	} else if (!fstat(job->fd, &st) && settled(&st)) {
+		keep_fd(r, job->fd, job->name, &file, &err); /* if not, its bytes go on being copied */
+	}
+	close(job->fd);
+}
+
+static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
+{
+	struct ct_error err = {0};
+
+	if (ct_images_write(job->images, job->nimages, &job->snap, r->dirfd, r->opts->level ? 1 : 0, r->index,
+			    ct_recorder_keep, r, r->probes.sites, r->probes.nsites, &err)) {
+		pthread_mutex_lock(&r->lock);
+		if (!r->worker_failed)
+			r->worker_err = err;
+		r->worker_failed = true;
+		pthread_mutex_unlock(&r->lock);
+	}
+	ct_snapshot_deinit(&job->snap);
+	free(job->images);
+}
+
+static void *worker_main(void *arg)
+{
+	struct ct_recorder *r = arg;
+
+	pthread_setname_np(pthread_self(), "ctbpf-snapshot");
+	pthread_mutex_lock(&r->lock);
+	for (;;) {
+		struct ct_job *job = r->jobs;
+
+		if (!job) {
+			r->worker_busy = false;
+			pthread_cond_broadcast(&r->idle);
+			if (r->worker_quit)
+				break;
+			pthread_cond_wait(&r->wake, &r->lock);
+			continue;
+		}
+		r->jobs = job->next;
+		if (!r->jobs)
+			r->jobs_end = &r->jobs;
+		r->worker_busy = true;
+		pthread_mutex_unlock(&r->lock);
+		if (job->images)
+			write_snapshot(r, job);
+		else
+			keep_offered(r, job);
+		free(job);
+		pthread_mutex_lock(&r->lock);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+int ct_recorder_worker_start(struct ct_recorder *r, struct ct_error *err)
+{
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->wake, NULL);
+	pthread_cond_init(&r->idle, NULL);
+	r->jobs_end = &r->jobs;
+	if (pthread_create(&r->worker, NULL, worker_main, r))
+		return ct_fail(err, CT_EXIT_FAILED, "cannot start a thread");
+	r->worker_on = true;
+	return 0;
+}
+
+void ct_recorder_worker_add(struct ct_recorder *r, struct ct_job *job)
+{
+	pthread_mutex_lock(&r->lock);
+	job->next = NULL;
+	*r->jobs_end = job;
+	r->jobs_end = &job->next;
+	r->worker_busy = true;
+	pthread_cond_signal(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+}
+
+int ct_recorder_worker_wait(struct ct_recorder *r, bool quit, struct ct_error *err)
+{
+	int ret = 0;
+
+	if (!r->worker_on)
+		return 0;
+	pthread_mutex_lock(&r->lock);
+	while (r->jobs || r->worker_busy)
+		pthread_cond_wait(&r->idle, &r->lock);
+	r->worker_quit = quit;
+	pthread_cond_signal(&r->wake);
+	if (r->worker_failed) {
+		*err = r->worker_err;
+		ret = -1;
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (quit) {
+		pthread_join(r->worker, NULL);
+		r->worker_on = false;
+	}
+	return ret;
+}
+
+/* ---- offers and holds -------------------------------------------------------------------------------------- */
+
+void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev)
+{
+	const struct ct_ev_syscall *s = ct_event_payload(ev);
+	struct ct_buf_iter it = ct_buf_iter(ev);
+	struct ct_job *job;
+	struct ct_file_ref ref, now;
+	struct stat st;
+	char path[64];
+	ssize_t n;
+
+	while (ct_buf_next(&it)) {
+		if (it.buf->kind != CT_BUF_FILE || it.buf->want || it.buf->len != sizeof(ref))
+			continue;
+		memcpy(&ref, it.data, sizeof(ref));
+		job = calloc(1, sizeof(*job));
+		if (!job)
+			return;
+		/* The descriptor may be another file's by now: then the identity differs. */
+		snprintf(path, sizeof(path), "/proc/%u/fd/%d", ev->pid, (int)s->args[0]);
+		job->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (job->fd >= 0 && !fstat(job->fd, &st)) {
+			ref_from_stat(&now, &st);
+			if (same_file(&now, &ref)) {
+				snprintf(path, sizeof(path), "/proc/self/fd/%d", job->fd);
+				n = readlink(path, job->name, sizeof(job->name) - 1);
+				job->name[n > 0 ? n : 0] = 0;
+				ct_recorder_worker_add(r, job);
+				continue;
+			}
+		}
+		if (job->fd >= 0)
+			close(job->fd);
+		free(job);
+	}
+}
+
+void ct_recorder_hold_file(struct ct_recorder *r, const struct ct_hold *hold)
+{
+	struct ct_maps maps;
+	struct ct_error err;
+	size_t uncertain = 0;
+	char path[96];
+	const struct ct_map *m;
+	struct ct_job *job = calloc(1, sizeof(*job));
+	int fd = -1;
+
+	if (job && !ct_maps_read(hold->pid, &maps, NULL)) {
+		m = ct_maps_find(&maps, hold->addr);
+		if (m) {
+			snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", hold->pid, (unsigned long long)m->start,
+				 (unsigned long long)m->end);
+			fd = open(path, O_RDONLY | O_CLOEXEC);
+			snprintf(job->name, sizeof(job->name), "%s", m->name);
+			/* Only what an executable file maps first is looked at here; its code comes with a later mapping
+			 * or the same one. */
+			if (fd >= 0 && ct_probes_scan_once(&r->probes, path, m->name, &uncertain, &err))
+				ct_recorder_note(r, CT_EV_NOTE, 0, hold->pid, 0, "%s", err.msg);
+		}
+		ct_maps_deinit(&maps);
+	}
+	r->probes.skel->bss->hold_released = hold->id;
+	if (fd < 0) {
+		free(job);
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, hold->pid, hold->addr, "a mapped file could not be opened");
+		return;
+	}
+	/* Its content is safe from here on: the open descriptor holds it, and ctime is checked after copying. */
+	job->fd = fd;
+	job->mapped = true;
+	job->pid = hold->pid;
+	ct_recorder_worker_add(r, job);
+}

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: MIT
+/* The recorder's stops: attach, attach after execve, further snapshots, the final one with everything undone.
+ * All of it runs on the main thread, to which ptrace ties the targets. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <unistd.h>
+
+#include "user/recorder_priv.h"
+#include "formats/sysrule.h"
+#include "record.skel.h" /* after the headers with its types */
+
+#define DRAIN_MS 5000
+
+struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add)
+{
+	struct ct_target **more, *t;
+
+	for (size_t i = 0; i < r->ntargets; i++)
+		if (r->targets[i]->pid == pid)
+			return r->targets[i];
+	if (!add)
+		return NULL;
+	more = realloc(r->targets, (r->ntargets + 1) * sizeof(*more));
+	t = calloc(1, sizeof(*t));
+	if (more)
+		r->targets = more;
+	if (!more || !t) {
+		free(t);
+		return NULL;
+	}
+	ct_target_init(t, pid);
+	r->targets[r->ntargets++] = t;
+	return t;
+}
+
+void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t)
+{
+	for (size_t i = 0; i < r->ntargets; i++) {
+		if (r->targets[i] != t)
+			continue;
+		memmove(&r->targets[i], &r->targets[i + 1], (r->ntargets - i - 1) * sizeof(*r->targets));
+		r->ntargets--;
+		break;
+	}
+	ct_undo_forget(t);
+	ct_target_deinit(t);
+	free(t);
+}
+
+/* What the leader of `pid` had before anything was pinned: its own if known, else its parent's, else any target's (all
+ * descend from those attached first). */
+static const struct ct_thread *before_pinning(struct ct_recorder *r, pid_t pid)
+{
+	pid_t parent = ct_proc_stat(pid, pid, 4);
+	const struct ct_thread *any = NULL;
+
+	for (size_t i = 0; i < r->ntargets; i++) {
+		const struct ct_target *t = r->targets[i];
+
+		for (size_t k = 0; k < t->nthreads; k++) {
+			if (!t->threads[k].saved)
+				continue;
+			if (t->pid == pid || t->pid == parent)
+				return &t->threads[k];
+			any = &t->threads[k];
+			break;
+		}
+	}
+	return any ? any : r->first_thread.saved ? &r->first_thread : NULL;
+}
+
+static bool inherit_thread(struct ct_target *t, const struct ct_thread *from)
+{
+	t->threads = from ? calloc(1, sizeof(*t->threads)) : NULL;
+	if (!t->threads)
+		return false;
+	t->nthreads = 1;
+	t->threads[0].tid = t->pid;
+	t->threads[0].saved = true;
+	t->threads[0].affinity = from->affinity;
+	t->threads[0].policy = from->policy;
+	t->threads[0].priority = from->priority;
+	return true;
+}
+
+/* Makes a forked child a target: it has its parent's patched vDSO, pinning and (no) rseq. */
+static bool adopt(struct ct_recorder *r, pid_t pid)
+{
+	pid_t up = ct_proc_stat(pid, pid, 4);
+	struct ct_target *parent = ct_recorder_target(r, up, false);
+	const struct ct_thread *before = before_pinning(r, pid);
+	struct ct_target *t = ct_recorder_target(r, pid, true);
+
+	if (!t || !inherit_thread(t, before))
+		return false;
+	for (size_t i = 0; !parent && i < r->ntargets; i++)
+		if (r->targets[i]->npatches && r->targets[i] != t)
+			parent = r->targets[i]; /* its own parent has gone; the vDSO is the same for all */
+	t->changed = true;
+	if (!parent)
+		return true;
+	for (size_t i = 0; i < parent->nthreads; i++) {
+		if (!parent->threads[i].rseq.addr)
+			continue;
+		t->threads[0].rseq = parent->threads[i].rseq;
+		t->threads[0].rseq_off = parent->threads[i].rseq_off;
+		break;
+	}
+	t->vdso = parent->vdso;
+	t->vdso_len = parent->vdso_len;
+	t->npatches = parent->npatches;
+	memcpy(t->patch, parent->patch, sizeof(t->patch));
+	return true;
+}
+
+/* Instruction probes of everything executable that is mapped. Before the stop: it takes longer than a pause may. */
+static void scan_maps(struct ct_recorder *r, pid_t pid)
+{
+	struct ct_maps maps;
+	struct ct_error err;
+	size_t uncertain;
+	char path[96];
+
+	if (ct_maps_read(pid, &maps, NULL))
+		return;
+	for (size_t i = 0; i < maps.count; i++) {
+		const struct ct_map *m = &maps.map[i];
+
+		if (!(m->prot & 4) || m->name[0] != '/' || !m->ino)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)m->start,
+			 (unsigned long long)m->end);
+		if (ct_probes_scan_once(&r->probes, path, m->name, &uncertain, &err))
+			ct_recorder_note(r, CT_EV_NOTE, 0, pid, 0, "%s", err.msg);
+		else if (uncertain)
+			ct_recorder_note(r, CT_EV_NOTE, 0, pid, uncertain,
+					 "%s has %zu places that may be rdtsc or rdrand but could not be probed; a replay "
+					 "that runs one of them stops there",
+					 m->name, uncertain);
+	}
+	ct_maps_deinit(&maps);
+}
+
+static ct_u64 append_snapshot(struct ct_recorder *r, ct_u32 id, enum ct_snapshot_kind kind, size_t nprocs, pid_t pid)
+{
+	struct ct_ev_snapshot body = {.id = id, .kind = kind, .nprocs = nprocs};
+
+	return ct_recorder_append(r, CT_EV_SNAPSHOT, pid, pid, &body, sizeof(body), NULL, 0);
+}
+
+static struct ct_job *new_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, size_t most)
+{
+	struct ct_job *job = calloc(1, sizeof(*job));
+	struct timespec ts;
+
+	if (!job)
+		return NULL;
+	job->fd = -1;
+	job->images = calloc(most ? most : 1, sizeof(*job->images));
+	if (!job->images) {
+		free(job);
+		return NULL;
+	}
+	clock_gettime(CLOCK_REALTIME, &ts);
+	job->snap.id = ++r->last_snapshot;
+	job->snap.kind = kind;
+	job->snap.mono_ns = ct_now_ns();
+	job->snap.real_ns = ts.tv_sec * 1000000000ull + ts.tv_nsec;
+	return job;
+}
+
+static void free_snapshot(struct ct_job *job)
+{
+	for (size_t i = 0; i < job->nimages; i++)
+		ct_image_deinit(&job->images[i]);
+	free(job->images);
+	free(job);
+}
+
+int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, pid_t seized, struct ct_error *err)
+{
+	struct ct_job *job = NULL;
+	ct_u64 t0;
+	int ret = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!ct_recorder_target(r, pids[i], true))
+			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		scan_maps(r, pids[i]);
+	}
+	job = new_snapshot(r, CT_SNAP_ATTACH, count);
+	if (!job)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+
+	t0 = ct_now_ns();
+	ct_probes_pause(&r->probes, ~0u);
+	for (size_t i = 0; i < count && !ret; i++) {
+		struct ct_target *t = ct_recorder_target(r, pids[i], false);
+
+		t->fresh = t->seized = pids[i] == seized;
+		ret = ct_target_stop(t, err) || ct_target_inspect(t, r->inspector, err) ||
+		      ct_target_prepare(t, &r->pin, err) || ct_image_begin(&job->images[i], t, err);
+		if (!ret) {
+			job->nimages++;
+			ret = ct_probes_add(&r->probes, t->pid, t, err);
+		}
+	}
+	if (!ret) {
+		job->snap.current_tid = r->probes.skel->bss->cur.tid;
+		job->snap.seq = append_snapshot(r, job->snap.id, CT_SNAP_ATTACH, count, pids[0]);
+		ct_probes_mode(&r->probes, CT_MODE_REPLAY, r->pin.cpu);
+		ct_probes_pause(&r->probes, 0);
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct ct_target *t = ct_recorder_target(r, pids[i], false);
+
+		if (ret && t->changed && t->memfd >= 0)
+			ct_target_undo(t, NULL);
+		ct_target_release(t);
+	}
+	if (!ret) {
+		r->first_thread = r->targets[0]->threads[0];
+		r->first_thread.xsave = NULL;
+	}
+	r->pause_ns = r->max_pause_ns = ct_now_ns() - t0;
+	r->start_ns = ct_now_ns();
+	if (ret)
+		free_snapshot(job);
+	else
+		ct_recorder_worker_add(r, job);
+	return ret ? -1 : 0;
+}
+
+int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, ct_u64 hold_id, struct ct_error *err)
+{
+	struct ct_target *t = ct_recorder_target(r, pid, false);
+	struct ct_job *job;
+	int ret;
+
+	const struct ct_thread *before = before_pinning(r, pid);
+	struct ct_thread saved = before ? *before : (struct ct_thread){0};
+
+	if (t)
+		ct_recorder_drop(r, t); /* what was changed in the old image went with it; pinning did not */
+	t = ct_recorder_target(r, pid, true);
+	if (t && saved.saved)
+		inherit_thread(t, &saved);
+	job = new_snapshot(r, CT_SNAP_EXEC, 1);
+	if (!t || !job) {
+		r->probes.skel->bss->hold_released = hold_id;
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	}
+	t->fresh = true;
+	t->hold_released = (volatile ct_u64 *)&r->probes.skel->bss->hold_released;
+	t->hold_id = hold_id;
+	ret = ct_target_stop(t, err);
+	*t->hold_released = hold_id; /* whatever happened */
+	t->hold_released = NULL;
+	if (!ret) {
+		ct_pipeline_drain(r->pipeline, DRAIN_MS, NULL);
+		ct_probes_pause(&r->probes, pid);
+		scan_maps(r, pid);
+		ret = ct_target_inspect(t, r->inspector, err) || ct_target_prepare(t, &r->pin, err) ||
+		      ct_image_begin(&job->images[0], t, err);
+	}
+	if (!ret) {
+		job->nimages = 1;
+		job->snap.current_tid = r->probes.skel->bss->cur.tid;
+		job->snap.seq = append_snapshot(r, job->snap.id, CT_SNAP_EXEC, 1, pid);
+	} else if (t->changed && t->memfd >= 0) {
+		ct_target_undo(t, NULL);
+	}
+	ct_probes_pause(&r->probes, 0);
+	ct_target_release(t);
+	if (ret) {
+		r->last_snapshot--;
+		free_snapshot(job);
+	} else {
+		ct_recorder_worker_add(r, job);
+	}
+	return ret ? -1 : 0;
+}
+
+/* Stops all recorded processes. Those that vanish meanwhile are dropped. */
+static void stop_all(struct ct_recorder *r)
+{
+	struct ct_error err;
+	size_t i = 0;
+
+	while (i < r->ntargets) {
+		struct ct_target *t = r->targets[i];
+
+		if (t->memfd < 0 && ct_target_stop(t, &err)) {
+			if (ct_proc_stat(t->pid, t->pid, 22) == t->start_time &&
+			    ct_proc_stat(t->pid, t->pid, 3) != 'Z') {
+				ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, t->pid, 0,
+						 "no snapshot of %d: %s", t->pid, err.msg);
+				i++;
+				continue;
+			}
+			ct_recorder_drop(r, t);
+			continue;
+		}
+		i++;
+	}
+}
+
+/* Every recorded process becomes a target, also children nobody has looked at yet. */
+static void target_all(struct ct_recorder *r)
+{
+	size_t count = 0;
+	pid_t *pids;
+
+	if (ct_probes_list(&r->probes, &pids, &count))
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (!ct_recorder_target(r, pids[i], false))
+			adopt(r, pids[i]);
+	free(pids);
+}
+
+int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err)
+{
+	bool final = kind == CT_SNAP_FINAL;
+	struct ct_job *job;
+	ct_u64 t0 = ct_now_ns();
+	int ret = 0;
+
+	/* While one is stopped another may make a child: look again until there is no new one. */
+	for (size_t before = (size_t)-1; before != r->ntargets;) {
+		before = r->ntargets;
+		target_all(r);
+		stop_all(r);
+	}
+	job = new_snapshot(r, kind, r->ntargets);
+	if (!job)
+		ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	if (!ret && ct_pipeline_drain(r->pipeline, DRAIN_MS, err))
+		ret = -1;
+	ct_probes_pause(&r->probes, ~0u);
+	for (size_t i = 0; i < r->ntargets && !ret; i++) {
+		struct ct_target *t = r->targets[i];
+
+		if (t->memfd < 0)
+			continue;
+		ct_vdso_find_stub(t);
+		/* One that was killed while it stood still has no state; its exit is in the log. */
+		if (ct_target_inspect(t, r->inspector, NULL) || ct_image_begin(&job->images[job->nimages], t, NULL))
+			continue;
+		job->nimages++;
+	}
+	if (!ret) {
+		job->snap.current_tid = r->probes.skel->bss->cur.tid;
+		job->snap.seq = append_snapshot(r, job->snap.id, kind, job->nimages, 0);
+		ct_probes_forgive(&r->probes);
+	}
+	if (final)
+		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
+	for (size_t i = 0; i < r->ntargets; i++) {
+		struct ct_target *t = r->targets[i];
+		struct ct_error why;
+
+		if (final && t->memfd >= 0 && t->changed && ct_target_undo(t, &why))
+			ct_recorder_note(r, CT_EV_NOTE, 0, t->pid, 0, "%s", why.msg);
+		if (t->memfd >= 0)
+			ct_target_release(t);
+	}
+	ct_probes_pause(&r->probes, 0);
+	if (ct_now_ns() - t0 > r->max_pause_ns)
+		r->max_pause_ns = ct_now_ns() - t0;
+	if (ret) {
+		if (job) {
+			r->last_snapshot--;
+			free_snapshot(job);
+		}
+	} else {
+		ct_recorder_worker_add(r, job);
+	}
+	return ret;
+}
+
+void ct_recorder_adopt_children(struct ct_recorder *r)
+{
+	size_t count = 0;
+	pid_t *pids;
+
+	if (ct_probes_list(&r->probes, &pids, &count))
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (!ct_recorder_target(r, pids[i], false) && adopt(r, pids[i]))
+			ct_undo_save(ct_recorder_target(r, pids[i], false), NULL);
+	free(pids);
+}
