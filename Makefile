@@ -44,6 +44,7 @@ GEN     := $(B)/gen/syscalls_gen.h
 SKELS   := $(if $(BPF_record),$(B)/gen/record.skel.h) $(BPF_alone:bpf/%.bpf.c=$(B)/gen/%.skel.h)
 # The usual build leaves the program in the top directory; one with a B of its own keeps it there.
 PROG    := $(if $(filter build,$(B)),ctbpf,$(B)/ctbpf)
+RUN     := $(if $(filter build,$(B)),./ctbpf,$(abspath $(B)/ctbpf))
 
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 PROGRAMS := $(patsubst %,$(B)/%,$(basename $(wildcard tests/programs/*.c tests/programs/*.S)))
@@ -141,16 +142,16 @@ test-unit test-e2e: ## the same, but one half of the tests only
 	+@B='$(B)' MAKE='$(MAKE)' tests/run $(@:test-%=%)
 test-kernels: ## boot Debian's stock 6.1 and 6.12 kernels under QEMU and record there
 	@scripts/setup build kernels
-	+@$(MAKE) --no-print-directory $(J) all tests
+	+@$(MAKE) --no-print-directory $(J) all bench-programs
 	@B='$(B)' scripts/test-kernels
 demo: ## record a loaded redis for three seconds and look at the recording
 	@scripts/setup build demo
 	+@$(MAKE) --no-print-directory $(J) all
-	@CTBPF='./$(PROG)' scripts/demo
+	@CTBPF='$(RUN)' scripts/demo
 bench: ## measure what recording costs, one table; ARGS='--quick --json FILE'
 	@scripts/setup build bench
 	+@$(MAKE) --no-print-directory $(J) all bench-programs
-	@B='$(B)' CTBPF='./$(PROG)' scripts/bench/run $(ARGS)
+	@B='$(B)' CTBPF='$(RUN)' scripts/bench/run $(ARGS)
 fuzz: ## run each fuzz target for SECS seconds (60); findings end up in build/fuzz
 	@scripts/setup build fuzz
 	+@$(MAKE) --no-print-directory $(J) fuzzers

@@ -14,6 +14,7 @@
 #define MAX_CHUNKS 4096
 
 #define EINTR 4
+#define EFAULT 14
 #define RESTART_MIN -516 /* -ERESTARTSYS .. -ERESTART_RESTARTBLOCK */
 #define RESTART_MAX -512
 #define NR_rt_sigreturn 15
@@ -292,13 +293,14 @@ __noinline int apply_rule(u32 i)
 
 	switch (r->size) {
 	case CT_SZ_FIXED: len = r->n; break;
-	case CT_SZ_RET: len = ret > 0 ? (u64)ret * r->mul : 0; break;
+	case CT_SZ_RET: len = ret >= 0 ? (u64)ret * r->mul + r->n : 0; break;
 	case CT_SZ_ARG: len = a * r->mul + r->n; break;
 	case CT_SZ_RETMIN: len = ret < 0 ? 0 : (u64)ret < a ? (u64)ret * r->mul : a * r->mul; break;
 	case CT_SZ_PTR32: len = a ? (u64)user32(a + r->soff) * r->mul + r->n : 0; break;
 	case CT_SZ_PTR64: len = a ? user64(a + r->soff) * r->mul + r->n : 0; break;
 	case CT_SZ_BITS: len = (a + 63) / 64 * 8; break;
 	case CT_SZ_CPUMASK: len = (a + 7) / 8; break;
+	case CT_SZ_PAGES: len = (a + 4095) / 4096; break;
 	case CT_SZ_IOC: len = a >> 16 & 0x3fff; break;
 	case CT_SZ_CSTR: add_str(c, addr, r->n, kind, argno); return 0;
 	case CT_SZ_IOVEC: add_iovec(addr, a, ret > 0 ? ret : 0, kind, argno); return 0;
@@ -306,7 +308,7 @@ __noinline int apply_rule(u32 i)
 	case CT_SZ_MMSGHDR: {
 		struct mvec v = {.addr = addr, .kind = kind, .argno = argno};
 
-		bpf_loop(ret > 0 && ret < 1024 ? ret : 0, add_mmsghdr_one, &v, 0);
+		bpf_loop(ret > 0 && ret <= 1024 ? ret : 0, add_mmsghdr_one, &v, 0);
 		return 0;
 	}
 	case CT_SZ_STRV: {
@@ -325,9 +327,10 @@ __noinline int apply_rule(u32 i)
 		len = ret;
 		break;
 	}
-	/* Lengths come from memory that other threads may have changed meanwhile; the kernel copies less than that. */
-	if (len > (1ull << 31))
+	if (len > (1ull << 31)) { /* more than any call writes: a length word changed under us */
+		c->flags |= CT_SYSF_TRUNCATED;
 		return 0;
+	}
 	add(c, addr, len, kind, argno);
 	return 0;
 }
@@ -440,7 +443,8 @@ static long emit_buf(u32 i, struct out *o)
 	if (b.kind == CT_BUF_FILE) {
 		bpf_dynptr_write(&o->d, o->off, &c->ref, sizeof(c->ref), 0);
 	} else if (b.len && !copy_user(o, b.addr, b.len)) {
-		if (b.kind == CT_BUF_OUT) {
+		/* A call that failed with EFAULT had an address nobody can read. */
+		if (b.kind == CT_BUF_OUT && c->ret != -EFAULT) {
 			c->flags |= CT_SYSF_FAULT;
 			c->fault_addr = b.addr;
 			__sync_fetch_and_add(&counters.faults, 1);

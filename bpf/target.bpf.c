@@ -185,7 +185,7 @@ __noinline int hold(struct ct_hold *req)
 	*h = *req;
 	h->id = s.id;
 	bpf_ringbuf_submit(h, BPF_RB_FORCE_WAKEUP);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 16; i++) {
 		bpf_loop(1 << 23, spin_once, &s, 0); /* the most iterations one call may ask for */
 		if (s.timed_out || hold_released >= s.id)
 			break;

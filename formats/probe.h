@@ -50,7 +50,7 @@ struct ct_hold {
 	struct ct_file_ref ref;
 };
 enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };
-#define CT_HOLD_MAX_NS 50000000ull
+#define CT_HOLD_MAX_NS 200000000ull
 
 /* Counters, in the programs' .bss, which the recorder maps. */
 struct ct_counters {

@@ -155,6 +155,7 @@ static int dump_events(const struct ct_dump *dump, struct ct_recording *rec, con
 		got = ct_cursor_next(cur, &ev, &err);
 		if (got < 0) {
 			ct_out_flush(dump->out); /* the message belongs here on a terminal */
+			ct_fail_prefix(&err, "%s", ct_recording_path(rec));
 			ret = ct_cmd_fail(argv, &err);
 			continue;
 		}

@@ -133,7 +133,7 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 	char a[CT_HUMAN], b[CT_HUMAN];
 	field(out, "length");
 	ct_out_str(out, ct_human_seconds(a, info->duration_s));
-	if (info->has_pause)
+	if (info->pause_ms > 0) /* 0 until the recorder has written the end */
 		ct_out_fmt(out, "; attaching paused the target for %s", ct_human_seconds(a, info->pause_ms / 1e3));
 	ct_out_char(out, '\n');
 	field(out, "events");

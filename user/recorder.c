@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -407,6 +408,8 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 			ptrace(PTRACE_DETACH, command, 0, 0);
 		return 0;
 	}
+	/* A held process waits for this thread; compressing can wait. */
+	setpriority(PRIO_PROCESS, 0, -10);
 	r->inspector = ct_inspector_create(err);
 	if (!r->inspector || ct_recorder_worker_start(r, err))
 		return -1;
@@ -437,6 +440,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 	if (ct_recorder_worker_wait(r, true, ret ? &ignored : err))
 		ret = -1;
 	reap_command(r);
+	forget_gone(r);
 	if (r->pipeline) {
 		if (began) {
 			end.status = r->command_status;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -169,6 +170,7 @@ static void *worker_main(void *arg)
 	struct ct_recorder *r = arg;
 
 	pthread_setname_np(pthread_self(), "ctbpf-snapshot");
+	setpriority(PRIO_PROCESS, gettid(), 10); /* per thread on Linux */
 	pthread_mutex_lock(&r->lock);
 	for (;;) {
 		struct ct_job *job = r->jobs;

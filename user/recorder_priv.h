@@ -83,6 +83,8 @@ struct ct_recorder {
 ct_u64 ct_now_ns(void);
 
 /* recorder_state.c */
+/* Instruction probes for everything executable that `pid` has mapped. */
+void ct_recorder_scan(struct ct_recorder *r, pid_t pid);
 struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add);
 void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t);
 /* Attaches to all of `pids` at one moment and turns recording on. */

@@ -109,6 +109,7 @@ static bool adopt(struct ct_recorder *r, pid_t pid)
 		t->threads[0].rseq_off = parent->threads[i].rseq_off;
 		break;
 	}
+	t->own_page = parent->own_page; /* a fork copies the page and the registration */
 	t->vdso = parent->vdso;
 	t->vdso_len = parent->vdso_len;
 	t->npatches = parent->npatches;
@@ -117,7 +118,7 @@ static bool adopt(struct ct_recorder *r, pid_t pid)
 }
 
 /* Instruction probes of everything executable that is mapped. Before the stop: it takes longer than a pause may. */
-static void scan_maps(struct ct_recorder *r, pid_t pid)
+void ct_recorder_scan(struct ct_recorder *r, pid_t pid)
 {
 	struct ct_maps maps;
 	struct ct_error err;
@@ -186,10 +187,13 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 	ct_u64 t0;
 	int ret = 0;
 
+	/* The C library and the loader of this very program are those most children will map: probing them takes some
+	 * 50 ms, which a process held at its mmap should not have to wait for. */
+	ct_recorder_scan(r, getpid());
 	for (size_t i = 0; i < count; i++) {
 		if (!ct_recorder_target(r, pids[i], true))
 			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-		scan_maps(r, pids[i]);
+		ct_recorder_scan(r, pids[i]);
 	}
 	job = new_snapshot(r, CT_SNAP_ATTACH, count);
 	if (!job)
@@ -262,7 +266,7 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, ct_u64 hold_id, st
 	if (!ret) {
 		ct_pipeline_drain(r->pipeline, DRAIN_MS, NULL);
 		ct_probes_pause(&r->probes, pid);
-		scan_maps(r, pid);
+		ct_recorder_scan(r, pid);
 		ret = ct_target_inspect(t, r->inspector, err) || ct_target_prepare(t, &r->pin, err) ||
 		      ct_image_begin(&job->images[0], t, err);
 	}

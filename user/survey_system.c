@@ -97,10 +97,16 @@ static void survey_privileges(struct ct_findings *f)
 		    {CAP_SYS_NICE, false, "CAP_SYS_NICE", "real-time scheduling of threads, which saves switches",
 		     CT_FIND_DEGRADES},
 		    {CAP_SYS_RESOURCE, false, "CAP_SYS_RESOURCE", "large locked buffers", CT_FIND_NOTE}};
+	const uint64_t wanted = 1ull << CAP_BPF | 1ull << CAP_PERFMON | 1ull << CAP_SYS_PTRACE;
 	char *status = ct_proc_read(getpid(), "status", NULL);
 	uint64_t eff = status ? ct_text_number(status, "CapEff", 16, 0) : 0;
 	free(status);
 	unsigned lacking = 0;
+	if (geteuid() && (eff & wanted) != wanted && !(eff >> CAP_SYS_ADMIN & 1)) {
+		missing(f, CT_FIND_BLOCKS, "privileges", "run it as root: sudo ctbpf ...",
+			"you are user %u: recording needs CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE", geteuid());
+		return;
+	}
 	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
 		bool has = eff >> caps[i].bit & 1 || (caps[i].admin && eff >> CAP_SYS_ADMIN & 1);
 		if (has)
@@ -179,7 +185,7 @@ static void survey_surroundings(struct ct_findings *f)
 {
 	struct statfs fs;
 	struct io_uring ring;
-	char nodes[64], a[CT_HUMAN];
+	char nodes[64], thp[64], a[CT_HUMAN];
 	if (!statfs("/sys/fs/cgroup", &fs)) {
 		bool v2 = fs.f_type == CGROUP2_SUPER_MAGIC;
 		ct_finding_add(f, CT_FIND_OK, "cgroup", NULL, "control groups version %s", v2 ? "2" : "1");
@@ -198,6 +204,16 @@ static void survey_surroundings(struct ct_findings *f)
 			       strerror(-ret));
 	else
 		ct_finding_add(f, CT_FIND_OK, "io_uring", NULL, "io_uring for writing recordings");
+	if (!ct_read_small("/sys/kernel/mm/transparent_hugepage/enabled", thp, sizeof(thp)))
+		ct_finding_add(f, CT_FIND_OK, "huge_pages", NULL, "transparent huge pages: %s",
+			       strstr(thp, "[always]")    ? "always, which shortens the stop of large processes"
+			       : strstr(thp, "[madvise]") ? "where a program asks for them"
+							  : "never");
+	struct rlimit locked;
+	if (!getrlimit(RLIMIT_MEMLOCK, &locked) && locked.rlim_max < ((rlim_t)8 << 20))
+		ct_finding_add(f, CT_FIND_NOTE, "memlock", "ulimit -l unlimited",
+			       "only %s may be locked in memory: io_uring works without registered buffers",
+			       ct_human_bytes(a, locked.rlim_max));
 	char *meminfo = ct_proc_read(0, "meminfo", NULL);
 	uint64_t available = meminfo ? ct_text_number(meminfo, "MemAvailable", 10, 0) * 1024 : 0;
 	free(meminfo);

@@ -289,6 +289,34 @@ static inline void put_segment(const char *dir, ct_u32 number, struct segment_ma
 	m->file = (struct bytes){0};
 }
 
+/* Segment `number` with notes first..first+blocks*3-1, three a block, one a millisecond. */
+static inline void put_notes(const char *dir, ct_u32 number, ct_u64 first, ct_u32 blocks, bool close_it)
+{
+	struct segment_maker m;
+
+	segment_start(&m, number, first, test_uuid, 1);
+	for (ct_u32 b = 0; b < blocks; b++) {
+		struct bytes records = {0};
+
+		for (int i = 0; i < 3; i++, first++)
+			add_note(&records, first, first * 1000000);
+		segment_block(&m, &records);
+	}
+	if (close_it)
+		segment_end(&m, 0);
+	put_segment(dir, number, &m);
+}
+
+/* Opens DIR/rec.ctr, which must work. */
+static inline struct ct_recording *open_recording(const char *dir)
+{
+	struct ct_error err = {0};
+	struct ct_recording *rec = ct_recording_open(below(dir, "rec.ctr"), &err);
+
+	must(rec != NULL, err.msg);
+	return rec;
+}
+
 /* A snapshot of one process with one page. */
 static inline void put_snapshot(int dirfd, ct_u32 id, ct_u32 kind, ct_u64 seq)
 {

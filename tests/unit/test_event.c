@@ -41,7 +41,7 @@ static void rec_buf(struct rec *r, struct ct_buf b, const void *data)
 /* Checks a copy that has not a byte more than `avail`. */
 static int check_in(const struct rec *r, size_t avail, struct ct_error *err)
 {
-	void *copy = malloc(avail ? avail : 1);
+	void *copy = calloc(1, avail ? avail : 1);
 	memcpy(copy, r, avail);
 	int ret = ct_event_check(copy, avail, err);
 	free(copy);

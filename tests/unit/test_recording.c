@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Recordings: creation, manifest, kept files, opening in every state, walking the events, the summary.
+ * Recordings: creation, the manifest, opening in every state.
  *
  * Each test has its own directory. */
 #include <criterion/criterion.h>
@@ -27,18 +27,6 @@ static void teardown(void)
 }
 
 TestSuite(recording, .init = setup, .fini = teardown);
-TestSuite(cursor, .init = setup, .fini = teardown);
-TestSuite(summary, .init = setup, .fini = teardown);
-TestSuite(files, .init = setup, .fini = teardown);
-
-static struct ct_recording *open_good(void)
-{
-	struct ct_error err = {0};
-	struct ct_recording *rec = ct_recording_open(below(dir, "rec.ctr"), &err);
-
-	cr_assert(rec != NULL, "%s", err.msg);
-	return rec;
-}
 
 /* Whether a problem with this text was found. */
 static bool has_problem(const struct ct_recording *rec, const char *word)
@@ -135,7 +123,7 @@ Test(recording, manifest_is_replaced_as_a_whole)
 
 	fd = make_recording(dir, "recording");
 	set_manifest(fd, "target", json_string("x"));
-	rec = open_good();
+	rec = open_recording(dir);
 	cr_assert(
 		eq(str, (char *)json_string_value(json_object_get(ct_recording_manifest(rec), "target")), (char *)"x"));
 	cr_assert(access(below(dir, "rec.ctr/manifest.json.tmp"), F_OK) == -1);
@@ -156,7 +144,7 @@ Test(recording, failed_manifest_write_keeps_the_old_one)
 	cr_assert(ct_manifest_write(fd, m, &err) == -1);
 	json_decref(m);
 	cr_assert(access(below(dir, "rec.ctr/manifest.json.tmp"), F_OK) == -1);
-	ct_recording_close(open_good());
+	ct_recording_close(open_recording(dir));
 }
 
 Test(recording, leftover_manifest_is_in_nobodys_way)
@@ -164,7 +152,7 @@ Test(recording, leftover_manifest_is_in_nobodys_way)
 	fd = make_recording(dir, "complete");
 	put_file(below(dir, "rec.ctr/manifest.json.tmp"), "{", 1);
 	set_manifest(fd, "x", json_true());
-	ct_recording_close(open_good());
+	ct_recording_close(open_recording(dir));
 }
 
 /* ---- Opening ---- */
@@ -221,7 +209,7 @@ Test(recording, complete)
 	struct ct_recording *rec;
 
 	fd = make_recording(dir, "complete");
-	rec = open_good();
+	rec = open_recording(dir);
 	cr_assert(eq(int, ct_recording_state(rec), CT_REC_COMPLETE));
 	cr_assert(ct_recording_problem(rec, 0) == NULL);
 	ct_recording_close(rec);
@@ -232,7 +220,7 @@ Test(recording, recorder_that_lives)
 	struct ct_recording *rec;
 
 	fd = make_recording(dir, "recording"); /* by this very process */
-	rec = open_good();
+	rec = open_recording(dir);
 	cr_assert(eq(int, ct_recording_state(rec), CT_REC_RECORDING));
 	ct_recording_close(rec);
 }
@@ -247,7 +235,7 @@ Test(recording, recorder_that_is_gone)
 		_exit(0);
 	}
 	waitpid(child, NULL, 0);
-	rec = open_good();
+	rec = open_recording(dir);
 	cr_assert(eq(int, ct_recording_state(rec), CT_REC_RECOVERED));
 	ct_recording_close(rec);
 }
@@ -258,7 +246,7 @@ Test(recording, recorder_whose_pid_is_used_again)
 
 	fd = make_recording(dir, "recording");
 	set_manifest(fd, "recorder", json_pack("{s:i,s:i}", "pid", (int)getpid(), "start_time", 1));
-	rec = open_good();
+	rec = open_recording(dir);
 	cr_assert(eq(int, ct_recording_state(rec), CT_REC_RECOVERED));
 	ct_recording_close(rec);
 }
@@ -269,27 +257,9 @@ Test(recording, recorder_before_a_reboot)
 
 	fd = make_recording(dir, "recording");
 	set_manifest(fd, "boot_id", json_string("00000000-0000-0000-0000-000000000000"));
-	rec = open_good();
+	rec = open_recording(dir);
 	cr_assert(eq(int, ct_recording_state(rec), CT_REC_RECOVERED));
 	ct_recording_close(rec);
-}
-
-/* Segment `number` with notes first..first+blocks*3-1, three a block, one a millisecond. */
-static void add_segment(ct_u32 number, ct_u64 first, ct_u32 blocks, bool close_it)
-{
-	struct segment_maker m;
-
-	segment_start(&m, number, first, test_uuid, 1);
-	for (ct_u32 b = 0; b < blocks; b++) {
-		struct bytes records = {0};
-
-		for (int i = 0; i < 3; i++, first++)
-			add_note(&records, first, first * 1000000);
-		segment_block(&m, &records);
-	}
-	if (close_it)
-		segment_end(&m, 0);
-	put_segment(dir, number, &m);
 }
 
 Test(recording, segments_are_opened_in_order)
@@ -297,10 +267,10 @@ Test(recording, segments_are_opened_in_order)
 	struct ct_recording *rec;
 
 	fd = make_recording(dir, "complete");
-	add_segment(2, 10, 1, true);
-	add_segment(10, 13, 1, true);
-	add_segment(1, 1, 3, true);
-	rec = open_good();
+	put_notes(dir, 2, 10, 1, true);
+	put_notes(dir, 10, 13, 1, true);
+	put_notes(dir, 1, 1, 3, true);
+	rec = open_recording(dir);
 	cr_assert(eq(sz, ct_recording_segments(rec), 3));
 	cr_assert(eq(u32, ct_segment_header(ct_recording_segment(rec, 0))->index, 1));
 	cr_assert(eq(u32, ct_segment_header(ct_recording_segment(rec, 2))->index, 10));
@@ -313,10 +283,10 @@ Test(recording, damaged_segment_is_a_problem_and_the_rest_opens)
 	struct ct_recording *rec;
 
 	fd = make_recording(dir, "complete");
-	add_segment(1, 1, 1, true);
+	put_notes(dir, 1, 1, 1, true);
 	put_file(below(dir, "rec.ctr/segments/000002.ctseg"), "rubbish", 7);
-	add_segment(3, 7, 1, true);
-	rec = open_good();
+	put_notes(dir, 3, 7, 1, true);
+	rec = open_recording(dir);
 	cr_assert(eq(sz, ct_recording_segments(rec), 2));
 	cr_assert(has_problem(rec, "000002.ctseg"));
 	ct_recording_close(rec);
@@ -332,7 +302,7 @@ Test(recording, segment_of_another_recording_is_left_out)
 	segment_start(&m, 1, 1, other, 0);
 	segment_end(&m, 0);
 	put_segment(dir, 1, &m);
-	rec = open_good();
+	rec = open_recording(dir);
 	cr_assert(eq(sz, ct_recording_segments(rec), 0));
 	cr_assert(has_problem(rec, "another recording"));
 	ct_recording_close(rec);
@@ -343,8 +313,8 @@ Test(recording, unclosed_segment_of_a_complete_recording_is_a_problem)
 	struct ct_recording *rec;
 
 	fd = make_recording(dir, "complete");
-	add_segment(1, 1, 2, false);
-	rec = open_good();
+	put_notes(dir, 1, 1, 2, false);
+	rec = open_recording(dir);
 	cr_assert(has_problem(rec, "2 complete blocks recovered"));
 	ct_recording_close(rec);
 }
@@ -354,9 +324,9 @@ Test(recording, unclosed_last_segment_of_a_live_recording_is_none)
 	struct ct_recording *rec;
 
 	fd = make_recording(dir, "recording");
-	add_segment(1, 1, 2, true);
-	add_segment(2, 7, 2, false);
-	rec = open_good();
+	put_notes(dir, 1, 1, 2, true);
+	put_notes(dir, 2, 7, 2, false);
+	rec = open_recording(dir);
 	cr_assert(ct_recording_problem(rec, 0) == NULL, "%s", ct_recording_problem(rec, 0));
 	cr_assert(eq(sz, ct_recording_segments(rec), 2));
 	ct_recording_close(rec);
@@ -367,10 +337,10 @@ Test(recording, symbolic_link_for_a_segment_is_not_followed)
 	struct ct_recording *rec;
 
 	fd = make_recording(dir, "complete");
-	add_segment(1, 1, 1, true);
+	put_notes(dir, 1, 1, 1, true);
 	cr_assert(rename(below(dir, "rec.ctr/segments/000001.ctseg"), below(dir, "s")) == 0);
 	cr_assert(symlink("../../s", below(dir, "rec.ctr/segments/000001.ctseg")) == 0);
-	rec = open_good();
+	rec = open_recording(dir);
 	cr_assert(eq(sz, ct_recording_segments(rec), 0));
 	cr_assert(has_problem(rec, "000001.ctseg: cannot open"));
 	ct_recording_close(rec);
@@ -383,7 +353,7 @@ Test(recording, missing_directories_are_problems)
 	fd = make_recording(dir, "complete");
 	rmdir(below(dir, "rec.ctr/segments"));
 	rmdir(below(dir, "rec.ctr/snapshots"));
-	rec = open_good();
+	rec = open_recording(dir);
 	cr_assert(has_problem(rec, "segments/: cannot open"));
 	cr_assert(has_problem(rec, "snapshots/: cannot open"));
 	ct_recording_close(rec);
@@ -400,610 +370,11 @@ Test(recording, snapshots_are_listed_in_order)
 	put_snapshot(fd, 2, CT_SNAP_PERIODIC, 1);
 	mkdir(below(dir, "rec.ctr/snapshots/000012.tmp"), 0700);
 	put_file(below(dir, "rec.ctr/snapshots/000013"), "", 0);
-	rec = open_good();
+	rec = open_recording(dir);
 	ids = ct_recording_snapshots(rec, &n);
 	cr_assert(eq(sz, n, 2));
 	cr_assert(ids[0] == 2 && ids[1] == 11);
 	cr_assert(has_problem(rec, "000012.tmp: unfinished"));
 	cr_assert(has_problem(rec, "000013: not a directory"));
 	ct_recording_close(rec);
-}
-
-/* ---- Cursor ---- */
-
-static struct ct_cursor *cursor_on(struct ct_recording *rec)
-{
-	struct ct_error err = {0};
-	struct ct_cursor *cur = ct_cursor_create(rec, &err);
-
-	cr_assert(cur != NULL, "%s", err.msg);
-	return cur;
-}
-
-/* The number of the next event, 0 at the end, ~0 for a damaged block. */
-static ct_u64 next_seq(struct ct_cursor *cur)
-{
-	const struct ct_event *ev;
-	struct ct_error err = {0};
-	int got = ct_cursor_next(cur, &ev, &err);
-
-	return got > 0 ? ev->seq : got == 0 ? 0 : ~0ull;
-}
-
-/* A complete recording of 10 + 10 blocks of 3 notes, 1..60. */
-static struct ct_recording *sixty_notes(void)
-{
-	fd = make_recording(dir, "complete");
-	add_segment(1, 1, 10, true);
-	add_segment(2, 31, 10, true);
-	return open_good();
-}
-
-Test(cursor, walks_everything)
-{
-	struct ct_recording *rec = sixty_notes();
-	struct ct_cursor *cur = cursor_on(rec);
-
-	for (ct_u64 i = 1; i <= 60; i++)
-		cr_assert(eq(u64, next_seq(cur), i));
-	cr_assert(eq(u64, next_seq(cur), 0));
-	cr_assert(eq(u64, next_seq(cur), 0));
-	ct_cursor_destroy(cur);
-	ct_recording_close(rec);
-}
-
-Test(cursor, seeks_every_number)
-{
-	struct ct_recording *rec = sixty_notes();
-	struct ct_cursor *cur = cursor_on(rec);
-
-	for (ct_u64 i = 60; i >= 1; i--) {
-		cr_assert(ct_cursor_seek_seq(cur, i, NULL) == 0);
-		cr_assert(eq(u64, next_seq(cur), i));
-		cr_assert(eq(u64, next_seq(cur), i < 60 ? i + 1 : 0));
-	}
-	ct_cursor_destroy(cur);
-	ct_recording_close(rec);
-}
-
-Test(cursor, seek_before_the_start_and_beyond_the_end)
-{
-	struct ct_recording *rec = sixty_notes();
-	struct ct_cursor *cur = cursor_on(rec);
-
-	ct_cursor_seek_seq(cur, 0, NULL);
-	cr_assert(eq(u64, next_seq(cur), 1));
-	ct_cursor_seek_seq(cur, 61, NULL);
-	cr_assert(eq(u64, next_seq(cur), 0));
-	ct_cursor_destroy(cur);
-	ct_recording_close(rec);
-}
-
-Test(cursor, seeks_times)
-{
-	struct ct_recording *rec = sixty_notes();
-	struct ct_cursor *cur = cursor_on(rec);
-
-	ct_cursor_seek_time(cur, 20000000, NULL);
-	cr_assert(eq(u64, next_seq(cur), 20));
-	ct_cursor_seek_time(cur, 20000001, NULL);
-	cr_assert(eq(u64, next_seq(cur), 21));
-	ct_cursor_seek_time(cur, 0, NULL);
-	cr_assert(eq(u64, next_seq(cur), 1));
-	ct_cursor_seek_time(cur, 60000001, NULL);
-	cr_assert(eq(u64, next_seq(cur), 0));
-	ct_cursor_destroy(cur);
-	ct_recording_close(rec);
-}
-
-Test(cursor, seeks_times_that_step_back)
-{
-	struct segment_maker m;
-	struct ct_recording *rec;
-	struct ct_cursor *cur;
-	static const ct_u64 times[] = {10, 50, 30, 40, 60};
-
-	fd = make_recording(dir, "complete");
-	segment_start(&m, 1, 1, test_uuid, 0);
-	for (ct_u64 i = 0; i < 5; i++) {
-		struct bytes records = {0};
-
-		add_note(&records, i + 1, times[i]);
-		segment_block(&m, &records);
-	}
-	segment_end(&m, 0);
-	put_segment(dir, 1, &m);
-	rec = open_good();
-	cur = cursor_on(rec);
-	ct_cursor_seek_time(cur, 35, NULL);
-	cr_assert(eq(u64, next_seq(cur), 2));
-	ct_cursor_seek_time(cur, 55, NULL);
-	cr_assert(eq(u64, next_seq(cur), 5));
-	ct_cursor_destroy(cur);
-	ct_recording_close(rec);
-}
-
-/* Makes a bit of the data of block 2 (events 4..6) wrong. */
-static void damage_block(void)
-{
-	const char *path = below(dir, "rec.ctr/segments/000001.ctseg");
-	const struct ct_block_header *h;
-	size_t len;
-	ct_u8 *data = get_file(path, &len);
-
-	h = (void *)(data + 64);
-	data[64 + 64 + ((h->stored + 7) & ~7u) + 64 + 5] ^= 1;
-	put_file(path, data, len);
-	free(data);
-}
-
-Test(cursor, damaged_block_is_reported_once_and_skipped)
-{
-	struct ct_recording *rec = sixty_notes();
-	struct ct_cursor *cur;
-
-	damage_block();
-	cur = cursor_on(rec);
-	cr_assert(eq(u64, next_seq(cur), 1));
-	cr_assert(eq(u64, next_seq(cur), 2));
-	cr_assert(eq(u64, next_seq(cur), 3));
-	cr_assert(eq(u64, next_seq(cur), ~0ull));
-	cr_assert(eq(u64, next_seq(cur), 7));
-	ct_cursor_destroy(cur);
-	ct_recording_close(rec);
-}
-
-Test(cursor, seek_into_a_damaged_block_goes_on_after_it)
-{
-	struct ct_recording *rec = sixty_notes();
-	struct ct_cursor *cur;
-
-	damage_block();
-	cur = cursor_on(rec);
-	ct_cursor_seek_seq(cur, 5, NULL);
-	cr_assert(eq(u64, next_seq(cur), ~0ull));
-	cr_assert(eq(u64, next_seq(cur), 7));
-	ct_cursor_destroy(cur);
-	ct_recording_close(rec);
-}
-
-Test(cursor, more_segments_than_files_may_be_open)
-{
-	struct rlimit limit;
-	struct ct_recording *rec;
-	struct ct_cursor *cur;
-
-	fd = make_recording(dir, "complete");
-	for (ct_u32 i = 1; i <= 400; i++)
-		add_segment(i, 3 * (i - 1) + 1, 1, true);
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = 320;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	rec = open_good();
-	cr_assert(ct_recording_problem(rec, 0) == NULL, "%s", ct_recording_problem(rec, 0));
-	cur = cursor_on(rec);
-	for (ct_u64 i = 1; i <= 1200; i++)
-		cr_assert(eq(u64, next_seq(cur), i));
-	ct_cursor_destroy(cur);
-	ct_recording_close(rec);
-}
-
-/* ---- Summary ---- */
-
-/* The recording's one segment: a start snapshot, `middle`, a final snapshot, END. */
-static void whole_recording(const char *state, void (*middle)(struct bytes *, ct_u64 *))
-{
-	struct segment_maker m;
-	struct bytes records = {0};
-	struct ct_ev_end end = {.reason = CT_END_SIGNAL};
-	ct_u64 seq = 1;
-
-	fd = make_recording(dir, state);
-	put_snapshot(fd, 1, CT_SNAP_ATTACH, 1);
-	add_snapshot(&records, seq++, 1000, 1, CT_SNAP_ATTACH);
-	if (middle)
-		middle(&records, &seq);
-	add_exit(&records, seq, seq * 1000);
-	seq++;
-	put_snapshot(fd, 2, CT_SNAP_FINAL, seq);
-	add_snapshot(&records, seq, seq * 1000, 2, CT_SNAP_FINAL);
-	seq++;
-	add_event(&records, CT_EV_END, seq, seq * 1000, &end, sizeof(end), NULL, 0);
-	segment_start(&m, 1, 1, test_uuid, 1);
-	segment_block(&m, &records);
-	segment_end(&m, 0);
-	put_segment(dir, 1, &m);
-}
-
-static struct ct_summary summary_of(void)
-{
-	struct ct_recording *rec = open_good();
-	struct ct_error err = {0};
-	struct ct_summary sum;
-
-	cr_assert(ct_recording_summary(rec, &sum, &err) == 0, "%s", err.msg);
-	ct_recording_close(rec);
-	return sum;
-}
-
-static void check_not_replayable(const char *word)
-{
-	struct ct_summary sum = summary_of();
-
-	cr_assert(not(sum.replayable));
-	cr_assert(strstr(sum.reason, word) != NULL, "%s", sum.reason);
-}
-
-Test(summary, counts_events)
-{
-	struct ct_summary sum;
-
-	whole_recording("complete", NULL);
-	sum = summary_of();
-	cr_assert(eq(u64, sum.events, 4));
-	cr_assert(eq(u64, sum.per_type[CT_EV_SNAPSHOT], 2));
-	cr_assert(eq(u64, sum.per_type[CT_EV_EXIT], 1));
-	cr_assert(eq(u64, sum.first_seq, 1));
-	cr_assert(eq(u64, sum.last_seq, 4));
-	cr_assert(eq(u64, sum.first_ns, 1000));
-	cr_assert(eq(u64, sum.last_ns, 4000));
-	cr_assert(eq(u32, sum.segments, 1));
-	cr_assert(eq(u32, sum.snapshots, 2));
-	cr_assert(eq(u32, sum.threads, 1));
-	cr_assert(eq(u32, sum.processes, 1));
-	cr_assert(gt(u64, sum.bytes, 0));
-	cr_assert(gt(u64, sum.raw_bytes, 0));
-}
-
-Test(summary, whole_recording_is_replayable)
-{
-	struct ct_summary sum;
-
-	whole_recording("complete", NULL);
-	sum = summary_of();
-	cr_assert(sum.replayable, "%s", sum.reason);
-	cr_assert(eq(chr, sum.reason[0], 0));
-}
-
-static void kept_file_first(struct bytes *records, ct_u64 *seq)
-{
-	records->len = 0; /* before the snapshot instead of after it */
-	add_note(records, 1, 1000);
-	add_snapshot(records, 2, 1000, 1, CT_SNAP_ATTACH);
-	*seq = 3;
-}
-
-Test(summary, notes_may_come_before_the_first_snapshot)
-{
-	struct ct_summary sum;
-
-	whole_recording("complete", kept_file_first);
-	sum = summary_of();
-	cr_assert(sum.replayable, "%s", sum.reason);
-}
-
-static void lose_some(struct bytes *records, ct_u64 *seq)
-{
-	*seq += 5;
-	add_lost(records, *seq, *seq * 1000, 5);
-	(*seq)++;
-}
-
-Test(summary, lost_events_are_counted_once)
-{
-	struct ct_summary sum;
-
-	whole_recording("complete", lose_some);
-	sum = summary_of();
-	cr_assert(eq(u64, sum.lost, 5));
-	cr_assert(not(sum.replayable));
-	cr_assert(strstr(sum.reason, "5 events are lost, the first is 2") != NULL, "%s", sum.reason);
-}
-
-static void jump(struct bytes *records, ct_u64 *seq)
-{
-	(void)records;
-	*seq += 3;
-}
-
-Test(summary, jump_without_a_record_is_loss)
-{
-	whole_recording("complete", jump);
-	check_not_replayable("3 events are lost");
-}
-
-static void unsound(struct bytes *records, ct_u64 *seq)
-{
-	add_text(records, CT_EV_UNSOUND, *seq, *seq * 1000, "io_uring_setup was called");
-	(*seq)++;
-}
-
-Test(summary, unsound_record_gives_the_reason)
-{
-	struct ct_summary sum;
-
-	whole_recording("complete", unsound);
-	sum = summary_of();
-	cr_assert(eq(u32, sum.unsound, 1));
-	cr_assert(not(sum.replayable));
-	cr_assert(strstr(sum.reason, "event 2: io_uring_setup was called") != NULL, "%s", sum.reason);
-}
-
-Test(summary, crashed_recording_is_not_replayable)
-{
-	whole_recording("recovered", NULL);
-	check_not_replayable("recorder died");
-}
-
-Test(summary, live_recording_is_not_replayable)
-{
-	whole_recording("recording", NULL);
-	check_not_replayable("still being recorded");
-}
-
-Test(summary, no_events)
-{
-	fd = make_recording(dir, "complete");
-	check_not_replayable("no events");
-}
-
-Test(summary, no_start_snapshot)
-{
-	fd = make_recording(dir, "complete");
-	add_segment(1, 1, 1, true);
-	check_not_replayable("does not start with a snapshot");
-}
-
-Test(summary, missing_snapshot_is_named)
-{
-	whole_recording("complete", NULL);
-	cr_assert(rename(below(dir, "rec.ctr/snapshots/000001"), below(dir, "gone")) == 0);
-	check_not_replayable("snapshots/000001");
-}
-
-Test(summary, damaged_block_is_counted)
-{
-	struct ct_recording *rec;
-	struct ct_summary sum;
-
-	ct_recording_close(sixty_notes());
-	damage_block();
-	rec = open_good();
-	cr_assert(ct_recording_summary(rec, &sum, NULL) == 0);
-	cr_assert(eq(u32, sum.damaged_blocks, 1));
-	cr_assert(eq(u64, sum.events, 57));
-	cr_assert(eq(u64, sum.lost, 0));
-	ct_recording_close(rec);
-}
-
-Test(summary, manifest_may_forbid_replay)
-{
-	whole_recording("complete", NULL);
-	set_manifest(fd, "replayable", json_false());
-	set_manifest(fd, "replayable_reason", json_string("recorded with --no-replay"));
-	check_not_replayable("recorded with --no-replay");
-}
-
-/* ---- Kept files ---- */
-
-/* Keeps DIR/name; returns what ct_file_keep does. */
-static int keep(const char *name, struct ct_file_ref *ref, ct_u8 hash[16], struct ct_error *err)
-{
-	int from = open(below(dir, name), O_RDONLY | O_CLOEXEC), ret;
-
-	cr_assert(from >= 0);
-	ret = ct_file_keep(fd, from, name, ref, hash, err);
-	close(from);
-	return ret;
-}
-
-Test(files, content_comes_back)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	ct_u8 hash[16];
-	char name[33], text[32] = "", path[80];
-	struct stat st, kept;
-	int in;
-
-	fd = make_recording(dir, "recording");
-	put_file(below(dir, "lib"), "hello, file", 11);
-	stat(below(dir, "lib"), &st);
-	cr_assert(keep("lib", &ref, hash, &err) == 0, "%s", err.msg);
-	cr_assert(eq(u64, ref.size, 11));
-	cr_assert(eq(u64, ref.ino, st.st_ino));
-	cr_assert(ref.ctime_s == st.st_ctim.tv_sec && ref.ctime_ns == st.st_ctim.tv_nsec);
-	in = ct_file_open(fd, hash, true, &err);
-	cr_assert(in >= 0, "%s", err.msg);
-	cr_assert(read(in, text, sizeof(text)) == 11);
-	cr_assert(eq(str, text, (char *)"hello, file"));
-	close(in);
-	ct_hash_format(hash, name);
-	snprintf(path, sizeof(path), "rec.ctr/files/%s", name);
-	cr_assert(stat(below(dir, path), &kept) == 0 && (kept.st_mode & 0777) == 0600);
-}
-
-Test(files, name_is_the_known_hash)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	ct_u8 hash[16];
-	char name[33];
-
-	/* XXH3-128 of nothing, canonical. */
-	fd = make_recording(dir, "recording");
-	put_file(below(dir, "empty"), "", 0);
-	cr_assert(keep("empty", &ref, hash, &err) == 0, "%s", err.msg);
-	ct_hash_format(hash, name);
-	cr_assert(eq(str, name, (char *)"99aa06d3014798d86001c324468d497f"));
-}
-
-Test(files, same_content_is_kept_once)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	ct_u8 a[16], b[16];
-	struct stat st;
-
-	fd = make_recording(dir, "recording");
-	put_file(below(dir, "one"), "same", 4);
-	put_file(below(dir, "two"), "same", 4);
-	cr_assert(keep("one", &ref, a, &err) == 0);
-	cr_assert(keep("two", &ref, b, &err) == 0);
-	cr_assert(memcmp(a, b, 16) == 0);
-	cr_assert(stat(below(dir, "rec.ctr/files"), &st) == 0);
-}
-
-Test(files, sparse_file_stays_sparse_and_whole)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	ct_u8 hash[16];
-	struct stat st;
-	char text[8] = "";
-	int out, in;
-
-	fd = make_recording(dir, "recording");
-	out = open(below(dir, "sparse"), O_RDWR | O_CREAT, 0600);
-	cr_assert(pwrite(out, "begin", 5, 0) == 5);
-	cr_assert(pwrite(out, "middle", 6, 32 << 20) == 6);
-	cr_assert(ftruncate(out, 64 << 20) == 0);
-	close(out);
-	cr_assert(keep("sparse", &ref, hash, &err) == 0, "%s", err.msg);
-	in = ct_file_open(fd, hash, true, &err);
-	cr_assert(in >= 0, "%s", err.msg);
-	cr_assert(fstat(in, &st) == 0);
-	cr_assert(eq(u64, (ct_u64)st.st_size, 64u << 20));
-	cr_assert(lt(u64, (ct_u64)st.st_blocks * 512, 1u << 20));
-	cr_assert(pread(in, text, 6, 32 << 20) == 6);
-	cr_assert(eq(str, text, (char *)"middle"));
-	close(in);
-}
-
-Test(files, holes_hash_as_zeros)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	ct_u8 a[16], b[16];
-	ct_u8 *zeros = calloc(1, 3 << 20);
-
-	fd = make_recording(dir, "recording");
-	put_file(below(dir, "hole"), "", 0);
-	cr_assert(truncate(below(dir, "hole"), 3 << 20) == 0);
-	put_file(below(dir, "zeros"), zeros, 3 << 20);
-	cr_assert(keep("hole", &ref, a, &err) == 0);
-	cr_assert(keep("zeros", &ref, b, &err) == 0);
-	cr_assert(memcmp(a, b, 16) == 0);
-	free(zeros);
-}
-
-Test(files, position_of_the_descriptor_stays)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	ct_u8 hash[16];
-	int from;
-
-	fd = make_recording(dir, "recording");
-	put_file(below(dir, "lib"), "hello, file", 11);
-	from = open(below(dir, "lib"), O_RDONLY);
-	lseek(from, 3, SEEK_SET);
-	cr_assert(ct_file_keep(fd, from, "lib", &ref, hash, &err) == 0);
-	cr_assert(lseek(from, 0, SEEK_CUR) == 3);
-	close(from);
-}
-
-Test(files, file_that_changes_meanwhile_is_refused)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	ct_u8 hash[16], *data = calloc(1, 8 << 20);
-	pid_t child;
-	bool refused = false;
-
-	fd = make_recording(dir, "recording");
-	data[0] = 1;
-	put_file(below(dir, "busy"), data, 8 << 20);
-	child = fork();
-	if (child == 0) {
-		int to = open(below(dir, "busy"), O_RDWR);
-		for (int i = 0;; i++)
-			if (pwrite(to, &i, sizeof(i), 4 << 20) != sizeof(i))
-				_exit(1);
-	}
-	for (int i = 0; i < 100 && !refused; i++)
-		refused = keep("busy", &ref, hash, &err) < 0;
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
-	cr_assert(refused);
-	cr_assert(strstr(err.msg, "changed") != NULL, "%s", err.msg);
-	free(data);
-}
-
-Test(files, only_regular_files_are_kept)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	ct_u8 hash[16];
-	int dev = open("/dev/null", O_RDONLY);
-
-	fd = make_recording(dir, "recording");
-	cr_assert(ct_file_keep(fd, dev, "/dev/null", &ref, hash, &err) == -1);
-	cr_assert(strstr(err.msg, "/dev/null: not a regular file") != NULL, "%s", err.msg);
-	close(dev);
-}
-
-Test(files, damaged_content_is_found)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	ct_u8 hash[16];
-	char name[33], path[80];
-	int in;
-
-	fd = make_recording(dir, "recording");
-	put_file(below(dir, "lib"), "hello, file", 11);
-	cr_assert(keep("lib", &ref, hash, &err) == 0);
-	ct_hash_format(hash, name);
-	snprintf(path, sizeof(path), "rec.ctr/files/%s", name);
-	put_file(below(dir, path), "hello. file", 11);
-	cr_assert(ct_file_open(fd, hash, true, &err) == -1);
-	cr_assert(strstr(err.msg, "damaged") != NULL, "%s", err.msg);
-	in = ct_file_open(fd, hash, false, &err);
-	cr_assert(in >= 0);
-	close(in);
-}
-
-Test(files, unknown_hash_is_an_error)
-{
-	struct ct_error err = {0};
-	ct_u8 hash[16] = {1};
-
-	fd = make_recording(dir, "recording");
-	cr_assert(ct_file_open(fd, hash, true, &err) == -1);
-	cr_assert(strstr(err.msg, "files/01000000") != NULL, "%s", err.msg);
-}
-
-Test(files, full_disk_is_reported_and_cleaned_up)
-{
-	struct ct_error err = {0};
-	struct ct_file_ref ref;
-	struct rlimit limit;
-	ct_u8 hash[16], *data = malloc(1 << 20);
-	int ret;
-
-	fd = make_recording(dir, "recording");
-	memset(data, 7, 1 << 20);
-	put_file(below(dir, "lib"), data, 1 << 20);
-	signal(SIGXFSZ, SIG_IGN);
-	getrlimit(RLIMIT_FSIZE, &limit);
-	limit.rlim_cur = 1000;
-	setrlimit(RLIMIT_FSIZE, &limit);
-	ret = keep("lib", &ref, hash, &err);
-	/* Where the file system can share blocks there is nothing to write. */
-	if (ret < 0) {
-		cr_assert(strstr(err.msg, "files/") != NULL, "%s", err.msg);
-		cr_assert(rmdir(below(dir, "rec.ctr/files")) == 0, "not empty");
-	}
-	free(data);
 }

@@ -89,6 +89,40 @@ static int rseq_off(struct ct_target *t, struct ct_thread *th, struct ct_error *
 	return 0;
 }
 
+/* A program that has just been loaded will register rseq when its C library starts. It is given a registration of ours
+ * first, in a page of ours: then its own call fails, as on a kernel without rseq, and it does without. */
+static void rseq_occupy(struct ct_target *t, struct ct_thread *th)
+{
+	const ct_u64 map[6] = {CT_OWN_PAGE, CT_PAGE, 3, 0x100022 /* PRIVATE | ANONYMOUS | FIXED_NOREPLACE */, (ct_u64)-1, 0};
+	const ct_u64 reg[6] = {CT_OWN_PAGE, 32, 0, CT_OWN_RSEQ_SIG};
+	struct ct_inject in;
+	long ret = -1;
+
+	if (ct_inject_begin(&in, t, th, NULL))
+		return;
+	if (!ct_inject_call(&in, SYS_mmap, map, &ret, NULL) && ret == CT_OWN_PAGE &&
+	    !ct_inject_call(&in, SYS_rseq, reg, &ret, NULL))
+		t->own_page = true;
+	ct_inject_end(&in, NULL);
+}
+
+static int rseq_vacate(struct ct_target *t, struct ct_thread *th, struct ct_error *err)
+{
+	const ct_u64 unreg[6] = {CT_OWN_PAGE, 32, RSEQ_UNREGISTER, CT_OWN_RSEQ_SIG};
+	const ct_u64 unmap[6] = {CT_OWN_PAGE, CT_PAGE};
+	struct ct_inject in;
+	long ret = -1;
+	int bad;
+
+	if (ct_inject_begin(&in, t, th, err))
+		return -1;
+	bad = ct_inject_call(&in, SYS_rseq, unreg, &ret, err) || ct_inject_call(&in, SYS_munmap, unmap, &ret, err);
+	if (ct_inject_end(&in, bad ? NULL : err) || bad)
+		return -1;
+	t->own_page = false;
+	return 0;
+}
+
 int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_error *err)
 {
 	struct ct_error ignored;
@@ -104,6 +138,10 @@ int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_e
 		if (pin_thread(t, &t->threads[i], pin, err))
 			return -1;
 	if (ct_vdso_patch(t, err) || ct_undo_save(t, err))
+		return -1;
+	if (t->fresh && t->nthreads == 1)
+		rseq_occupy(t, &t->threads[0]);
+	if (t->own_page && ct_undo_save(t, err))
 		return -1;
 	for (size_t i = 0; i < t->nthreads; i++)
 		if (t->threads[i].rseq.addr && !t->threads[i].rseq_off)
@@ -183,6 +221,9 @@ int ct_target_undo(struct ct_target *t, struct ct_error *err)
 		if (th->rseq_off && rseq_on(t, th, err))
 			ret = -1;
 	}
+	for (size_t i = 0; t->own_page && i < t->nthreads; i++)
+		if (t->threads[i].stopped && t->threads[i].tid == t->pid && rseq_vacate(t, &t->threads[i], err))
+			ret = -1;
 	if (ct_vdso_restore(t, ret ? NULL : err))
 		ret = -1;
 	for (size_t i = 0; i < t->nthreads; i++)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,7 +363,15 @@ static void survey_access(struct ct_survey *s)
 	if (errno != EACCES && errno != EPERM)
 		return; /* gone, or no memory: others say so */
 	struct ct_finding *finding;
-	if (s->uid != geteuid())
+	char *own = ct_proc_read(getpid(), "status", NULL);
+	bool capable = own && ct_text_number(own, "CapEff", 16, 0) >> CAP_SYS_PTRACE & 1;
+	free(own);
+	if (capable)
+		finding = ct_finding_add(s->f, CT_FIND_BLOCKS, "permission",
+					 "run ctbpf in the initial user namespace, outside of containers and sandboxes",
+					 "the kernel does not let even you, with CAP_SYS_PTRACE, attach: it belongs to "
+					 "another user namespace, or a security module protects it");
+	else if (s->uid != geteuid())
 		finding = ct_finding_add(s->f, CT_FIND_BLOCKS, "permission",
 					 "run ctbpf as root (it needs CAP_SYS_PTRACE)",
 					 "it belongs to user %u and you are user %u", s->uid, geteuid());

@@ -115,13 +115,14 @@ static const char *shared_label(const char *name)
 
 static void survey_shared(struct ct_survey *s, struct scan *scan)
 {
-	unsigned alone = 0;
+	unsigned alone = 0, writable = 0;
 	char label[48], fix[128];
 	if (!scan->count)
 		return;
 	ct_each_process(scan_process, scan);
 	for (unsigned i = 0; i < scan->count; i++) {
 		const struct shared *shared = &scan->shared[i];
+		writable += shared->writable;
 		if (!shared->writer) {
 			alone += shared->writable;
 			continue;
@@ -137,9 +138,10 @@ static void survey_shared(struct ct_survey *s, struct scan *scan)
 	if (scan->overflow)
 		ct_finding_add(s->f, CT_FIND_NOTE, "shared_many", NULL,
 			       "it has more than %d shared mappings; the others were not looked into", MAX_SHARED);
-	if (scan->unreadable)
-		ct_finding_add(s->f, CT_FIND_NOTE, "shared_unknown", "run as root to see all",
-			       "%u processes may not be looked into; they might write to its shared memory",
+	/* Read-only ones are locale caches and the like: not worth a warning. */
+	if (scan->unreadable && writable)
+		ct_finding_add(s->f, CT_FIND_NOTE, "shared_unknown", geteuid() ? "run as root to see all" : NULL,
+			       "processes that may not be looked into, and might write to its shared memory: %u",
 			       scan->unreadable);
 }
 

@@ -33,6 +33,10 @@ struct ct_thread {
 	size_t xsave_len;
 };
 
+/* A page of ours in programs recorded from their first instruction, see prepare.c: nothing else is that low. */
+#define CT_OWN_PAGE 0x20000
+#define CT_OWN_RSEQ_SIG 0x53053053
+
 #define CT_VDSO_PATCHES 16
 #define CT_PATCH_MAX 32
 struct ct_vdso_patch {
@@ -57,6 +61,7 @@ struct ct_target {
 	volatile ct_u64 *hold_released; /* the thread spins in the kernel until `hold_id` is stored here: done as soon as
 					   its interruption is pending */
 	ct_u64 hold_id;
+	bool own_page; /* CT_OWN_PAGE is mapped, and holds the leader's rseq area */
 	bool seccomp; /* has a filter, suspended during injected calls */
 	bool changed; /* pinned, patched: must be undone */
 };
