@@ -128,7 +128,7 @@ __noinline int file_reference(s32 fd, u64 pos, u64 len, struct ct_file_ref *ref)
 	key.ino = ref->ino;
 	k = bpf_map_lookup_elem(&kept, &key);
 	if (k && k->ctime_s == ref->ctime_s && k->ctime_ns == ref->ctime_ns && k->size == ref->size) {
-		if (k->state == CT_KEPT_KEPT)
+		if (k->state >= CT_KEPT_KEPT)
 			return 1;
 		return 0; /* asked already */
 	}

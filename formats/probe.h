@@ -37,6 +37,7 @@ struct ct_kept {
 };
 #define CT_KEPT_ASKED 1 /* the kernel side has offered it (a FILE buffer with want 0) */
 #define CT_KEPT_KEPT 2  /* its content is in files/ */
+#define CT_KEPT_SITES 3 /* the same, and it has instructions to probe: whoever maps it is held */
 
 /* Record of the `urgent` ring: the thread waits inside the kernel, for at most CT_HOLD_MAX_NS, until the recorder
  * stores `id` to `hold_released`. */

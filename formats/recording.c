@@ -239,7 +239,9 @@ static void add_segment(struct ct_recording *rec, ct_u32 number)
 	snprintf(name, sizeof(name), "segments/%06u.ctseg", number);
 	fd = ct_regular_openat(rec->segments_dirfd, base, &st);
 	if (fd < 0) {
-		add_problem(rec, "%s: cannot open: %s", name, strerror(errno));
+		/* The oldest one of a live recording may have been dropped since it was listed. */
+		if (errno != ENOENT || rec->state != CT_REC_RECORDING)
+			add_problem(rec, "%s: cannot open: %s", name, strerror(errno));
 		return;
 	}
 	/* The recorder makes the file before it fills it: not a fault while it lives. */

@@ -21,12 +21,15 @@ struct ct_snap_rseq {
 	ct_u64 addr;
 	ct_u32 size, sig, flags, pad;
 };
+/* The call it was in returned EINTR (regs.rax) only because of the stop; when the process was released rip was moved
+ * back over the syscall instruction and rax set to orig_rax, so that it was made again. regs are those before that. */
+#define CT_THREADF_REISSUE 0x1
 struct ct_snap_thread {
 	ct_u32 tid, ns_tid; /* in the initial and in its own PID namespace */
 	char comm[16];
 	struct ct_regs regs;
 	ct_s32 in_syscall; /* number of the call it is blocked in (regs.rax is then the restart code), or -1 */
-	ct_u32 flags;
+	ct_u32 flags;      /* CT_THREADF_* */
 	ct_u64 sigmask;
 	ct_u64 pending;    /* private pending signals, a bit each */
 	ct_u64 altstack_sp, altstack_size;

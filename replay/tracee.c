@@ -32,6 +32,15 @@ static ct_u64 now_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
+static __thread ct_wait_hook *wait_hook;
+static __thread void *wait_ctx;
+
+void ct_wait_set_hook(ct_wait_hook *hook, void *ctx)
+{
+	wait_hook = hook;
+	wait_ctx = ctx;
+}
+
 int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms)
 {
 	ct_u64 start = now_ns(), spin = start + 2000000;
@@ -43,6 +52,8 @@ int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms)
 			return 0;
 		if (got < 0 && errno != EINTR)
 			return -errno;
+		if (wait_hook)
+			wait_hook(wait_ctx);
 		/* Stops take some 10 us: look often at first, the target is standing still meanwhile. */
 		if (now_ns() < spin)
 			sched_yield();

@@ -46,6 +46,11 @@ int ct_wait_interrupted(pid_t tid, unsigned timeout_ms);
 /* waitpid for one tid with a limit; as waitpid's status, or -errno. */
 int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms);
 
+/* Called again and again by this thread while it waits for a stop: whoever the tracee's CPU is busy with may itself be
+ * waiting for this thread. */
+typedef void ct_wait_hook(void *ctx);
+void ct_wait_set_hook(ct_wait_hook *hook, void *ctx);
+
 int ct_get_regs(pid_t tid, struct ct_regs *regs);
 int ct_set_regs(pid_t tid, const struct ct_regs *regs);
 /* NT_X86_XSTATE into buf (CT_XSAVE_MAX bytes); returns its length or -errno. */

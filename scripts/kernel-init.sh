@@ -43,6 +43,9 @@ has() { # FILE PART: of a JSON file, white space aside
 lines() { # FILE LEAST
 	[ "$(wc -l <"$1")" -ge "$2" ] || { cat "$1" && return 1; }
 }
+begun() { # RECORDER DIR: or given up
+	[ -s "$2/segments/000001.ctseg" ] || ! kill -0 "$1"
+}
 answers() { [ "$(redis-cli -s /tmp/redis.sock ping)" = PONG ]; }
 wait_for() { # SECONDS COMMAND...
 	n=$(($1 * 10))
@@ -58,7 +61,7 @@ try() { # NAME PID: record it, look at the recording, detach
 	name=$1 pid=$2 rec=/tmp/$1.ctr
 	before=$(cpus "$pid")
 	step "$name: check" timeout 60 ctbpf check -p "$pid"
-	step "$name: record 3 s" timeout 90 ctbpf record -p "$pid" -d 3 -o "$rec" -q
+	step "$name: record 3 s" timeout 90 ctbpf record -p "$pid" -d 3 -o "$rec" -v
 	step "$name: runs on as before" untouched "$pid" "$before"
 	timeout 60 ctbpf info --json "$rec" >/tmp/info.json 2>&1
 	echo "info $name: $(tr -d '\t\n' </tmp/info.json)"
@@ -71,10 +74,10 @@ try() { # NAME PID: record it, look at the recording, detach
 
 	ctbpf record -p "$pid" -o "$rec.killed" -q >/tmp/killed 2>&1 &
 	recorder=$!
-	wait_for 60 test -s "$rec.killed/segments/000001.ctseg"
+	wait_for 60 begun $recorder "$rec.killed"
 	sleep 3
 	step "$name: recorder is recording" kill -0 $recorder
-	kill -9 $recorder
+	kill -9 $recorder 2>/dev/null
 	wait $recorder 2>/dev/null
 	step "$name: detach after kill -9" timeout 60 ctbpf detach -p "$pid"
 	step "$name: runs on as before, again" untouched "$pid" "$before"

@@ -7,17 +7,14 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "formats/syscalls.h"
 #include "record.skel.h" /* after the headers with its types */
-#include "user/attach/insn_scan.h"
 #include "user/attach/target.h"
 #include "user/uprobe_multi.h"
 
@@ -106,6 +103,7 @@ int ct_probes_create(struct ct_probes *p, size_t ring_bytes, bool verbose, struc
 	size_t size = 1 << 20;
 
 	memset(p, 0, sizeof(*p));
+	pthread_mutex_init(&p->insn_lock, NULL);
 	libbpf_set_print(verbose ? print_all : print_none);
 	while (size < ring_bytes)
 		size *= 2;
@@ -140,11 +138,7 @@ fail:
 
 void ct_probes_destroy(struct ct_probes *p)
 {
-	for (size_t i = 0; i < p->ninsn; i++)
-		ct_uprobes_destroy(p->insn[i]);
-	free(p->insn);
-	free(p->scanned);
-	free(p->sites);
+	ct_probes_insn_deinit(p);
 	record_bpf__destroy(p->skel);
 	memset(p, 0, sizeof(*p));
 }
@@ -219,77 +213,4 @@ void ct_probes_forgive(struct ct_probes *p)
 	for (size_t i = 0; i < count; i++)
 		bpf_map_update_elem(fd, &pids[i], &proc, BPF_EXIST);
 	free(pids);
-}
-
-static bool scanned_before(struct ct_probes *p, int fd)
-{
-	struct ct_kept_key *more;
-	struct stat st;
-
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return true;
-	for (size_t i = 0; i < p->nscanned; i++)
-		if (p->scanned[i].dev == st.st_dev && p->scanned[i].ino == st.st_ino)
-			return true;
-	more = realloc(p->scanned, (p->nscanned + 1) * sizeof(*more));
-	if (more) {
-		p->scanned = more;
-		p->scanned[p->nscanned++] = (struct ct_kept_key){st.st_dev, st.st_ino};
-	}
-	return false;
-}
-
-/* Pages with a breakpoint in them look like the process's own: snapshots undo the breakpoint. */
-static void note_sites(struct ct_probes *p, int fd, const struct ct_insn_probes *probes)
-{
-	struct ct_probe_site *more = realloc(p->sites, (p->nsites + probes->n) * sizeof(*more));
-	struct stat st;
-
-	if (!more)
-		return;
-	p->sites = more;
-	if (fstat(fd, &st))
-		return;
-	for (size_t i = 0; i < probes->n; i++)
-		p->sites[p->nsites++] = (struct ct_probe_site){st.st_dev, st.st_ino, probes->offsets[i]};
-}
-
-int ct_probes_scan_once(struct ct_probes *p, const char *path, const char *name, size_t *uncertain, struct ct_error *err)
-{
-	struct ct_insn_sites sites = {0};
-	struct ct_insn_probes probes = {0};
-	struct ct_uprobes *u;
-	int fd, ret = 0;
-
-	*uncertain = 0;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	if (scanned_before(p, fd) || ct_insn_scan(fd, name, &sites, NULL)) {
-		close(fd);
-		return 0; /* not an ELF file: nothing in it is run as it stands */
-	}
-	for (size_t i = 0; i < sites.n; i++)
-		if (!sites.v[i].certain && sites.v[i].kind != CT_INSN_CPUID && sites.v[i].doubt != CT_DOUBT_INSIDE)
-			(*uncertain)++;
-	if (!ct_insn_probes(&sites, p->nop5_safe, &probes, NULL) && probes.n) {
-		struct ct_uprobe_spec spec = {
-			.path = path, .offsets = probes.offsets, .cookies = probes.cookies, .n = probes.n};
-		struct ct_uprobes **more = realloc(p->insn, (p->ninsn + 1) * sizeof(*more));
-
-		/* For all processes: children are made faster than probes are. The program filters. */
-		if (more)
-			p->insn = more;
-		note_sites(p, fd, &probes);
-		u = more ? ct_uprobes_create(bpf_program__fd(p->skel->progs.ct_insn), &spec, err) : NULL;
-		if (u)
-			p->insn[p->ninsn++] = u;
-		else
-			ret = -1;
-		*uncertain += probes.skipped;
-	}
-	ct_insn_probes_free(&probes);
-	ct_insn_sites_free(&sites);
-	close(fd);
-	return ret;
 }

@@ -5,6 +5,7 @@
 #ifndef CT_PROBES_H
 #define CT_PROBES_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -15,7 +16,8 @@
 
 struct record_bpf;
 struct ct_target;
-struct ct_uprobes;
+struct ct_scanned;
+struct ct_insn_link;
 struct ct_probe_site;
 
 struct ct_probes {
@@ -23,10 +25,9 @@ struct ct_probes {
 	const struct ct_counters *counters; /* mapped */
 	bool read_dynptr;                   /* features found: see ct_probes_features */
 	bool uprobe_multi, nop5_safe;
-	struct ct_uprobes **insn; /* links of instruction probes */
-	size_t ninsn;
-	struct ct_kept_key *scanned; /* files looked at */
-	size_t nscanned;
+	pthread_mutex_t insn_lock; /* of the members below; never held while attaching */
+	struct ct_scanned *scanned; /* files looked at for unpredictable instructions */
+	struct ct_insn_link *links; /* probes in place, by process and file */
 	struct ct_probe_site *sites; /* bytes that are breakpoints now */
 	size_t nsites;
 };
@@ -45,8 +46,23 @@ void ct_probes_pause(struct ct_probes *p, ct_u32 tgid);
 /* A snapshot has been taken: UNSOUND may be said again. */
 void ct_probes_forgive(struct ct_probes *p);
 
-/* Finds rdtsc and the like in the ELF file behind `path` and probes them, if it has not been looked at yet. *uncertain
- * counts sites that could not be probed. 0 also if there are none or it is no ELF file. */
-int ct_probes_scan_once(struct ct_probes *p, const char *path, const char *name, size_t *uncertain, struct ct_error *err);
+/* Finds rdtsc and the like in the ELF file behind `path`, which `pid` has mapped, and probes them in that process: in
+ * no other, because a breakpoint in memory confuses whoever reads code there (valgrind, debuggers). *uncertain counts
+ * sites that could not be probed, and is 0 for a file seen before. 0 also if there are none or it is no ELF file.
+ * Attaching waits for the kernel's RCU grace periods: never while a process is held in a BPF program. */
+int ct_probes_scan(struct ct_probes *p, pid_t pid, const char *path, const char *name, size_t *uncertain,
+		   struct ct_error *err);
+/* Only looks: what a later scan of the same file would find is then known. 1: it has sites; 0: none. */
+int ct_probes_look(struct ct_probes *p, const char *path, const char *name);
+/* Whether ct_probes_scan for this file (open at fd) would take time: it is an ELF file that has not been looked at, or
+ * it has sites that are not probed in `pid`. */
+bool ct_probes_needs_scan(struct ct_probes *p, pid_t pid, int fd);
+/* Whether the file has sites. */
+bool ct_probes_has_sites(struct ct_probes *p, ct_u64 st_dev, ct_u64 st_ino);
+/* Probes in `pid` the sites of all files seen so far, mapped there or not yet. */
+void ct_probes_scan_known(struct ct_probes *p, pid_t pid);
+/* Drops the instruction probes of a process that has gone or has another image now. */
+void ct_probes_forget(struct ct_probes *p, pid_t pid);
+void ct_probes_insn_deinit(struct ct_probes *p);
 
 #endif

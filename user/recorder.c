@@ -156,22 +156,6 @@ static void tap(void *ctx, const struct ct_event *ev)
 	}
 }
 
-static int on_hold(void *ctx, void *data, size_t len)
-{
-	struct ct_recorder *r = ctx;
-	struct ct_hold hold;
-	struct ct_error err;
-
-	if (len < sizeof(hold))
-		return 0;
-	memcpy(&hold, data, sizeof(hold));
-	if (hold.kind == CT_HOLD_FILE)
-		ct_recorder_hold_file(r, &hold);
-	else if (ct_recorder_attach_exec(r, hold.pid, hold.id, &err))
-		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, hold.pid, 0, "%s", err.msg);
-	return 0;
-}
-
 /* ---- a command of ours ------------------------------------------------------------------------------------- */
 
 /* Starts it, stopped behind its execve, seized by this thread. */
@@ -338,7 +322,7 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 			if (ev.data.fd == sig && read(sig, &si, sizeof(si)) == sizeof(si))
 				end_with(r, CT_END_SIGNAL);
 			else
-				ring_buffer__consume(r->urgent);
+				ct_recorder_serve(r);
 		}
 		now = ct_now_ns();
 		if (now >= next_tick || (r->opts->duration_s > 0 && now - r->start_ns >= r->opts->duration_s * 1e9)) {
@@ -377,7 +361,7 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	if (create_directory(r, first, err))
 		return -1;
 	r->index = ct_page_index_create();
-	r->urgent = ring_buffer__new(bpf_map__fd(r->probes.skel->maps.urgent), on_hold, r, NULL);
+	r->urgent = ring_buffer__new(bpf_map__fd(r->probes.skel->maps.urgent), ct_recorder_on_hold, r, NULL);
 	if (!r->urgent || !r->index)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	po.dirfd = r->dirfd;
@@ -411,8 +395,9 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	/* A held process waits for this thread; compressing can wait. */
 	setpriority(PRIO_PROCESS, 0, -10);
 	r->inspector = ct_inspector_create(err);
-	if (!r->inspector || ct_recorder_worker_start(r, err))
+	if (!r->inspector || ct_recorder_worker_start(r, err) || ct_recorder_prober_start(r, err))
 		return -1;
+	ct_wait_set_hook(ct_recorder_answer, r);
 	return ct_recorder_attach(r, command ? &command : o->pids, command ? 1 : o->npids, command, err);
 }
 
@@ -437,10 +422,14 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 			ct_target_release(t);
 		}
 	}
+	if (r->urgent)
+		ct_recorder_serve(r);
+	ct_wait_set_hook(NULL, NULL);
 	if (ct_recorder_worker_wait(r, true, ret ? &ignored : err))
 		ret = -1;
 	reap_command(r);
 	forget_gone(r);
+	ct_recorder_prober_stop(r);
 	if (r->pipeline) {
 		if (began) {
 			end.status = r->command_status;

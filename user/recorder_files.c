@@ -64,11 +64,11 @@ static void remember(struct ct_recorder *r, const struct ct_known_file *file)
 }
 
 /* From now on the kernel side may log reads of it by reference. */
-static void tell_kernel(struct ct_recorder *r, const struct ct_file_ref *ref)
+static void tell_kernel(struct ct_recorder *r, const struct ct_file_ref *ref, bool sites)
 {
 	struct ct_kept_key key = {ref->dev, ref->ino};
 	struct ct_kept value = {
-		.ctime_s = ref->ctime_s, .ctime_ns = ref->ctime_ns, .size = ref->size, .state = CT_KEPT_KEPT};
+		.ctime_s = ref->ctime_s, .ctime_ns = ref->ctime_ns, .size = ref->size, .state = sites ? CT_KEPT_SITES : CT_KEPT_KEPT};
 
 	bpf_map_update_elem(bpf_map__fd(r->probes.skel->maps.kept), &key, &value, BPF_ANY);
 }
@@ -105,7 +105,7 @@ static int keep_fd(struct ct_recorder *r, int fd, const char *name, struct ct_kn
 	body.path_len = strlen(name);
 	ct_recorder_append(r, CT_EV_FILE, 0, 0, &body, sizeof(body), name, body.path_len);
 	if (settled(&st))
-		tell_kernel(r, &out->ref);
+		tell_kernel(r, &out->ref, ct_probes_has_sites(&r->probes, st.st_dev, st.st_ino));
 	return 0;
 }
 
@@ -283,39 +283,18 @@ void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev)
 	}
 }
 
-void ct_recorder_hold_file(struct ct_recorder *r, const struct ct_hold *hold)
+void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const char *name, pid_t pid)
 {
-	struct ct_maps maps;
-	struct ct_error err;
-	size_t uncertain = 0;
-	char path[96];
-	const struct ct_map *m;
 	struct ct_job *job = calloc(1, sizeof(*job));
-	int fd = -1;
 
-	if (job && !ct_maps_read(hold->pid, &maps, NULL)) {
-		m = ct_maps_find(&maps, hold->addr);
-		if (m) {
-			snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", hold->pid, (unsigned long long)m->start,
-				 (unsigned long long)m->end);
-			fd = open(path, O_RDONLY | O_CLOEXEC);
-			snprintf(job->name, sizeof(job->name), "%s", m->name);
-			/* Only what an executable file maps first is looked at here; its code comes with a later mapping
-			 * or the same one. */
-			if (fd >= 0 && ct_probes_scan_once(&r->probes, path, m->name, &uncertain, &err))
-				ct_recorder_note(r, CT_EV_NOTE, 0, hold->pid, 0, "%s", err.msg);
-		}
-		ct_maps_deinit(&maps);
-	}
-	r->probes.skel->bss->hold_released = hold->id;
-	if (fd < 0) {
-		free(job);
-		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, hold->pid, hold->addr, "a mapped file could not be opened");
+	if (!job) {
+		close(fd);
 		return;
 	}
 	/* Its content is safe from here on: the open descriptor holds it, and ctime is checked after copying. */
+	snprintf(job->name, sizeof(job->name), "%s", name);
 	job->fd = fd;
 	job->mapped = true;
-	job->pid = hold->pid;
+	job->pid = pid;
 	ct_recorder_worker_add(r, job);
 }

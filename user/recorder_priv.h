@@ -23,6 +23,27 @@ struct ct_known_file {
 	bool kept;
 };
 
+/* A process that was held in the kernel and is now stopped (seized, interrupted), or on its way there. */
+struct ct_held {
+	struct ct_held *next;
+	struct ct_hold hold;
+	int fd; /* FILE: the mapped file */
+	char name[256];
+	bool stopped;
+};
+
+/* One thing for the probing thread to do: attaching and detaching uprobes waits for RCU grace periods, which cannot end
+ * while a process is held; so the main thread must never wait for one. */
+struct ct_probe_op {
+	struct ct_probe_op *next;
+	pid_t pid;
+	bool forget;
+	char path[64]; /* a file to probe; empty: all that is mapped, and all known */
+	char name[256];
+	_Atomic int done;
+	bool waited; /* the main thread waits for it and frees it */
+};
+
 /* Work for the background thread: a snapshot to write, or a file to keep. */
 struct ct_job {
 	struct ct_job *next;
@@ -69,6 +90,13 @@ struct ct_recorder {
 	struct ct_known_file *files;
 	size_t nfiles;
 
+	pthread_t prober;
+	bool prober_on, prober_quit;
+	pthread_mutex_t probe_lock;
+	pthread_cond_t probe_wake;
+	struct ct_probe_op *ops, **ops_end;
+	struct ct_held *held, **held_end; /* main thread only */
+
 	/* set by the tap on the consumer thread */
 	_Atomic ct_u64 unsound, switches;
 	_Atomic int group_exits;
@@ -83,14 +111,12 @@ struct ct_recorder {
 ct_u64 ct_now_ns(void);
 
 /* recorder_state.c */
-/* Instruction probes for everything executable that `pid` has mapped. */
-void ct_recorder_scan(struct ct_recorder *r, pid_t pid);
 struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add);
 void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t);
 /* Attaches to all of `pids` at one moment and turns recording on. */
 int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, pid_t seized, struct ct_error *err);
-/* A process held in the kernel after its execve: attached anew, snapshotted. `hold_id` is released when it is safe. */
-int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, ct_u64 hold_id, struct ct_error *err);
+/* A process stopped behind its execve: attached anew, snapshotted, released. */
+int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, struct ct_error *err);
 /* A snapshot of all recorded processes; CT_SNAP_FINAL also undoes and releases them. */
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err);
 /* New children get their undo file once they have lived for a moment. */
@@ -104,8 +130,21 @@ int ct_recorder_worker_wait(struct ct_recorder *r, bool quit, struct ct_error *e
 ct_keep_file ct_recorder_keep;
 /* From the tap: the kernel side saw a read of a file it would like to log by reference. */
 void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev);
-/* A mapping whose file is not kept yet; its process is held. */
-void ct_recorder_hold_file(struct ct_recorder *r, const struct ct_hold *hold);
+/* Keeps a file that has been mapped; takes fd over. */
+void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const char *name, pid_t pid);
+
+/* recorder_hold.c */
+int ct_recorder_prober_start(struct ct_recorder *r, struct ct_error *err);
+void ct_recorder_prober_stop(struct ct_recorder *r);
+/* Instruction probes for everything `pid` has mapped and every known file; waits. */
+void ct_recorder_probe(struct ct_recorder *r, pid_t pid);
+void ct_recorder_unprobe(struct ct_recorder *r, pid_t pid);
+/* Answers held processes at once (the wait hook; ctx is the recorder), and later does what they were held for. */
+void ct_recorder_answer(void *ctx);
+int ct_recorder_on_hold(void *ctx, void *data, size_t len);
+void ct_recorder_serve(struct ct_recorder *r);
+/* Whether `pid` is seized because it was held. */
+bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid);
 
 /* recorder_ui.c */
 int ct_recorder_manifest(struct ct_recorder *r, const char *state, const struct ct_pipeline_stats *stats,

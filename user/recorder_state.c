@@ -45,6 +45,7 @@ void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t)
 		r->ntargets--;
 		break;
 	}
+	ct_recorder_unprobe(r, t->pid);
 	ct_undo_forget(t);
 	ct_target_deinit(t);
 	free(t);
@@ -117,31 +118,17 @@ static bool adopt(struct ct_recorder *r, pid_t pid)
 	return true;
 }
 
-/* Instruction probes of everything executable that is mapped. Before the stop: it takes longer than a pause may. */
-void ct_recorder_scan(struct ct_recorder *r, pid_t pid)
+/* The C library and the loader that this program uses are those that most children will map: it is known early what is
+ * in them. */
+static void look_at_own_libraries(struct ct_recorder *r)
 {
 	struct ct_maps maps;
-	struct ct_error err;
-	size_t uncertain;
-	char path[96];
 
-	if (ct_maps_read(pid, &maps, NULL))
+	if (ct_maps_read(getpid(), &maps, NULL))
 		return;
-	for (size_t i = 0; i < maps.count; i++) {
-		const struct ct_map *m = &maps.map[i];
-
-		if (!(m->prot & 4) || m->name[0] != '/' || !m->ino)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)m->start,
-			 (unsigned long long)m->end);
-		if (ct_probes_scan_once(&r->probes, path, m->name, &uncertain, &err))
-			ct_recorder_note(r, CT_EV_NOTE, 0, pid, 0, "%s", err.msg);
-		else if (uncertain)
-			ct_recorder_note(r, CT_EV_NOTE, 0, pid, uncertain,
-					 "%s has %zu places that may be rdtsc or rdrand but could not be probed; a replay "
-					 "that runs one of them stops there",
-					 m->name, uncertain);
-	}
+	for (size_t i = 0; i < maps.count; i++)
+		if ((maps.map[i].prot & 4) && maps.map[i].name[0] == '/' && maps.map[i].ino)
+			ct_probes_look(&r->probes, maps.map[i].name, maps.map[i].name);
 	ct_maps_deinit(&maps);
 }
 
@@ -187,13 +174,11 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 	ct_u64 t0;
 	int ret = 0;
 
-	/* The C library and the loader of this very program are those most children will map: probing them takes some
-	 * 50 ms, which a process held at its mmap should not have to wait for. */
-	ct_recorder_scan(r, getpid());
+	look_at_own_libraries(r);
 	for (size_t i = 0; i < count; i++) {
 		if (!ct_recorder_target(r, pids[i], true))
 			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-		ct_recorder_scan(r, pids[i]);
+		ct_recorder_probe(r, pids[i]); /* before the stop: it takes longer than a pause may */
 	}
 	job = new_snapshot(r, CT_SNAP_ATTACH, count);
 	if (!job)
@@ -238,35 +223,30 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 	return ret ? -1 : 0;
 }
 
-int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, ct_u64 hold_id, struct ct_error *err)
+int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, struct ct_error *err)
 {
+	const struct ct_thread *before = before_pinning(r, pid);
+	struct ct_thread saved = before ? *before : (struct ct_thread){0};
 	struct ct_target *t = ct_recorder_target(r, pid, false);
 	struct ct_job *job;
 	int ret;
 
-	const struct ct_thread *before = before_pinning(r, pid);
-	struct ct_thread saved = before ? *before : (struct ct_thread){0};
-
 	if (t)
 		ct_recorder_drop(r, t); /* what was changed in the old image went with it; pinning did not */
 	t = ct_recorder_target(r, pid, true);
-	if (t && saved.saved)
-		inherit_thread(t, &saved);
 	job = new_snapshot(r, CT_SNAP_EXEC, 1);
 	if (!t || !job) {
-		r->probes.skel->bss->hold_released = hold_id;
+		ptrace(PTRACE_DETACH, pid, 0, 0);
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	}
-	t->fresh = true;
-	t->hold_released = (volatile ct_u64 *)&r->probes.skel->bss->hold_released;
-	t->hold_id = hold_id;
+	if (saved.saved)
+		inherit_thread(t, &saved);
+	t->fresh = t->seized = true;
 	ret = ct_target_stop(t, err);
-	*t->hold_released = hold_id; /* whatever happened */
-	t->hold_released = NULL;
 	if (!ret) {
+		ct_recorder_probe(r, pid);
 		ct_pipeline_drain(r->pipeline, DRAIN_MS, NULL);
 		ct_probes_pause(&r->probes, pid);
-		ct_recorder_scan(r, pid);
 		ret = ct_target_inspect(t, r->inspector, err) || ct_target_prepare(t, &r->pin, err) ||
 		      ct_image_begin(&job->images[0], t, err);
 	}
@@ -297,6 +277,7 @@ static void stop_all(struct ct_recorder *r)
 	while (i < r->ntargets) {
 		struct ct_target *t = r->targets[i];
 
+		t->seized = ct_recorder_is_held(r, t->pid);
 		if (t->memfd < 0 && ct_target_stop(t, &err)) {
 			if (ct_proc_stat(t->pid, t->pid, 22) == t->start_time &&
 			    ct_proc_stat(t->pid, t->pid, 3) != 'Z') {
@@ -333,6 +314,7 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	ct_u64 t0 = ct_now_ns();
 	int ret = 0;
 
+	ct_recorder_serve(r);
 	/* While one is stopped another may make a child: look again until there is no new one. */
 	for (size_t before = (size_t)-1; before != r->ntargets;) {
 		before = r->ntargets;
@@ -394,7 +376,9 @@ void ct_recorder_adopt_children(struct ct_recorder *r)
 	if (ct_probes_list(&r->probes, &pids, &count))
 		return;
 	for (size_t i = 0; i < count; i++)
-		if (!ct_recorder_target(r, pids[i], false) && adopt(r, pids[i]))
+		if (!ct_recorder_target(r, pids[i], false) && adopt(r, pids[i])) {
+			ct_recorder_probe(r, pids[i]);
 			ct_undo_save(ct_recorder_target(r, pids[i], false), NULL);
+		}
 	free(pids);
 }

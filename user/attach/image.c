@@ -128,6 +128,7 @@ static void describe_thread(struct ct_snap_thread *out, struct ct_target *t, str
 	out->regs = th->regs;
 	out->in_syscall = (long)th->regs.r[CT_ORIG_RAX] >= 0 && ax <= -512 && ax >= -516 ? (ct_s32)th->regs.r[CT_ORIG_RAX] : -1;
 	out->restart_nr = out->in_syscall >= 0 && ax == -516 ? out->in_syscall : -1;
+	out->flags = th->reissue ? CT_THREADF_REISSUE : 0;
 	out->sigmask = th->sigmask;
 	out->pending = th->state.pending;
 	out->altstack_sp = th->state.altstack_sp;
@@ -140,9 +141,11 @@ static void describe_thread(struct ct_snap_thread *out, struct ct_target *t, str
 	out->rseq.flags = th->rseq.addr && !th->rseq_off; /* still registered */
 	out->policy = th->policy;
 	out->priority = th->priority;
-	out->xsave = th->xsave; /* taken over */
-	out->xsave_len = th->xsave_len;
-	th->xsave = NULL;
+	out->xsave = malloc(th->xsave_len);
+	if (out->xsave) {
+		memcpy(out->xsave, th->xsave, th->xsave_len);
+		out->xsave_len = th->xsave_len;
+	}
 }
 
 static void describe(struct ct_snap_proc *proc, struct ct_target *t)

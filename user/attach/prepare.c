@@ -149,18 +149,24 @@ int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_e
 	return 0;
 }
 
+static bool is_off(struct ct_target *t, ct_u64 addr)
+{
+	ct_u32 ids[2];
+
+	return ct_mem_read(t->memfd, addr, ids, sizeof(ids)) && ids[1] == (ct_u32)-2;
+}
+
 /* Threads made while recording have an unregistered area at the same distance from their thread pointer. */
 static void guess_rseq(struct ct_target *t, struct ct_thread *th)
 {
 	for (size_t i = 0; i < t->nthreads; i++) {
 		const struct ct_thread *old = &t->threads[i];
-		ct_u32 ids[2];
 		ct_u64 addr;
 
 		if (!old->rseq_off || !old->rseq.addr || !old->stopped)
 			continue;
 		addr = old->rseq.addr - old->regs.r[CT_FS_BASE] + th->regs.r[CT_FS_BASE];
-		if (ct_mem_read(t->memfd, addr, ids, sizeof(ids)) && ids[1] == (ct_u32)-2) {
+		if (is_off(t, addr)) {
 			th->rseq = old->rseq;
 			th->rseq.addr = addr;
 			th->rseq_off = true;
@@ -216,6 +222,8 @@ int ct_target_undo(struct ct_target *t, struct ct_error *err)
 
 		if (!th->stopped)
 			continue;
+		if (th->rseq.addr && !th->rseq_off)
+			th->rseq_off = is_off(t, th->rseq.addr); /* another recorder did it */
 		if (!th->saved && !th->rseq_off)
 			guess_rseq(t, th);
 		if (th->rseq_off && rseq_on(t, th, err))

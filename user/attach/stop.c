@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "user/attach/target.h"
@@ -89,12 +90,53 @@ static void drop_gone(struct ct_target *t)
 	t->nthreads = kept;
 }
 
+/* Some calls return EINTR whenever their thread was stopped, signal or not (signal(7), "interruption by stop signals").
+ * Few programs expect that of a process nobody signals. If no signal waits, the call can simply be made again. */
+static bool fails_when_stopped(ct_u64 nr)
+{
+	switch (nr) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case 441: /* epoll_pwait2 */
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_rt_sigtimedwait:
+	case SYS_io_getevents:
+	case SYS_read: /* inotify; sockets with SO_RCVTIMEO */
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_accept:
+	case SYS_accept4: return true;
+	default: return false;
+	}
+}
+
+static void find_reissue(struct ct_thread *th)
+{
+	ct_u64 waiting = (th->state.pending | th->state.shared_pending) & ~th->state.blocked;
+
+	th->reissue = (long)th->regs.r[CT_RAX] == -EINTR && fails_when_stopped(th->regs.r[CT_ORIG_RAX]) && !waiting;
+}
+
+static void reissue(struct ct_thread *th)
+{
+	struct ct_regs regs = th->regs;
+
+	regs.r[CT_RIP] -= 2; /* the length of `syscall` */
+	regs.r[CT_RAX] = regs.r[CT_ORIG_RAX];
+	ct_set_regs(th->tid, &regs);
+}
+
 void ct_target_release(struct ct_target *t)
 {
 	for (size_t i = 0; i < t->nthreads; i++) {
-		if (t->threads[i].stopped)
-			ptrace(PTRACE_DETACH, t->threads[i].tid, 0, 0);
-		t->threads[i].stopped = false;
+		struct ct_thread *th = &t->threads[i];
+
+		if (th->stopped && th->reissue)
+			reissue(th);
+		if (th->stopped)
+			ptrace(PTRACE_DETACH, th->tid, 0, 0);
+		th->stopped = th->reissue = false;
 	}
 	close_stopped(t);
 }
@@ -140,8 +182,6 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 		th->stopped = true; /* as good as: waited for below */
 		fresh++;
 	}
-	if (t->hold_released)
-		*t->hold_released = t->hold_id;
 	for (size_t i = 0; i < count; i++) {
 		struct ct_thread *th = find_thread(t, tids[i]);
 
@@ -231,5 +271,10 @@ int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_er
 		th->xsave_len = len;
 	}
 	t->seccomp = has_seccomp(t->pid);
-	return ct_inspect_threads(in, t, err);
+	if (ct_inspect_threads(in, t, err))
+		return -1;
+	for (size_t i = 0; i < t->nthreads; i++)
+		if (t->threads[i].stopped)
+			find_reissue(&t->threads[i]);
+	return 0;
 }

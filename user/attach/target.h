@@ -26,7 +26,8 @@ struct ct_thread {
 	bool rseq_off;
 	/* while stopped */
 	bool stopped;
-	struct ct_regs regs;
+	struct ct_regs regs; /* as the stop found them */
+	bool reissue;        /* its call failed with EINTR because of the stop alone: it is made again on release */
 	ct_u64 sigmask;
 	struct ct_task_state state;
 	unsigned char *xsave;
@@ -58,9 +59,6 @@ struct ct_target {
 	ct_u64 stub, clone_stub; /* code for injected calls, in the dead part of a patched function; 0: none */
 	bool fresh;   /* right after execve: no instruction of the new image has run */
 	bool seized;  /* by the caller already: not seized again, only waited for */
-	volatile ct_u64 *hold_released; /* the thread spins in the kernel until `hold_id` is stored here: done as soon as
-					   its interruption is pending */
-	ct_u64 hold_id;
 	bool own_page; /* CT_OWN_PAGE is mapped, and holds the leader's rseq area */
 	bool seccomp; /* has a filter, suspended during injected calls */
 	bool changed; /* pinned, patched: must be undone */

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+/* Processes that wait inside the kernel for the recorder, and the thread that attaches instruction probes.
+ *
+ * A held process occupies its CPU. So it is answered at once, from whatever the main thread is doing: seized and
+ * interrupted, which needs nobody's help, and released; it then stops before its next instruction, unseen by its parent.
+ * What it was held for is done afterwards. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "user/recorder_priv.h"
+#include "formats/sysrule.h"
+#include "record.skel.h" /* after the headers with its types */
+
+/* ---- the probing thread -------------------------------------------------------------------------------- */
+
+static void note_uncertain(struct ct_recorder *r, pid_t pid, const char *name, size_t uncertain)
+{
+	ct_recorder_note(r, CT_EV_NOTE, 0, pid, uncertain,
+			 "%s has %zu places that may be rdtsc or rdrand but could not be probed; a replay that runs one of "
+			 "them stops there",
+			 name, uncertain);
+}
+
+static void probe_file(struct ct_recorder *r, pid_t pid, const char *path, const char *name)
+{
+	size_t uncertain;
+	struct ct_error err;
+
+	if (ct_probes_scan(&r->probes, pid, path, name, &uncertain, &err))
+		ct_recorder_note(r, CT_EV_NOTE, 0, pid, 0, "%s", err.msg);
+	else if (uncertain)
+		note_uncertain(r, pid, name, uncertain);
+}
+
+static void probe_all(struct ct_recorder *r, pid_t pid)
+{
+	struct ct_maps maps;
+	char path[96];
+
+	if (!ct_maps_read(pid, &maps, NULL)) {
+		for (size_t i = 0; i < maps.count; i++) {
+			const struct ct_map *m = &maps.map[i];
+
+			if (!(m->prot & 4) || m->name[0] != '/' || !m->ino)
+				continue;
+			snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)m->start,
+				 (unsigned long long)m->end);
+			probe_file(r, pid, path, m->name);
+		}
+		ct_maps_deinit(&maps);
+	}
+	ct_probes_scan_known(&r->probes, pid);
+}
+
+static void *prober_main(void *arg)
+{
+	struct ct_recorder *r = arg;
+
+	pthread_setname_np(pthread_self(), "ctbpf-probe");
+	pthread_mutex_lock(&r->probe_lock);
+	while (r->ops || !r->prober_quit) {
+		struct ct_probe_op *op = r->ops;
+		bool waited;
+
+		if (!op) {
+			pthread_cond_wait(&r->probe_wake, &r->probe_lock);
+			continue;
+		}
+		r->ops = op->next;
+		if (!r->ops)
+			r->ops_end = &r->ops;
+		pthread_mutex_unlock(&r->probe_lock);
+		waited = op->waited;
+		if (op->forget)
+			ct_probes_forget(&r->probes, op->pid);
+		else if (op->path[0])
+			probe_file(r, op->pid, op->path, op->name);
+		else
+			probe_all(r, op->pid);
+		atomic_store(&op->done, 1);
+		if (!waited)
+			free(op);
+		pthread_mutex_lock(&r->probe_lock);
+	}
+	pthread_mutex_unlock(&r->probe_lock);
+	return NULL;
+}
+
+int ct_recorder_prober_start(struct ct_recorder *r, struct ct_error *err)
+{
+	pthread_mutex_init(&r->probe_lock, NULL);
+	pthread_cond_init(&r->probe_wake, NULL);
+	r->ops_end = &r->ops;
+	r->held_end = &r->held;
+	if (pthread_create(&r->prober, NULL, prober_main, r))
+		return ct_fail(err, CT_EXIT_FAILED, "cannot start a thread");
+	r->prober_on = true;
+	return 0;
+}
+
+void ct_recorder_prober_stop(struct ct_recorder *r)
+{
+	if (!r->prober_on)
+		return;
+	pthread_mutex_lock(&r->probe_lock);
+	r->prober_quit = true;
+	pthread_cond_signal(&r->probe_wake);
+	pthread_mutex_unlock(&r->probe_lock);
+	pthread_join(r->prober, NULL);
+	r->prober_on = false;
+}
+
+static void submit(struct ct_recorder *r, struct ct_probe_op *op)
+{
+	pthread_mutex_lock(&r->probe_lock);
+	*r->ops_end = op;
+	r->ops_end = &op->next;
+	pthread_cond_signal(&r->probe_wake);
+	pthread_mutex_unlock(&r->probe_lock);
+}
+
+/* Meanwhile held processes are answered: the grace period the prober waits for may depend on it. */
+static void submit_and_wait(struct ct_recorder *r, struct ct_probe_op *op)
+{
+	const struct timespec pause = {0, 50000};
+
+	op->waited = true;
+	submit(r, op);
+	while (!atomic_load(&op->done)) {
+		ct_recorder_answer(r);
+		nanosleep(&pause, NULL);
+	}
+	free(op);
+}
+
+void ct_recorder_probe(struct ct_recorder *r, pid_t pid)
+{
+	struct ct_probe_op *op = calloc(1, sizeof(*op));
+
+	if (!op)
+		return;
+	op->pid = pid;
+	submit_and_wait(r, op);
+}
+
+void ct_recorder_unprobe(struct ct_recorder *r, pid_t pid)
+{
+	struct ct_probe_op *op = r->prober_on ? calloc(1, sizeof(*op)) : NULL;
+
+	if (!op)
+		return;
+	op->pid = pid;
+	op->forget = true;
+	submit(r, op);
+}
+
+/* ---- holds ------------------------------------------------------------------------------------------------ */
+
+static void open_mapped(struct ct_held *h)
+{
+	const struct ct_map *m;
+	struct ct_maps maps;
+	char path[96];
+
+	if (ct_maps_read(h->hold.pid, &maps, NULL))
+		return;
+	m = ct_maps_find(&maps, h->hold.addr);
+	if (m) {
+		snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", h->hold.pid, (unsigned long long)m->start,
+			 (unsigned long long)m->end);
+		h->fd = open(path, O_RDONLY | O_CLOEXEC);
+		snprintf(h->name, sizeof(h->name), "%s", m->name);
+	}
+	ct_maps_deinit(&maps);
+}
+
+int ct_recorder_on_hold(void *ctx, void *data, size_t len)
+{
+	struct ct_recorder *r = ctx;
+	struct ct_held *h;
+
+	if (len < sizeof(h->hold))
+		return 0;
+	h = calloc(1, sizeof(*h));
+	if (h) {
+		memcpy(&h->hold, data, sizeof(h->hold));
+		h->fd = -1;
+		if (h->hold.kind == CT_HOLD_FILE)
+			open_mapped(h);
+		if (h->hold.kind == CT_HOLD_EXEC || (h->fd >= 0 && ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd)))
+			h->stopped = !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD) &&
+				     !ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
+		*r->held_end = h;
+		r->held_end = &h->next;
+	}
+	r->probes.skel->bss->hold_released = ((struct ct_hold *)data)->id;
+	return 0;
+}
+
+void ct_recorder_answer(void *ctx)
+{
+	struct ct_recorder *r = ctx;
+
+	ring_buffer__consume(r->urgent);
+}
+
+bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid)
+{
+	for (const struct ct_held *h = r->held; h; h = h->next)
+		if (h->hold.kind == CT_HOLD_EXEC && h->hold.pid == (ct_u32)pid && h->stopped)
+			return true;
+	return false;
+}
+
+static void serve_exec(struct ct_recorder *r, struct ct_held *h)
+{
+	struct ct_error err;
+
+	if (!h->stopped)
+		ct_fail(&err, CT_EXIT_FAILED, "process %u could not be stopped after its execve", h->hold.pid);
+	if (!h->stopped || ct_recorder_attach_exec(r, h->hold.pid, &err))
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, h->hold.pid, 0, "%s", err.msg);
+}
+
+static void serve_file(struct ct_recorder *r, struct ct_held *h)
+{
+	struct ct_probe_op *op;
+
+	if (h->stopped) {
+		op = calloc(1, sizeof(*op));
+		if (!ct_wait_interrupted(h->hold.tid, 3000) && op) {
+			op->pid = h->hold.pid;
+			snprintf(op->path, sizeof(op->path), "/proc/self/fd/%d", h->fd);
+			snprintf(op->name, sizeof(op->name), "%s", h->name);
+			submit_and_wait(r, op);
+		} else {
+			free(op);
+		}
+		ptrace(PTRACE_DETACH, h->hold.tid, 0, 0);
+	}
+	if (h->fd < 0)
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
+				 "the file process %u mapped could not be opened", h->hold.pid);
+	else
+		ct_recorder_keep_mapped(r, h->fd, h->name, h->hold.pid);
+}
+
+void ct_recorder_serve(struct ct_recorder *r)
+{
+	struct ct_held *h;
+
+	ct_recorder_answer(r);
+	while ((h = r->held)) {
+		r->held = h->next;
+		if (!r->held)
+			r->held_end = &r->held;
+		if (h->hold.kind == CT_HOLD_EXEC)
+			serve_exec(r, h);
+		else
+			serve_file(r, h);
+		free(h);
+	}
+}
