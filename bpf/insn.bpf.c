@@ -13,16 +13,16 @@ static __always_inline void emit_insn(u32 tgid, u32 tid, struct pt_regs *ctx)
 		struct ct_event h;
 		struct ct_ev_insn i;
 	} *e;
-	struct pt_regs regs;
+	struct scratch *x = scratch_get(SCRATCH_UPROBE);
 
-	if (!EVENT_RESERVE(e, CT_EV_INSN, tgid, tid))
+	if (!x || !EVENT_RESERVE(e, CT_EV_INSN, tgid, tid))
 		return;
 	e->i.ip = cur.t.insn_ip;
 	e->i.kind = cur.t.insn >> 8;
 	e->i.len = cur.t.insn & 0xff;
 	__builtin_memset(&e->i.regs, 0, sizeof(e->i.regs));
-	bpf_probe_read_kernel(&regs, sizeof(regs), ctx);
-	copy_regs(&e->i.regs, &regs);
+	bpf_probe_read_kernel(&x->frame, sizeof(x->frame), ctx);
+	copy_regs(&e->i.regs, &x->frame);
 	EVENT_SUBMIT(e);
 }
 

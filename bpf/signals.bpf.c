@@ -21,14 +21,14 @@ int BPF_PROG(ct_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 	struct pt_regs *frame;
 	struct siginfo_fault si = {};
 	struct ct_fingerprint *fp = NULL;
-	struct {
-		struct ct_event h;
-		struct ct_ev_signal s;
-	} e = {};
+	struct scratch *x;
 	struct bpf_dynptr d;
-	u32 size = sizeof(e);
+	u32 size = sizeof(x->signal);
 
 	if (!mode || !recorded(tgid))
+		return 0;
+	x = scratch_get(SCRATCH_EVENTS);
+	if (!x)
 		return 0;
 	frame = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	if (mode == CT_MODE_REPLAY) {
@@ -40,18 +40,19 @@ int BPF_PROG(ct_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 	handler = (u64)ka->sa.sa_handler;
 	/* SEND_SIG_NOINFO and SEND_SIG_PRIV are the pointers 0 and 1: the read fails and si stays zero. */
 	bpf_probe_read_kernel(&si, sizeof(si), (void *)info);
-	e.s.sig = sig;
-	e.s.code = si.code;
-	e.s.handler = handler;
-	e.s.sa_flags = ka->sa.sa_flags;
-	copy_regs(&e.s.regs, frame);
+	x->signal.s.sig = sig;
+	x->signal.s.fault_addr = 0;
+	x->signal.s.code = si.code;
+	x->signal.s.handler = handler;
+	x->signal.s.sa_flags = ka->sa.sa_flags;
+	copy_regs(&x->signal.s.regs, frame);
 	if (is_fault(sig, si.code)) {
 		flags |= CT_SIGF_SYNC;
-		e.s.fault_addr = si.addr;
+		x->signal.s.fault_addr = si.addr;
 	} else if ((s64)frame->orig_ax < 0) {
 		flags |= CT_SIGF_ASYNC;
 		if (mode == CT_MODE_REPLAY && handler > 1) {
-			take_fingerprint(tid, &e.s.regs, 0);
+			take_fingerprint(tid, &x->signal.s.regs, 0);
 			fp = bpf_map_lookup_elem(&fingerprints, &tid);
 		}
 		if (fp)
@@ -59,15 +60,16 @@ int BPF_PROG(ct_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 		else
 			flags &= ~CT_SIGF_ASYNC;
 	}
-	e.s.flags = flags;
-	event_init(&e.h, size, CT_EV_SIGNAL, tgid, tid);
+	x->signal.s.flags = flags;
+	x->signal.s.pad = 0;
+	event_init(&x->signal.h, size, CT_EV_SIGNAL, tgid, tid);
 	if (bpf_ringbuf_reserve_dynptr(&ring, size, 0, &d)) {
 		bpf_ringbuf_discard_dynptr(&d, 0);
 		lost_one();
 	} else {
-		bpf_dynptr_write(&d, 0, &e, sizeof(e), 0);
+		bpf_dynptr_write(&d, 0, &x->signal, sizeof(x->signal), 0);
 		if (fp)
-			bpf_dynptr_write(&d, sizeof(e), fp, sizeof(*fp), 0);
+			bpf_dynptr_write(&d, sizeof(x->signal), fp, sizeof(*fp), 0);
 		bpf_ringbuf_submit_dynptr(&d, BPF_RB_NO_WAKEUP);
 	}
 	if (mode == CT_MODE_REPLAY && handler > 1) {
@@ -122,11 +124,7 @@ int BPF_PROG(ct_fpu_activated)
 	u32 tgid = id >> 32, tid = (u32)id, len, magic = 0, xsize = 0;
 	struct pt_regs *frame;
 	struct frame_copy c = {};
-	struct {
-		struct ct_event h;
-		struct ct_ev_frame f;
-		struct ct_buf b;
-	} e = {};
+	struct scratch *x;
 
 	if (mode != CT_MODE_REPLAY || !recorded(tgid) || cur.tid != tid || !cur.t.sig_handler)
 		return 0;
@@ -151,29 +149,36 @@ int BPF_PROG(ct_fpu_activated)
 		say_unsound(tgid, tid, CT_UNSOUND_FRAME, cur.t.sig);
 		return 0;
 	}
-	e.f.sig = cur.t.sig;
-	e.f.nbufs = 1;
-	copy_regs(&e.f.regs, frame);
-	e.b.addr = sp;
-	e.b.len = len;
-	e.b.want = len;
-	e.b.kind = CT_BUF_OUT;
-	event_init(&e.h, sizeof(e) + len, CT_EV_FRAME, tgid, tid);
-	if (bpf_ringbuf_reserve_dynptr(&ring, sizeof(e) + len, 0, &c.d)) {
+	x = scratch_get(SCRATCH_EVENTS);
+	if (!x)
+		return 0;
+	x->sigframe.f.flags = 0;
+	x->sigframe.b.arg = 0;
+	x->sigframe.b.flags = 0;
+	x->sigframe.b.pad = 0;
+	x->sigframe.f.sig = cur.t.sig;
+	x->sigframe.f.nbufs = 1;
+	copy_regs(&x->sigframe.f.regs, frame);
+	x->sigframe.b.addr = sp;
+	x->sigframe.b.len = len;
+	x->sigframe.b.want = len;
+	x->sigframe.b.kind = CT_BUF_OUT;
+	event_init(&x->sigframe.h, sizeof(x->sigframe) + len, CT_EV_FRAME, tgid, tid);
+	if (bpf_ringbuf_reserve_dynptr(&ring, sizeof(x->sigframe) + len, 0, &c.d)) {
 		bpf_ringbuf_discard_dynptr(&c.d, 0);
 		lost_one();
 		return 0;
 	}
 	c.addr = sp;
-	c.off = sizeof(e);
+	c.off = sizeof(x->sigframe);
 	c.left = len;
 	bpf_loop(FRAME_MAX / 1024, copy_frame_chunk, &c, 0);
 	if (c.err) { /* cannot happen right after the kernel wrote it, but must not pass for a frame */
-		e.b.kind = CT_BUF_FAULT;
-		e.b.len = 0;
-		e.h.size = sizeof(e);
+		x->sigframe.b.kind = CT_BUF_FAULT;
+		x->sigframe.b.len = 0;
+		x->sigframe.h.size = sizeof(x->sigframe);
 	}
-	bpf_dynptr_write(&c.d, 0, &e, sizeof(e), 0);
+	bpf_dynptr_write(&c.d, 0, &x->sigframe, sizeof(x->sigframe), 0);
 	bpf_ringbuf_submit_dynptr(&c.d, BPF_RB_NO_WAKEUP);
 	if (c.err)
 		say_unsound(tgid, tid, CT_UNSOUND_FRAME, cur.t.sig);

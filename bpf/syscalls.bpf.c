@@ -44,6 +44,8 @@ struct call {
 	u32 flags; /* CT_SYSF_* */
 	u32 bytes; /* of buffers in the record, headers and padding included */
 	u32 in_only;
+	u32 rules_nr; /* row of `rules` in force, unless ... */
+	u32 use_sub;  /* ... c->r is a copy of one of `subrules` */
 	u32 have_ref;
 	u64 fault_addr;
 	struct ct_sysrules r;
@@ -263,14 +265,18 @@ static __always_inline void add_mapping(struct call *c)
 __noinline int apply_rule(u32 i)
 {
 	struct call *c = this_call();
-	const struct ct_rule *r;
+	struct ct_rule rule;
+	const struct ct_rule *r = &rule;
 	u64 addr, a, len = 0;
 	s64 ret;
 	u8 kind, argno;
 
 	if (!c || i >= CT_MAX_RULES)
 		return 0;
-	r = &c->r.rule[i];
+	if (c->use_sub)
+		rule = c->r.rule[i];
+	else
+		rule = *(const struct ct_rule *)&rules[c->rules_nr & (CT_MAX_SYSCALL - 1)].rule[i];
 	ret = c->ret;
 	argno = r->arg;
 	if (r->dir == CT_DIR_IN) {
@@ -335,41 +341,35 @@ __noinline int apply_rule(u32 i)
 	return 0;
 }
 
-/* Sets c->r and c->flags for call `nr`. */
+/* Finds the row of the table for call `nr`: c->r.action and .nrules, and where apply_rule finds the rules. */
 static __always_inline void find_rules(struct call *c, s32 nr)
 {
 	struct ct_subkey key;
 	struct ct_sysrules *sub;
+	u32 row = nr;
 
-	if (nr < 0 || nr >= CT_MAX_SYSCALL) {
+	c->use_sub = 0;
+	if (row >= CT_MAX_SYSCALL) {
 		c->r.action = CT_ACT_UNKNOWN;
 		c->r.nrules = 0;
 		return;
 	}
-	/* Most calls have nothing to collect: a copy of eight bytes for them. */
-	c->r.action = rules[nr].action;
-	c->r.nrules = rules[nr].nrules;
-	c->r.subarg = rules[nr].subarg;
-	c->r.flags = rules[nr].flags;
-	c->r.submask = rules[nr].submask;
-	if (c->r.subarg < 6) {
-		u32 flags = c->r.flags;
-
-		key.nr = nr;
-		key.cmd = arg(c, c->r.subarg) & c->r.submask;
-		sub = bpf_map_lookup_elem(&subrules, &key);
-		if (sub) {
-			c->r = *sub;
-			return;
-		}
-		if ((flags & CT_SYSR_IOC_OUT) && (key.cmd >> 30 & 2)) { /* _IOC_READ */
-			add(c, arg(c, 2), key.cmd >> 16 & 0x3fff, CT_BUF_OUT, 2);
-		} else if (flags & CT_SYSR_SUB_STRICT) {
-			c->r.action = CT_ACT_UNKNOWN;
-		}
+	c->rules_nr = row;
+	c->r.action = rules[row].action;
+	c->r.nrules = rules[row].nrules;
+	if (rules[row].subarg >= 6)
+		return;
+	key.nr = nr;
+	key.cmd = arg(c, rules[row].subarg) & rules[row].submask;
+	sub = bpf_map_lookup_elem(&subrules, &key);
+	if (sub) {
+		c->r = *sub;
+		c->use_sub = 1;
+	} else if ((rules[row].flags & CT_SYSR_IOC_OUT) && (key.cmd >> 30 & 2)) { /* _IOC_READ */
+		add(c, arg(c, 2), key.cmd >> 16 & 0x3fff, CT_BUF_OUT, 2);
+	} else if (rules[row].flags & CT_SYSR_SUB_STRICT) {
+		c->r.action = CT_ACT_UNKNOWN;
 	}
-	if (c->r.nrules)
-		bpf_probe_read_kernel(c->r.rule, sizeof(c->r.rule), (void *)rules[nr].rule);
 }
 
 static __always_inline void collect(struct call *c, s32 nr)
@@ -516,11 +516,6 @@ static long emit_chunked(u32 i, u32 *unused)
 	return 0;
 }
 
-struct syscall_record {
-	struct ct_event h;
-	struct ct_ev_syscall s;
-};
-
 static __always_inline void fill(struct ct_ev_syscall *s, const struct call *c, const struct pt_regs *regs)
 {
 	s->ret = c->ret;
@@ -546,28 +541,89 @@ static __always_inline void emit_small(struct call *c, const struct pt_regs *reg
 
 static __noinline void emit_large(struct call *c, const struct pt_regs *regs)
 {
+	struct scratch *x = scratch_get(SCRATCH_EVENTS);
 	struct out o = {};
-	struct syscall_record e = {};
-	u32 zero = 0, size = sizeof(e) + c->bytes;
+	u32 zero = 0, size = sizeof(x->syscall) + c->bytes;
 
+	if (!x)
+		return;
 	if (size > CT_EVENT_MAX - CHUNK) { /* many large buffers: the rest would not fit one record */
 		c->flags |= CT_SYSF_TRUNCATED;
 		c->nbufs = 0;
-		size = sizeof(e);
+		size = sizeof(x->syscall);
 	}
 	bpf_loop(c->nbufs, emit_chunked, &zero, 0);
-	event_init(&e.h, size, CT_EV_SYSCALL, c->tgid, c->tid);
+	event_init(&x->syscall.h, size, CT_EV_SYSCALL, c->tgid, c->tid);
 	if (bpf_ringbuf_reserve_dynptr(&ring, size, 0, &o.d)) {
 		bpf_ringbuf_discard_dynptr(&o.d, 0);
 		lost_one();
 		return;
 	}
-	o.off = sizeof(e);
+	o.off = sizeof(x->syscall);
 	bpf_loop(c->nbufs, emit_buf, &o, 0);
-	e.h.size = o.off < size ? o.off : size;
-	fill(&e.s, c, regs);
-	bpf_dynptr_write(&o.d, 0, &e, sizeof(e), 0);
+	x->syscall.h.size = o.off < size ? o.off : size;
+	fill(&x->syscall.s, c, regs);
+	bpf_dynptr_write(&o.d, 0, &x->syscall, sizeof(x->syscall), 0);
 	bpf_ringbuf_submit_dynptr(&o.d, BPF_RB_NO_WAKEUP);
+}
+
+/* The common case, a few small buffers: a reservation of constant size is filled in place, which costs a third of
+ * what a dynptr does. The record says how much of it is used. */
+#define MEDIUM 256 /* bytes of buffers, headers included */
+#define MEDIUM_BUFS 4
+struct medium_record {
+	struct syscall_record r;
+	u8 bufs[2 * MEDIUM]; /* twice: the verifier adds up the bounds of offset and length */
+};
+
+static __always_inline bool fits_medium(const struct call *c)
+{
+	return c->nbufs <= MEDIUM_BUFS && c->bytes <= MEDIUM && !c->have_ref;
+}
+
+static __noinline void emit_medium(struct call *c, const struct pt_regs *regs)
+{
+	struct medium_record *m;
+	struct ct_event h;
+	u32 off = 0;
+
+	event_init(&h, sizeof(m->r) + c->bytes, CT_EV_SYSCALL, c->tgid, c->tid);
+	m = bpf_ringbuf_reserve(&ring, sizeof(*m), 0);
+	if (!m) {
+		lost_one();
+		return;
+	}
+	for (u32 i = 0; i < MEDIUM_BUFS; i++) {
+		struct ct_buf *b;
+		u32 len, at = off;
+
+		if (i >= c->nbufs)
+			break;
+		asm volatile("%0 &= 255" : "+r"(at));
+		b = (struct ct_buf *)(m->bufs + at);
+		*b = c->buf[i];
+		off += sizeof(*b);
+		len = c->buf[i].len;
+		at = off;
+		asm volatile("%0 &= 255" : "+r"(at));
+		if (len > MEDIUM - sizeof(*b))
+			break;
+		if (len && bpf_probe_read_user(m->bufs + at, len, (void *)c->buf[i].addr)) {
+			if (b->kind == CT_BUF_OUT && c->ret != -EFAULT) {
+				c->flags |= CT_SYSF_FAULT;
+				c->fault_addr = b->addr;
+				__sync_fetch_and_add(&counters.faults, 1);
+			}
+			b->kind = CT_BUF_FAULT;
+			b->len = 0;
+			len = 0;
+		}
+		off += pad8(len);
+	}
+	fill(&m->r.s, c, regs);
+	h.size = sizeof(m->r) + off;
+	m->r.h = h;
+	EVENT_SUBMIT(m);
 }
 
 /* rt_sigreturn replaces all registers: they are its result. */
@@ -597,44 +653,52 @@ static __noinline void emit_sigreturn(struct call *c, const struct pt_regs *regs
 static __noinline void emit_enter(struct call *c, const struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct scratch *x = scratch_get(SCRATCH_EVENTS);
 	struct out o = {};
-	struct {
-		struct ct_event h;
-		struct ct_ev_enter n;
-	} e = {};
 	u32 size;
 
+	if (!x)
+		return;
 	c->in_only = 1;
 	collect(c, c->nr);
 	c->in_only = 0;
 	if (c->bytes > CHUNK)
 		c->nbufs = c->bytes = 0; /* only for people: never worth losing the record for */
-	size = sizeof(e) + c->bytes;
-	e.n.nr = c->nr;
-	e.n.nbufs = c->nbufs;
-	copy_regs(&e.n.regs, regs);
+	size = sizeof(x->enter) + c->bytes;
+	x->enter.n.nr = c->nr;
+	x->enter.n.nbufs = c->nbufs;
+	x->enter.n.flags = 0;
+	x->enter.n.clear_child_tid = 0;
+	x->enter.n.robust_list = 0;
+	copy_regs(&x->enter.n.regs, regs);
 	if (c->nr == NR_exit || c->nr == NR_exit_group) {
-		e.n.clear_child_tid = (u64)task->clear_child_tid;
-		e.n.robust_list = (u64)task->robust_list;
+		x->enter.n.clear_child_tid = (u64)task->clear_child_tid;
+		x->enter.n.robust_list = (u64)task->robust_list;
 	}
-	event_init(&e.h, size, CT_EV_ENTER, c->tgid, c->tid);
+	event_init(&x->enter.h, size, CT_EV_ENTER, c->tgid, c->tid);
 	if (bpf_ringbuf_reserve_dynptr(&ring, size, 0, &o.d)) {
 		bpf_ringbuf_discard_dynptr(&o.d, 0);
 		lost_one();
 		return;
 	}
-	o.off = sizeof(e);
+	o.off = sizeof(x->enter);
 	bpf_loop(c->nbufs, emit_buf, &o, 0);
-	e.h.size = o.off < size ? o.off : size;
-	bpf_dynptr_write(&o.d, 0, &e, sizeof(e), 0);
+	x->enter.h.size = o.off < size ? o.off : size;
+	bpf_dynptr_write(&o.d, 0, &x->enter, sizeof(x->enter), 0);
 	bpf_ringbuf_submit_dynptr(&o.d, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline int hold_mapping(struct call *c)
+{
+	struct ct_map_range range = {.addr = c->ret, .len = c->args[1]};
+
+	return hold(CT_HOLD_FILE, c->tgid, c->tid, &range);
 }
 
 /* The new image waits in the kernel until the recorder has attached to it. */
 static __noinline void emit_exec(u32 tgid, u32 tid, const struct pt_regs *regs)
 {
-	struct ct_hold req = {.kind = CT_HOLD_EXEC, .pid = tgid, .tid = tid};
-	bool held = hold(&req) == 0;
+	bool held = hold(CT_HOLD_EXEC, tgid, tid, NULL) == 0;
 	struct {
 		struct ct_event h;
 		struct ct_ev_exec x;
@@ -739,10 +803,12 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 	collect(c, rules_nr);
 	if (ret >= 0 && (c->r.action == CT_ACT_UNKNOWN || c->r.action == CT_ACT_REFUSE))
 		c->flags |= CT_SYSF_UNKNOWN;
-	if (c->nbufs)
-		emit_large(c, regs);
-	else
+	if (!c->nbufs)
 		emit_small(c, regs);
+	else if (fits_medium(c))
+		emit_medium(c, regs);
+	else
+		emit_large(c, regs);
 
 	if (mode != CT_MODE_REPLAY)
 		return 0;
@@ -755,10 +821,7 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 			say_unsound(tgid, tid, CT_UNSOUND_SYSCALL, nr);
 	}
 	if (c->have_ref && nr == 9 && !file_is_kept(&c->ref)) {
-		struct ct_hold req = {
-			.kind = CT_HOLD_FILE, .pid = tgid, .tid = tid, .addr = c->ret, .len = c->args[1], .ref = c->ref};
-
-		if (hold(&req))
+		if (hold_mapping(c))
 			say_unsound(tgid, tid, CT_UNSOUND_FILE, c->ret);
 	}
 	if (cur.t.flags & TS_EXEC)

@@ -25,6 +25,7 @@ struct urgent_map urgent SEC(".maps");
 struct procs_map procs SEC(".maps");
 struct threads_map threads SEC(".maps");
 struct fingerprints_map fingerprints SEC(".maps");
+struct scratch_map scratch SEC(".maps");
 
 /* Raw FPU image on its way from the kernel's fpstate to a record. */
 struct {
@@ -59,32 +60,24 @@ __noinline int say_unsound(u32 tgid, u32 tid, u32 reason, u64 value)
 
 __noinline int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate)
 {
-	struct {
-		struct ct_event h;
-		struct ct_ev_switch s;
-	} e = {};
+	struct scratch *x = scratch_get(SCRATCH_EVENTS);
 	struct ct_thread_state *next;
 	struct ct_fingerprint *fp = NULL;
 	struct ct_fpu *fpu = NULL;
 	struct bpf_dynptr d;
-	u32 zero = 0, size = sizeof(e), off;
+	u32 zero = 0, size = sizeof(x->sw), off;
 
-	e.s.to = to;
-	e.s.to_pid = to_pid;
-	e.s.flags = flags;
-	e.s.nr = cur.t.nr;
-	e.s.regs = cur.t.regs;
+	if (!x)
+		return 0;
 	if (cur.t.flags & TS_INSYS)
-		e.s.flags |= CT_SWF_INSYS;
+		flags |= CT_SWF_INSYS;
 	if (cur.t.flags & TS_EXITING)
-		e.s.flags |= CT_SWF_EXITING;
-	if (cur.t.flags & TS_USER) {
+		flags |= CT_SWF_EXITING;
+	if ((cur.t.flags & TS_USER) && (cur.t.flags & TS_FP)) {
 		fp = bpf_map_lookup_elem(&fingerprints, &cur.tid);
-		if (fp && (cur.t.flags & TS_FP)) {
-			e.s.flags |= CT_SWF_USER;
+		if (fp) {
+			flags |= CT_SWF_USER;
 			size += sizeof(*fp);
-		} else {
-			fp = NULL;
 		}
 	}
 	next = bpf_map_lookup_elem(&threads, &to);
@@ -93,20 +86,24 @@ __noinline int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate)
 		 * it comes back is that of the position it was interrupted at. */
 		fpu = bpf_map_lookup_elem(&fpu_scratch, &zero);
 		if (fpu && !bpf_probe_read_kernel(fpu, sizeof(*fpu), (void *)fpstate)) {
-			e.s.flags |= CT_SWF_FPU;
+			flags |= CT_SWF_FPU;
 			size += sizeof(*fpu);
 		} else {
 			fpu = NULL;
 		}
 	}
-
-	event_init(&e.h, size, CT_EV_SWITCH, cur.tgid, cur.tid);
+	x->sw.s.to = to;
+	x->sw.s.to_pid = to_pid;
+	x->sw.s.flags = flags;
+	x->sw.s.nr = cur.t.nr;
+	x->sw.s.regs = cur.t.regs;
+	event_init(&x->sw.h, size, CT_EV_SWITCH, cur.tgid, cur.tid);
 	if (bpf_ringbuf_reserve_dynptr(&ring, size, 0, &d)) {
 		bpf_ringbuf_discard_dynptr(&d, 0);
 		lost_one();
 	} else {
-		bpf_dynptr_write(&d, 0, &e, sizeof(e), 0);
-		off = sizeof(e);
+		bpf_dynptr_write(&d, 0, &x->sw, sizeof(x->sw), 0);
+		off = sizeof(x->sw);
 		if (fp) {
 			bpf_dynptr_write(&d, off, fp, sizeof(*fp), 0);
 			off += sizeof(*fp);
@@ -133,15 +130,15 @@ __noinline int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate)
 
 __noinline int make_current(u32 tgid, u32 tid)
 {
-	struct pt_regs regs;
+	struct scratch *x = scratch_get(SCRATCH_EVENTS);
 
-	if (cur.tid == tid)
+	if (cur.tid == tid || !x)
 		return 0;
 	/* The leaving thread's registers are where it left them, at the top of its kernel stack; memory it was
 	 * interrupted over may have changed, so any fingerprint is marked late. */
-	if (cur.t.frame && !bpf_probe_read_kernel(&regs, sizeof(regs), (void *)cur.t.frame)) {
-		copy_regs(&cur.t.regs, &regs);
-		if (!(cur.t.flags & TS_INSYS) && (s64)regs.orig_ax < 0 && cur.tgid == tgid) {
+	if (cur.t.frame && !bpf_probe_read_kernel(&x->frame, sizeof(x->frame), (void *)cur.t.frame)) {
+		copy_regs(&cur.t.regs, &x->frame);
+		if (!(cur.t.flags & TS_INSYS) && (s64)x->frame.orig_ax < 0 && cur.tgid == tgid) {
 			take_fingerprint(cur.tid, &cur.t.regs, CT_FPF_LATE);
 			cur.t.flags |= TS_USER | TS_FP;
 		}
@@ -170,20 +167,25 @@ static long spin_once(u32 i, struct spin *s)
 
 /* Nothing that BPF may do puts a thread to sleep at a place of our choosing, and a SIGSTOP would be seen by its parent.
  * So the thread spins here, invisible to everyone, for the ~0.1 ms the recorder on another CPU needs to look. */
-__noinline int hold(struct ct_hold *req)
+__noinline int hold(u32 kind, u32 tgid, u32 tid, const struct ct_map_range *range)
 {
 	struct spin s = {};
 	struct ct_hold *h;
 
-	if (!can_hold || !req)
+	if (!can_hold)
 		return -1;
 	h = bpf_ringbuf_reserve(&urgent, sizeof(*h), 0);
 	if (!h)
 		return -1;
 	s.id = __sync_fetch_and_add(&counters.holds, 1) + 1;
 	s.deadline = bpf_ktime_get_ns() + CT_HOLD_MAX_NS;
-	*h = *req;
 	h->id = s.id;
+	h->kind = kind;
+	h->pid = tgid;
+	h->tid = tid;
+	h->pad = 0;
+	h->addr = range ? range->addr : 0;
+	h->len = range ? range->len : 0;
 	bpf_ringbuf_submit(h, BPF_RB_FORCE_WAKEUP);
 	for (int i = 0; i < 16; i++) {
 		bpf_loop(1 << 23, spin_once, &s, 0); /* the most iterations one call may ask for */

@@ -65,6 +65,43 @@ struct fingerprints_map {
 };
 extern struct fingerprints_map fingerprints SEC(".maps");
 
+/* Records too large for the stack, of which older kernels allow 512 bytes to a program and all it calls. The programs
+ * that use an entry do not interrupt each other. */
+struct syscall_record {
+	struct ct_event h;
+	struct ct_ev_syscall s;
+};
+struct scratch {
+	struct pt_regs frame;
+	struct syscall_record syscall;
+	struct {
+		struct ct_event h;
+		struct ct_ev_enter n;
+	} enter;
+	struct {
+		struct ct_event h;
+		struct ct_ev_switch s;
+	} sw;
+	struct {
+		struct ct_event h;
+		struct ct_ev_signal s;
+	} signal;
+	struct {
+		struct ct_event h;
+		struct ct_ev_frame f;
+		struct ct_buf b;
+	} sigframe;
+};
+enum { SCRATCH_EVENTS, SCRATCH_UPROBE, SCRATCH_ENTRIES }; /* uprobe programs can be preempted: their own */
+struct scratch_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_ENTRIES);
+	__type(key, u32);
+	__type(value, struct scratch);
+};
+extern struct scratch_map scratch SEC(".maps");
+static __always_inline struct scratch *scratch_get(u32 entry) { return bpf_map_lookup_elem(&scratch, &entry); }
+
 static __always_inline bool filter_test(u32 tgid) { return filter[(tgid >> 6) & 1023] >> (tgid & 63) & 1; }
 static __always_inline void filter_set(u32 tgid)
 {
@@ -150,7 +187,10 @@ int make_current(u32 tgid, u32 tid);
 int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate);
 /* Fills the fingerprints entry of `tid` from its registers and the current address space. */
 int take_fingerprint(u32 tid, const struct ct_regs *regs, u32 flags);
-/* Sends *req (its id is filled in) and waits for the recorder; 0: it answered. */
-int hold(struct ct_hold *req);
+/* Tells the recorder and waits until it answers: 0; or does not: -1. range may be NULL. */
+struct ct_map_range {
+	u64 addr, len;
+};
+int hold(u32 kind, u32 tgid, u32 tid, const struct ct_map_range *range);
 
 #endif

@@ -48,7 +48,6 @@ struct ct_hold {
 	ct_u32 pad;
 	ct_u64 addr; /* FILE: where it was mapped */
 	ct_u64 len;
-	struct ct_file_ref ref;
 };
 enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };
 #define CT_HOLD_MAX_NS 200000000ull
