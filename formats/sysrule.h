@@ -75,6 +75,7 @@ struct ct_sysrules {
 	struct ct_rule rule[CT_MAX_RULES];
 };
 #define CT_SYSR_ENTER 0x01      /* logged on entry (CT_EV_ENTER): does not return normally, or its arguments vanish */
+#define CT_SYSR_SIMPLE 0x08     /* set by the loader: one buffer of plain size, or a second one that is mostly NULL */
 #define CT_SYSR_SUB_STRICT 0x02 /* a sub-command without a row is unknown (else the call's own rules are all) */
 #define CT_SYSR_IOC_OUT 0x04    /* ioctl: unknown commands with _IOC_READ take _IOC_SIZE bytes out, and are sound */
 

@@ -77,13 +77,37 @@ static int choose_features(struct ct_probes *p, struct ct_error *err)
 	return 0;
 }
 
+/* Calls whose record the kernel side can write without looking at rules one by one. */
+static bool is_simple(const struct ct_sysrules *r)
+{
+	if (r->subarg < 6 || r->nrules > 2 || (r->flags & CT_SYSR_SUB_STRICT) ||
+	    (r->action != CT_ACT_EMULATE && r->action != CT_ACT_EXECUTE && r->action != CT_ACT_SPECIAL))
+		return false;
+	for (int i = 0; i < r->nrules; i++) {
+		const struct ct_rule *rule = &r->rule[i];
+
+		if (rule->flags & CT_RF_DEREF)
+			return false;
+		if (rule->size == CT_SZ_FIXED ? rule->n > 256
+		    : rule->size == CT_SZ_FILEREAD || rule->size == CT_SZ_RET
+			    ? rule->mul > 1 || (rule->size == CT_SZ_RET && (rule->n || !rule->mul)) ||
+				      (rule->size == CT_SZ_FILEREAD && rule->mul)
+			    : rule->size != CT_SZ_ARG || rule->mul != 1 || rule->n)
+			return false;
+	}
+	return true;
+}
+
 static void load_rules(struct ct_probes *p)
 {
 	for (int nr = 0; nr < CT_MAX_SYSCALL; nr++) {
 		const struct ct_syscall *sc = ct_syscall(nr);
 
-		if (sc)
-			p->skel->rodata->rules[nr] = sc->rules;
+		if (!sc)
+			continue;
+		p->skel->rodata->rules[nr] = sc->rules;
+		if (is_simple(&sc->rules))
+			p->skel->rodata->rules[nr].flags |= CT_SYSR_SIMPLE;
 	}
 }
 
