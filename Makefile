@@ -161,9 +161,10 @@ fuzz: ## run each fuzz target for SECS seconds (60); findings end up in build/fu
 	  $$f -max_total_time=$(SECS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$$c- \
 	    $$c >$$c.log 2>&1 || { tail -n 40 $$c.log; exit 1; }; \
 	  grep -a number_of_executed $$c.log; done
+# One test at a time: Criterion leaks a worker of its own when it runs several, which would count as ours.
 sanitize: ## unit tests under address and undefined-behaviour sanitizers, then under valgrind
 	@scripts/setup build test
-	+@UBSAN_OPTIONS=print_stacktrace=1 B='$(B)/asan' MAKE='$(MAKE)' tests/run unit \
+	+@CRITERION_JOBS=1 UBSAN_OPTIONS=print_stacktrace=1 B='$(B)/asan' MAKE='$(MAKE)' tests/run unit \
 	  SAN='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 	+@B='$(B)' MAKE='$(MAKE)' WRAP='$(VALGRIND)' SKIP_IF='$(LIVE)' tests/run unit
 VALGRIND := valgrind -q --trace-children=yes --error-exitcode=9 --leak-check=full \

@@ -9,37 +9,43 @@
 #include <stdio.h>
 #include <string.h>
 
+/* "<message>" or "<message>: <tail>". What does not fit is cut off the end: the beginning names the object. */
+__attribute__((format(printf, 2, 0))) static void set_message(struct ct_error *err, const char *fmt, va_list ap,
+							      const char *tail)
+{
+	char msg[sizeof(err->msg)]; /* a copy: an argument, or the tail, may point into err->msg itself */
+	size_t len;
+
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	len = strlen(msg);
+	if (tail)
+		snprintf(msg + len, sizeof(msg) - len, ": %s", tail);
+	memcpy(err->msg, msg, sizeof(msg));
+}
+
 int ct_fail(struct ct_error *err, enum ct_exit status, const char *fmt, ...)
 {
-	char msg[sizeof(err->msg)];
 	va_list ap;
 
 	if (!err)
 		return -1;
-	/* By way of a copy: an argument may point into err->msg itself. */
 	va_start(ap, fmt);
-	vsnprintf(msg, sizeof(msg), fmt, ap);
+	set_message(err, fmt, ap, NULL);
 	va_end(ap);
-	memcpy(err->msg, msg, sizeof(msg));
 	err->status = status;
 	return -1;
 }
 
 int ct_fail_errno(struct ct_error *err, enum ct_exit status, const char *fmt, ...)
 {
-	char msg[sizeof(err->msg)];
 	int saved = errno;
 	va_list ap;
-	size_t len;
 
 	if (!err)
 		return -1;
 	va_start(ap, fmt);
-	vsnprintf(msg, sizeof(msg), fmt, ap);
+	set_message(err, fmt, ap, strerror(saved));
 	va_end(ap);
-	len = strlen(msg);
-	snprintf(msg + len, sizeof(msg) - len, ": %s", strerror(saved));
-	memcpy(err->msg, msg, sizeof(msg));
 	err->status = status;
 	errno = saved;
 	return -1;
@@ -47,24 +53,12 @@ int ct_fail_errno(struct ct_error *err, enum ct_exit status, const char *fmt, ..
 
 int ct_fail_prefix(struct ct_error *err, const char *fmt, ...)
 {
-	char msg[sizeof(err->msg)];
 	va_list ap;
-	size_t len;
 
 	if (!err)
 		return -1;
 	va_start(ap, fmt);
-	vsnprintf(msg, sizeof(msg), fmt, ap);
+	set_message(err, fmt, ap, err->msg);
 	va_end(ap);
-	len = strlen(msg);
-	/* What does not fit is cut off the end: the prefix names the object. */
-	if (len < sizeof(msg) - 2) {
-		size_t room = sizeof(msg) - len - 3, tail = strnlen(err->msg, room);
-
-		memcpy(msg + len, ": ", 2);
-		memcpy(msg + len + 2, err->msg, tail);
-		msg[len + 2 + tail] = 0;
-	}
-	memcpy(err->msg, msg, sizeof(msg));
 	return -1;
 }

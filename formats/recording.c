@@ -24,7 +24,7 @@
 
 int ct_recording_create(const char *path, struct ct_error *err)
 {
-	static const char *const sub[] = {"segments", "snapshots", "files"};
+	static const char sub[][16] = {"segments", "snapshots", "files"};
 	size_t made = 0;
 	int fd;
 

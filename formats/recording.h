@@ -83,7 +83,10 @@ struct ct_summary {
 	ct_u64 events, bytes, raw_bytes, lost, first_seq, last_seq, first_ns, last_ns;
 	ct_u64 per_type[32];
 	ct_u32 segments, snapshots, threads, processes, unsound, repaired_switches, damaged_blocks;
-	bool replayable;      /* a start snapshot, a final snapshot, nothing lost or unsound in every stretch */
+	/* From an attach, loss or periodic snapshot to the next one or the final one, or where there is none to the end of
+	 * the log. Sound: its snapshot can be read, and nothing in it is lost, damaged or unsound. */
+	ct_u32 stretches, sound_stretches;
+	bool replayable;      /* a start snapshot, a final snapshot, every stretch sound */
 	char reason[256];     /* why not */
 };
 int ct_recording_summary(struct ct_recording *rec, struct ct_summary *sum, struct ct_error *err);

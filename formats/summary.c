@@ -19,7 +19,8 @@ struct pass {
 	ct_u64 last_seq;            /* 0: unknown, a block between was not readable */
 	bool started;               /* a snapshot or an event that needs one was seen */
 	bool start_snapshot, final_snapshot;
-	ct_u64 gap_at; /* the first missing number, 0 none */
+	bool in_stretch, spoiled; /* a stretch has begun; something in it prevents its replay */
+	ct_u64 gap_at;            /* the first missing number, 0 none */
 	char unsound[160], bad_snapshot[160];
 };
 
@@ -36,6 +37,14 @@ static void note_lost(struct pass *p, ct_u64 at, ct_u64 count)
 	if (!p->gap_at)
 		p->gap_at = at ? at : 1;
 	p->sum->lost += count;
+	p->spoiled = true;
+}
+
+static void end_stretch(struct pass *p)
+{
+	if (p->in_stretch && !p->spoiled)
+		p->sum->sound_stretches++;
+	p->in_stretch = false;
 }
 
 static bool has_snapshot(const struct ct_recording *rec, ct_u32 id)
@@ -46,25 +55,54 @@ static bool has_snapshot(const struct ct_recording *rec, ct_u32 id)
 	return false;
 }
 
+/* False if it cannot be restored; the first one that cannot is described in `bad_snapshot`. */
+static bool check_snapshot(struct pass *p, ct_u32 id)
+{
+	struct ct_error err;
+	struct ct_snapshot_reader *r = ct_snapshot_open(p->rec->dirfd, id, &err);
+	ct_u32 oldest = r ? ct_snapshot_oldest_needed(r) : 0;
+	bool good = r && has_snapshot(p->rec, oldest);
+
+	ct_snapshot_reader_close(r);
+	if (good || p->bad_snapshot[0])
+		return good;
+	if (!r)
+		snprintf(p->bad_snapshot, sizeof(p->bad_snapshot), "%.*s", (int)sizeof(p->bad_snapshot) - 1, err.msg);
+	else
+		snprintf(p->bad_snapshot, sizeof(p->bad_snapshot),
+			 "snapshot %u needs pages of snapshot %u, which is gone", id, oldest);
+	return good;
+}
+
+/* The snapshot of one process after its execve is part of a stretch, all others end it, and the final one begins none.
+ */
 static void note_snapshot(struct pass *p, const struct ct_ev_snapshot *s)
 {
-	struct ct_snapshot_reader *r;
-	struct ct_error err;
+	bool good = check_snapshot(p, s->id);
 
+	if (s->kind == CT_SNAP_EXEC && p->in_stretch) {
+		p->spoiled |= !good;
+	} else {
+		end_stretch(p);
+		p->in_stretch = s->kind != CT_SNAP_FINAL;
+		p->sum->stretches += p->in_stretch;
+		p->spoiled = !good;
+	}
 	if (s->kind == CT_SNAP_FINAL)
 		p->final_snapshot = true;
 	else if (!p->started)
 		p->start_snapshot = true;
 	p->started = true;
-	if (p->bad_snapshot[0])
-		return;
-	r = ct_snapshot_open(p->rec->dirfd, s->id, &err);
-	if (!r)
-		snprintf(p->bad_snapshot, sizeof(p->bad_snapshot), "%.*s", (int)sizeof(p->bad_snapshot) - 1, err.msg);
-	else if (!has_snapshot(p->rec, ct_snapshot_oldest_needed(r)))
-		snprintf(p->bad_snapshot, sizeof(p->bad_snapshot),
-			 "snapshot %u needs pages of snapshot %u, which is gone", s->id, ct_snapshot_oldest_needed(r));
-	ct_snapshot_reader_close(r);
+}
+
+static void note_unsound(struct pass *p, const struct ct_event *ev)
+{
+	char text[CT_UNSOUND_TEXT];
+
+	p->spoiled = true;
+	if (p->sum->unsound++ == 0)
+		snprintf(p->unsound, sizeof(p->unsound), "event %llu: %.120s", (unsigned long long)ev->seq,
+			 ct_unsound_text(ev, text, sizeof(text)));
 }
 
 static void note_event(struct pass *p, const struct ct_event *ev)
@@ -72,8 +110,6 @@ static void note_event(struct pass *p, const struct ct_event *ev)
 	struct ct_summary *sum = p->sum;
 	ct_u64 gap = p->last_seq ? ev->seq - p->last_seq - 1 : 0;
 	const void *payload = ct_event_payload(ev);
-	const char *text;
-	size_t len;
 
 	/* A LOST record counts the very jump that it follows: do not count both. */
 	if (ev->type == CT_EV_LOST) {
@@ -98,10 +134,7 @@ static void note_event(struct pass *p, const struct ct_event *ev)
 		p->started = true;
 		break;
 	case CT_EV_UNSOUND:
-		text = ct_event_text(ev, &len);
-		if (sum->unsound++ == 0)
-			snprintf(p->unsound, sizeof(p->unsound), "event %llu: %.*s", (unsigned long long)ev->seq,
-				 (int)(text && len < 120 ? len : 0), text ? text : "");
+		note_unsound(p, ev);
 		p->started = true;
 		break;
 	default: p->started = true;
@@ -186,6 +219,7 @@ int ct_recording_summary(struct ct_recording *rec, struct ct_summary *sum, struc
 		if (got < 0) {
 			sum->damaged_blocks++;
 			p.last_seq = 0;
+			p.spoiled = true;
 		} else {
 			note_event(&p, ev);
 		}
@@ -193,6 +227,10 @@ int ct_recording_summary(struct ct_recording *rec, struct ct_summary *sum, struc
 	ct_cursor_destroy(cur);
 	free(p.threads);
 	free(p.processes);
+	/* What is lost behind the last record shows only in the segment's footer. */
+	if (p.gap_at && !sum->lost)
+		p.spoiled = true;
+	end_stretch(&p);
 	judge(&p);
 	return 0;
 }

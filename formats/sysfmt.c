@@ -90,15 +90,16 @@ const struct ct_buf *sf_buf(const struct sf *f, unsigned arg, ct_u64 addr, const
 	return found;
 }
 
-/* A buffer too large for its record, or one that is file content: said in words. */
-static bool absent_data(struct sf *f, unsigned arg, ct_u64 addr)
+/* A buffer too large for its record, or one that is file content: said in words. Only a read's argument (`bytes`) is
+ * replaced by the file: for a mapping the address matters. One that nothing is wanted from is but an offer. */
+static bool absent_data(struct sf *f, unsigned arg, ct_u64 addr, bool bytes)
 {
 	struct ct_buf_iter it = ct_buf_iter(f->ev);
 	while (ct_buf_next(&it)) {
 		const struct ct_buf *b = it.buf;
 		if (b->arg != arg || b->addr != addr)
 			continue;
-		if (b->kind == CT_BUF_FILE) {
+		if (b->kind == CT_BUF_FILE && b->want && bytes) {
 			struct ct_file_ref ref;
 			memcpy(&ref, it.data, sizeof(ref));
 			sf_fmt(f, "<%u bytes of file %llu:%llu/%llu at %llu>", b->want,
@@ -125,7 +126,7 @@ static void format_string(struct sf *f, unsigned arg, ct_u64 addr)
 	const unsigned char *data, *nul;
 	const struct ct_buf *b = sf_buf(f, arg, addr, &data);
 	if (!b) {
-		if (!absent_data(f, arg, addr))
+		if (!absent_data(f, arg, addr, false))
 			sf_addr(f, addr);
 		return;
 	}
@@ -162,7 +163,7 @@ static void format_data(struct sf *f, unsigned type, unsigned arg, ct_u64 addr)
 	const unsigned char *data;
 	const struct ct_buf *b = sf_buf(f, arg, addr, &data);
 	if (!b) {
-		if (!absent_data(f, arg, addr))
+		if (!absent_data(f, arg, addr, type == CT_ARG_BUF))
 			sf_addr(f, addr);
 	} else if (type == CT_ARG_BUF) {
 		sf_quoted(f, data, b->len, b->len < b->want);
@@ -345,6 +346,12 @@ static void format_sigreturn(struct sf *f)
 	sf_char(f, ')');
 }
 
+/* The new image starts with empty registers: the arguments are in the ENTER record. */
+static bool is_exec_return(const struct ct_ev_syscall *s)
+{
+	return s->ret == 0 && (s->nr == 59 || s->nr == 322);
+}
+
 size_t ct_syscall_format(const struct ct_event *ev, size_t strmax, char *out, size_t outlen)
 {
 	const struct ct_ev_syscall *s = ct_event_payload(ev);
@@ -354,6 +361,8 @@ size_t ct_syscall_format(const struct ct_event *ev, size_t strmax, char *out, si
 	f.call = ct_syscall(nr == -1 ? ct_syscall_nr("rt_sigreturn") : nr);
 	if (nr == -1)
 		format_sigreturn(&f);
+	else if (is_exec_return(s))
+		sf_fmt(&f, "%s(...)", f.call->name);
 	else
 		format_call(&f, nr);
 	sf_str(&f, " = ");

@@ -52,6 +52,8 @@ static void info_json(struct ct_out *out, const struct ct_recinfo *info)
 	ct_json_u64(out, "processes", sum->processes);
 	ct_json_u64(out, "segments", sum->segments);
 	ct_json_u64(out, "snapshots", sum->snapshots);
+	ct_json_u64(out, "stretches", sum->stretches);
+	ct_json_u64(out, "sound_stretches", sum->sound_stretches);
 	ct_json_u64(out, "unsound", sum->unsound);
 	ct_json_u64(out, "repaired_switches", sum->repaired_switches);
 	ct_json_u64(out, "damaged_blocks", sum->damaged_blocks);
@@ -147,6 +149,8 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 		ct_out_fmt(out, ", %.1f bytes an event", (double)sum->bytes / (double)sum->events);
 	ct_out_fmt(out, "; %u segment%s, %u snapshot%s\n", sum->segments, plural(sum->segments, "s"), sum->snapshots,
 		   plural(sum->snapshots, "s"));
+	field(out, "stretches");
+	ct_out_fmt(out, "%u from snapshot to snapshot, %u sound\n", sum->stretches, sum->sound_stretches);
 	field(out, "threads");
 	ct_out_fmt(out, "%u in %u process%s\n", sum->threads, sum->processes, plural(sum->processes, "es"));
 	field(out, "by type");
@@ -171,8 +175,8 @@ static void text_problems(struct ct_out *out, const struct ct_recinfo *info)
 	const struct ct_summary *sum = &info->sum;
 	if (sum->unsound) {
 		field(out, "note");
-		ct_out_fmt(out, "%u unsound stretch%s; `ctbpf dump --type unsound` says where and why\n", sum->unsound,
-			   plural(sum->unsound, "es"));
+		ct_out_fmt(out, "unsound from %u event%s on; `ctbpf dump --type unsound` says where and why\n",
+			   sum->unsound, plural(sum->unsound, "s"));
 	}
 	if (sum->repaired_switches) {
 		field(out, "note");

@@ -260,9 +260,13 @@ static void recorder_json(struct ct_out *out, const struct ct_event *ev)
 		ct_json_s64(out, "status", end->status);
 	} else {
 		const struct ct_ev_text *head = payload;
-		if (ev->type == CT_EV_UNSOUND)
+		if (ev->type == CT_EV_UNSOUND) {
+			char why[CT_UNSOUND_TEXT];
 			ct_json_str(out, "reason", ct_unsound_name(head->reason));
-		ct_json_strn(out, "text", text ? text : "", len);
+			ct_json_str(out, "text", ct_unsound_text(ev, why, sizeof(why)));
+		} else {
+			ct_json_strn(out, "text", text ? text : "", len);
+		}
 		ct_json_hex(out, "value", head->value);
 	}
 }

@@ -178,13 +178,16 @@ static void end_line(struct ct_out *out, const struct ct_event *ev)
 static void text_line(struct ct_out *out, const struct ct_event *ev)
 {
 	const struct ct_ev_text *head = ct_event_payload(ev);
+	char why[CT_UNSOUND_TEXT];
 	size_t len = 0;
 	const char *text = ct_event_text(ev, &len);
-	if (ev->type == CT_EV_UNSOUND)
+	if (ev->type == CT_EV_UNSOUND) {
 		ct_out_fmt(out, "!!! UNSOUND (%s) process %u: ", ct_unsound_name(head->reason), ev->pid);
-	else
+		ct_out_str(out, ct_unsound_text(ev, why, sizeof(why)));
+	} else {
 		ct_out_str(out, "=== NOTE ");
-	ct_out_mem(out, text, text ? len : 0);
+		ct_out_mem(out, text, text ? len : 0);
+	}
 }
 
 static void what(const struct ct_dump *dump, const struct ct_event *ev)

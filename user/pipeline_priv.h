@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What the two halves of the pipeline share: slots, the queue between the threads, test hooks.
+ * What the parts of the pipeline share: slots, the queue between the threads, test hooks.
  *
- * pipeline.c owns the consumer and the public calls, pipeline_writer.c the zstd workers and the writer. */
+ * pipeline_create.c makes and ends it, pipeline.c owns the consumer and the public calls, pipeline_writer.c the zstd
+ * workers and the writer. */
 #ifndef CT_PIPELINE_PRIV_H
 #define CT_PIPELINE_PRIV_H
 
@@ -120,6 +121,13 @@ size_t pipe_out_cap(void);
 
 /* pipeline.c */
 void pipe_fail(struct ct_pipeline *p, const struct ct_error *err); /* the first one counts */
+int pipe_order_init(struct ct_pipeline *p);
+void pipe_end_log(struct ct_pipeline *p); /* no record will follow */
+void pipe_kick(struct ct_pipeline *p);    /* wakes an idle consumer */
+void *pipe_consumer_main(void *arg);
+
+/* pipeline_create.c */
 void pipe_thread_ends(struct pipe_thread *t);
+ct_u64 pipe_threads_cpu(struct ct_pipeline *p); /* of all of them, ended or not */
 
 #endif

@@ -145,7 +145,7 @@ static inline void add_text(struct bytes *b, ct_u16 type, ct_u64 seq, ct_u64 ns,
 	struct ct_ev_text t = {
 		.reason = type == CT_EV_NOTE ? 0 : CT_UNSOUND_SYSCALL,
 		.text_len = (ct_u32)strlen(text),
-		.value = type == CT_EV_NOTE ? 0 : 425,
+		.value = type == CT_EV_NOTE ? 0 : 425, /* io_uring_setup */
 	};
 
 	add_event(b, type, seq, ns, &t, sizeof(t), text, t.text_len);

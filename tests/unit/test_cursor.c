@@ -346,6 +346,84 @@ Test(summary, unsound_record_gives_the_reason)
 	cr_assert(strstr(sum.reason, "event 2: io_uring_setup was called") != NULL, "%s", sum.reason);
 }
 
+static void wordless(struct bytes *records, ct_u64 *seq)
+{
+	add_text(records, CT_EV_UNSOUND, *seq, *seq * 1000, "");
+	(*seq)++;
+}
+
+Test(summary, unsound_record_without_text_gives_the_reason)
+{
+	whole_recording("complete", wordless);
+	check_not_replayable("event 2: system call io_uring_setup cannot be replayed");
+}
+
+/* ---- Stretches ---- */
+
+static void next_snapshot(struct bytes *records, ct_u64 *seq, ct_u32 id, ct_u32 kind)
+{
+	put_snapshot(fd, id, kind, *seq);
+	add_snapshot(records, *seq, *seq * 1000, id, kind);
+	(*seq)++;
+}
+
+static void check_stretches(ct_u32 all, ct_u32 sound)
+{
+	struct ct_summary sum = summary_of();
+
+	cr_assert(eq(u32, sum.stretches, all));
+	cr_assert(eq(u32, sum.sound_stretches, sound));
+}
+
+static void three_more(struct bytes *records, ct_u64 *seq)
+{
+	next_snapshot(records, seq, 10, CT_SNAP_PERIODIC);
+	unsound(records, seq);
+	unsound(records, seq);
+	next_snapshot(records, seq, 11, CT_SNAP_LOSS);
+	next_snapshot(records, seq, 12, CT_SNAP_EXEC);
+	lose_some(records, seq);
+	next_snapshot(records, seq, 13, CT_SNAP_LOSS);
+}
+
+Test(summary, whole_recording_is_one_sound_stretch)
+{
+	whole_recording("complete", NULL);
+	check_stretches(1, 1);
+}
+
+Test(summary, what_is_unsound_or_lost_spoils_its_stretch_only)
+{
+	whole_recording("complete", three_more);
+	check_stretches(4, 2);
+	check_not_replayable("5 events are lost");
+}
+
+static void one_exec(struct bytes *records, ct_u64 *seq)
+{
+	next_snapshot(records, seq, 10, CT_SNAP_EXEC);
+}
+
+Test(summary, snapshot_after_execve_ends_no_stretch)
+{
+	whole_recording("complete", one_exec);
+	check_stretches(1, 1);
+}
+
+Test(summary, stretch_without_its_snapshot_is_not_sound)
+{
+	whole_recording("complete", three_more);
+	cr_assert(rename(below(dir, "rec.ctr/snapshots/000013"), below(dir, "gone")) == 0);
+	check_stretches(4, 1);
+}
+
+Test(summary, log_without_a_snapshot_has_no_stretch)
+{
+	fd = make_recording(dir, "complete");
+	put_notes(dir, 1, 1, 1, true);
+	check_stretches(0, 0);
+}
+
 Test(summary, crashed_recording_is_not_replayable)
 {
 	whole_recording("recovered", NULL);

@@ -320,3 +320,40 @@ Test(event, flipped_bits_never_lead_out_of_the_record)
 	}
 	cr_expect_gt(taken, 1000);
 }
+
+/* ---- words for what has none ---- */
+
+static const char *unsound_words(ct_u32 reason, ct_u64 value)
+{
+	static char out[CT_UNSOUND_TEXT];
+	struct {
+		struct ct_event ev;
+		struct ct_ev_text text;
+	} r = {{.size = sizeof(r), .type = CT_EV_UNSOUND, .seq = 1}, {.reason = reason, .value = value}};
+	cr_assert_eq(ct_event_check(&r, sizeof(r), NULL), 0);
+	return ct_unsound_text(&r.ev, out, sizeof(out));
+}
+
+Test(event, unsound_reasons_have_words)
+{
+	cr_expect_str_eq(unsound_words(CT_UNSOUND_SYSCALL, 425), "system call io_uring_setup cannot be replayed");
+	cr_expect_str_eq(unsound_words(CT_UNSOUND_SYSCALL, 1ull << 40), "system call 1099511627776 cannot be replayed");
+	cr_expect_str_eq(unsound_words(CT_UNSOUND_FILE, 0), "a mapped file's content could not be kept");
+	cr_expect_str_eq(unsound_words(CT_UNSOUND_FRAME, 14), "the frame of SIGALRM was not seen");
+	for (ct_u32 reason = 1; reason <= CT_UNSOUND_INSN; reason++)
+		cr_expect_null(strstr(unsound_words(reason, 99), "does not know"), "reason %u", reason);
+	cr_expect_str_eq(unsound_words(77, 0), "for reason 77, which this version does not know");
+}
+
+Test(event, unsound_text_of_its_own_is_taken)
+{
+	char out[CT_UNSOUND_TEXT], little[8];
+	struct {
+		struct ct_event ev;
+		struct ct_ev_text text;
+		char words[16];
+	} r = {{.size = sizeof(r), .type = CT_EV_UNSOUND, .seq = 1}, {.reason = 1, .text_len = 16}, "sixteen letters!"};
+	cr_assert_eq(ct_event_check(&r, sizeof(r), NULL), 0);
+	cr_expect_str_eq(ct_unsound_text(&r.ev, out, sizeof(out)), "sixteen letters!");
+	cr_expect_str_eq(ct_unsound_text(&r.ev, little, sizeof(little)), "sixteen");
+}

@@ -387,9 +387,10 @@ static void rec_buf(struct rec *r, int kind, int arg, ct_u64 addr, const void *d
 	struct ct_buf b = {
 		.addr = addr, .len = (ct_u32)len, .want = (ct_u32)len, .kind = (ct_u8)kind, .arg = (ct_u8)arg};
 	size_t at = (r->ev.size + 7) & ~7u;
+	unsigned char *to = (unsigned char *)r + at;
 	cr_assert_lt(at + sizeof(b) + len, sizeof(r->b));
-	memcpy(r->b + at, &b, sizeof(b));
-	memcpy(r->b + at + sizeof(b), data, len);
+	memcpy(to, &b, sizeof(b));
+	memcpy(to + sizeof(b), data, len);
 	r->ev.size = (ct_u32)(at + sizeof(b) + len);
 	if (r->ev.type == CT_EV_SYSCALL)
 		((struct ct_ev_syscall *)(r->b + sizeof(r->ev)))->nbufs++;
@@ -455,12 +456,17 @@ Test(format, read_restarted)
 	expect_line(&r, "read(0, 0x2000, 16) = ? ERESTARTSYS");
 }
 
+static struct ct_buf *last_file_buf(struct rec *r)
+{
+	return (struct ct_buf *)(r->b + r->ev.size - sizeof(struct ct_file_ref) - sizeof(struct ct_buf));
+}
+
 Test(format, read_by_reference)
 {
 	struct ct_file_ref ref = {.dev = 8 << 20 | 1, .ino = 42, .size = 100000, .offset = 512, .len = 65536};
 	struct rec r = rec_syscall("read", 65536, ARGS(3, 0x2000, 65536));
 	BUF(r, CT_BUF_FILE, 1, 0x2000, ref);
-	((struct ct_buf *)(r.b + r.ev.size - sizeof(ref) - sizeof(struct ct_buf)))->want = 65536;
+	last_file_buf(&r)->want = 65536;
 	expect_line(&r, "read(3, <65536 bytes of file 8:1/42 at 512>, 65536) = 65536");
 }
 
@@ -468,6 +474,50 @@ Test(format, mmap)
 {
 	struct rec r = rec_syscall("mmap", 0x7f0000000000, ARGS(0, 8192, 3, 0x22, (ct_u64)-1, 0));
 	expect_line(&r, "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000");
+}
+
+Test(format, mmap_of_a_file_shows_its_address)
+{
+	struct ct_file_ref ref = {.dev = 254 << 20, .ino = 332835, .size = 2000000, .offset = 155648, .len = 8192};
+	struct rec r = rec_syscall("mmap", 0x7f0000000000, ARGS(0x7f0000000000, 8192, 5, 0x12, 3, 155648));
+	BUF(r, CT_BUF_FILE, 0, 0x7f0000000000, ref);
+	last_file_buf(&r)->want = 8192;
+	expect_line(&r, "mmap(0x7f0000000000, 8192, PROT_READ|PROT_EXEC, MAP_PRIVATE|MAP_FIXED, 3, 0x26000) = "
+			"0x7f0000000000");
+}
+
+Test(format, an_offered_file_does_not_hide_the_bytes)
+{
+	struct ct_file_ref ref = {.dev = 8 << 20 | 1, .ino = 42, .size = 100000, .len = 5};
+	struct rec r = rec_syscall("read", 5, ARGS(3, 0x2000, 4096));
+	BUF(r, CT_BUF_FILE, 1, 0x2000, ref);
+	last_file_buf(&r)->want = 0;
+	rec_buf(&r, CT_BUF_OUT, 1, 0x2000, "hello", 5);
+	expect_line(&r, "read(3, \"hello\", 4096) = 5");
+}
+
+Test(format, an_offered_file_does_not_hide_bytes_in_other_records)
+{
+	struct ct_file_ref ref = {.dev = 8 << 20 | 1, .ino = 42, .size = 1 << 24, .len = 1 << 23};
+	struct rec r = rec_syscall("pread64", 1 << 23, ARGS(3, 0x2000, 1 << 23, 0));
+	BUF(r, CT_BUF_FILE, 1, 0x2000, ref);
+	last_file_buf(&r)->want = 0;
+	rec_buf(&r, CT_BUF_OUT, 1, 0x2000, "", 0);
+	struct ct_buf *out = (struct ct_buf *)(r.b + r.ev.size - sizeof(struct ct_buf));
+	out->want = 1 << 23;
+	out->flags = CT_BUFF_CHUNKED;
+	expect_line(&r, "pread64(3, 0x2000 /* 8388608 bytes */, 8388608, 0) = 8388608");
+}
+
+Test(format, execve_returns_without_arguments)
+{
+	struct rec r = rec_syscall("execve", 0, ARGS(0));
+	expect_line(&r, "execve(...) = 0");
+	r = rec_syscall("execveat", 0, ARGS(0));
+	expect_line(&r, "execveat(...) = 0");
+	r = rec_syscall("execve", -2, ARGS(0x10, 0x20, 0));
+	rec_buf(&r, CT_BUF_IN, 0, 0x10, "/none", 6);
+	expect_line(&r, "execve(\"/none\", 0x20, NULL) = -1 ENOENT (No such file or directory)");
 }
 
 Test(format, mprotect_none)

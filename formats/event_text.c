@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ * Words for records that carry only numbers.
+ *
+ * The kernel side writes reasons, not sentences. */
+#include <stdio.h>
+#include <string.h>
+
+#include "event_access.h"
+#include "syscalls.h"
+
+/* "system call 999" for numbers without a row. */
+static const char *call_name(ct_u64 value, char buf[32])
+{
+	const struct ct_syscall *call = value < CT_MAX_SYSCALL ? ct_syscall((int)value) : NULL;
+
+	if (call)
+		return call->name;
+	snprintf(buf, 32, "%llu", (unsigned long long)value);
+	return buf;
+}
+
+static const char *signal_name(ct_u64 value, char buf[32])
+{
+	const char *name = value <= 64 ? ct_signal_name((int)value) : NULL;
+
+	if (name)
+		return name;
+	snprintf(buf, 32, "signal %llu", (unsigned long long)value);
+	return buf;
+}
+
+const char *ct_unsound_text(const struct ct_event *ev, char *out, size_t len)
+{
+	const struct ct_ev_text *t = ct_event_payload(ev);
+	unsigned long long value = t->value;
+	size_t text_len;
+	const char *text = ct_event_text(ev, &text_len);
+	char buf[32];
+
+	if (text_len) {
+		snprintf(out, len, "%.*s", (int)text_len, text);
+		return out;
+	}
+	switch (t->reason) {
+	case CT_UNSOUND_SYSCALL: snprintf(out, len, "system call %s cannot be replayed", call_name(value, buf)); break;
+	case CT_UNSOUND_FAULT:
+		snprintf(out, len, "memory at 0x%llx that a call filled could not be read", value);
+		break;
+	case CT_UNSOUND_TRUNCATED:
+		snprintf(out, len, "system call %s has more buffers than can be recorded", call_name(value, buf));
+		break;
+	case CT_UNSOUND_FOREIGN_CPU: snprintf(out, len, "it ran on CPU %llu, which it is not pinned to", value); break;
+	case CT_UNSOUND_EXEC_NOT_HELD:
+		snprintf(out, len, "the new program ran before a snapshot of it could be taken");
+		break;
+	case CT_UNSOUND_FILE: snprintf(out, len, "a mapped file's content could not be kept"); break;
+	case CT_UNSOUND_SHARED: snprintf(out, len, "it shares memory with a process that is not recorded"); break;
+	case CT_UNSOUND_FRAME: snprintf(out, len, "the frame of %s was not seen", signal_name(value, buf)); break;
+	case CT_UNSOUND_INSN:
+		snprintf(out, len, "an instruction with an unpredictable result at 0x%llx was not recorded", value);
+		break;
+	default: snprintf(out, len, "for reason %u, which this version does not know", t->reason);
+	}
+	return out;
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+/* What a returned system call does in the replay: results and buffers from the log; mappings, threads and processes are
+ * really made, at the recorded addresses. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "replay/session_priv.h"
+
+#define PAGE_UP(x) (((x) + CT_PAGE - 1) & ~(ct_u64)(CT_PAGE - 1))
+
+static int copy_file(struct ct_session *s, struct ct_rthread *t, const struct ct_buf *buf, const struct ct_file_ref *ref,
+		     struct ct_error *err)
+{
+	const ct_u8 *hash = ct_replay_file(&s->files, ref);
+	unsigned char *data;
+	int fd, ret = 0;
+
+	if (!hash)
+		return ct_fail(err, CT_EXIT_FAILED, "event %llu: the file it was read from is not kept",
+			       (unsigned long long)s->ev->seq);
+	fd = ct_file_open(s->files.dirfd, hash, false, err);
+	if (fd < 0)
+		return -1;
+	data = malloc(buf->want);
+	if (!data || pread(fd, data, buf->want, (off_t)ref->offset) != (ssize_t)buf->want ||
+	    !ct_mem_write(t->proc->memfd, buf->addr, data, buf->want))
+		ret = ct_diverged(s, t, err, "file content for %#llx cannot be read or written", (unsigned long long)buf->addr);
+	free(data);
+	close(fd);
+	return ret;
+}
+
+int ct_apply_bufs(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	struct ct_buf_iter it = ct_buf_iter(s->ev);
+
+	while (ct_buf_next(&it)) {
+		if (it.buf->kind == CT_BUF_FAULT)
+			return ct_diverged(s, t, err, "a buffer could not be recorded");
+		if (it.buf->kind == CT_BUF_FILE && it.buf->want && s->ev->type == CT_EV_SYSCALL &&
+		    ((const struct ct_ev_syscall *)ct_event_payload(s->ev))->nr != SYS_mmap) {
+			struct ct_file_ref ref;
+
+			memcpy(&ref, it.data, sizeof(ref));
+			if (copy_file(s, t, it.buf, &ref, err))
+				return -1;
+		}
+		if (it.buf->kind == CT_BUF_OUT && it.buf->len &&
+		    !ct_mem_write(t->proc->memfd, it.buf->addr, it.data, it.buf->len))
+			return ct_diverged(s, t, err, "buffer %#llx cannot be written", (unsigned long long)it.buf->addr);
+	}
+	return 0;
+}
+
+static int do_mmap(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
+{
+	struct ct_buf_iter it = ct_buf_iter(s->ev);
+	ct_u64 flags = sc->args[3];
+	long ret;
+
+	while (ct_buf_next(&it)) {
+		struct ct_file_ref ref;
+		const ct_u8 *hash;
+
+		if (it.buf->kind != CT_BUF_FILE)
+			continue;
+		memcpy(&ref, it.data, sizeof(ref));
+		hash = ct_replay_file(&s->files, &ref);
+		if (!hash)
+			return ct_fail(err, CT_EXIT_FAILED, "event %llu: the mapped file is not kept",
+				       (unsigned long long)s->ev->seq);
+		if (ct_replica_map_file(t, &s->files, hash, sc->ret, sc->args[1], (int)sc->args[2], sc->args[5]))
+			return ct_diverged(s, t, err, "kept file cannot be mapped at %#llx", (unsigned long long)sc->ret);
+		return 0;
+	}
+	flags &= ~(ct_u64)(MAP_FIXED_NOREPLACE | MAP_HUGETLB | MAP_POPULATE | MAP_LOCKED);
+	ret = ct_replica_call(t, SYS_mmap, sc->ret, sc->args[1], sc->args[2], flags | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE,
+			      -1, 0);
+	return ret == sc->ret ? 0 : ct_diverged(s, t, err, "mmap at %#llx gives %ld", (unsigned long long)sc->ret, ret);
+}
+
+static int do_brk(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
+{
+	ct_u64 old = PAGE_UP(t->proc->brk), now = PAGE_UP((ct_u64)sc->ret);
+	long ret = 0;
+
+	if (now > old)
+		ret = ct_replica_call(t, SYS_mmap, old, now - old, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+	else if (now < old)
+		ret = ct_replica_call(t, SYS_munmap, now, old - now, 0, 0, 0, 0);
+	t->proc->brk = sc->ret;
+	return ret < 0 && ret > -4096 ? ct_diverged(s, t, err, "brk to %#llx fails", (unsigned long long)sc->ret) : 0;
+}
+
+static int do_mremap(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
+{
+	ct_u64 flags = sc->args[3];
+	long ret;
+
+	if ((ct_u64)sc->ret == sc->args[0])
+		ret = ct_replica_call(t, SYS_mremap, sc->args[0], sc->args[1], sc->args[2], flags & ~3ull, 0, 0);
+	else
+		ret = ct_replica_call(t, SYS_mremap, sc->args[0], sc->args[1], sc->args[2], flags | MREMAP_MAYMOVE | MREMAP_FIXED,
+				      sc->ret, 0);
+	return ret == sc->ret ? 0 : ct_diverged(s, t, err, "mremap gives %#lx", ret);
+}
+
+/* Calls of the memory family and a few that change what later ones or user code see. */
+static int execute(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
+{
+	long ret;
+
+	s->stats.executed++;
+	switch (sc->nr) {
+	case SYS_mmap: return do_mmap(s, t, sc, err);
+	case SYS_brk: return do_brk(s, t, sc, err);
+	case SYS_mremap: return do_mremap(s, t, sc, err);
+	case SYS_mlock:
+	case SYS_munlock:
+	case SYS_mlockall:
+	case SYS_munlockall:
+	case SYS_mlock2:
+	case SYS_msync: return 0; /* no effect on content; limits may differ here */
+	case SYS_madvise:
+		/* Only advice that changes content; the rest depends on the machine. */
+		if (sc->args[2] != MADV_DONTNEED && sc->args[2] != MADV_REMOVE && sc->args[2] != MADV_WIPEONFORK &&
+		    sc->args[2] != MADV_KEEPONFORK)
+			return 0;
+		break;
+	}
+	ret = ct_replica_call(t, sc->nr, sc->args[0], sc->args[1], sc->args[2], sc->args[3], sc->args[4], sc->args[5]);
+	if (ret != sc->ret)
+		return ct_diverged(s, t, err, "call %d really made gives %ld, recorded was %lld", sc->nr, ret,
+				   (long long)sc->ret);
+	return 0;
+}
+
+int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
+{
+	const struct ct_syscall *row = ct_syscall(sc->nr);
+	struct ct_regs r;
+
+	if (row && row->rules.action == CT_ACT_EXECUTE && sc->ret >= 0 && execute(s, t, sc, err))
+		return -1;
+	if (ct_apply_bufs(s, t, err) || ct_get_regs(t->real, &r))
+		return -1;
+	t->at_entry = false;
+	r.r[CT_RAX] = sc->ret;
+	r.r[CT_RCX] = sc->ip;
+	r.r[CT_R11] = sc->rflags;
+	r.r[CT_RFLAGS] = sc->rflags;
+	r.r[CT_ORIG_RAX] = (ct_u64)-1;
+	if (sc->ret == 0 && sc->nr == SYS_arch_prctl) {
+		if (sc->args[0] == 0x1002) /* ARCH_SET_FS */
+			r.r[CT_FS_BASE] = sc->args[1];
+		else if (sc->args[0] == 0x1001) /* ARCH_SET_GS */
+			r.r[CT_GS_BASE] = sc->args[1];
+	}
+	if (sc->nr == SYS_set_tid_address)
+		t->clear_tid = sc->args[0];
+	if (sc->nr == SYS_sigaltstack && sc->ret == 0)
+		ct_replica_call(t, SYS_sigaltstack, sc->args[0], 0, 0, 0, 0, 0); /* rt_sigreturn looks at it */
+	if (sc->ret <= -512 && sc->ret >= -516)
+		t->restart = (ct_s32)sc->ret;
+	return ct_set_regs(t->real, &r) ? ct_diverged(s, t, err, "registers cannot be set") : 0;
+}
+
+/* Arguments of clone and clone3 alike. */
+struct clone_call {
+	ct_u64 flags, stack, tls, child_tid;
+};
+
+static void read_clone(struct ct_rthread *t, const struct ct_regs *r, struct clone_call *c)
+{
+	ct_u64 a[8] = {0}; /* struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls */
+
+	memset(c, 0, sizeof(*c));
+	if (t->nr == SYS_clone) {
+		c->flags = r->r[CT_RDI];
+		c->stack = r->r[CT_RSI];
+		c->child_tid = r->r[CT_R10];
+		c->tls = r->r[CT_R8];
+	} else if (t->nr == 435) {
+		ct_mem_read(t->proc->memfd, r->r[CT_RDI], a, sizeof(a));
+		c->flags = a[0];
+		c->child_tid = a[2];
+		c->stack = a[5] ? a[5] + a[6] : 0;
+		c->tls = a[7];
+	} else if (t->nr == SYS_vfork) {
+		c->flags = CLONE_VM | CLONE_VFORK;
+	}
+}
+
+int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_fork *f, struct ct_error *err)
+{
+	struct ct_rthread child = {.tid = f->child_tid, .live = true, .nr = -2, .proc = t->proc};
+	unsigned char xsave[CT_XSAVE_MAX];
+	struct clone_call c;
+	struct ct_regs r;
+	ssize_t xlen;
+
+	if (ct_run_to_syscall(s, t, err) || ct_get_regs(t->real, &r))
+		return -1;
+	if (!(f->flags & CT_FORKF_FOLLOWED))
+		return 0;
+	read_clone(t, &r, &c);
+	xlen = ct_get_xsave(t->real, xsave);
+	if (f->child_pid == t->proc->pid) {
+		child.real = ct_replica_clone(t, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+							 CLONE_SYSVSEM);
+	} else {
+		struct ct_replica *p = calloc(1, sizeof(*p)), **more;
+
+		more = realloc(s->procs, (s->nprocs + 1) * sizeof(*more));
+		if (!p || !more)
+			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		s->procs = more;
+		child.real = ct_replica_clone(t, c.flags & CLONE_VM);
+		p->pid = f->child_pid;
+		p->real = child.real;
+		p->brk = t->proc->brk;
+		p->memfd = child.real > 0 ? ct_mem_open(child.real) : -1;
+		child.proc = p;
+		s->procs[s->nprocs++] = p;
+	}
+	if (child.real < 0)
+		return ct_diverged(s, t, err, "thread %u cannot be made", f->child_tid);
+	r.r[CT_RAX] = 0;
+	r.r[CT_RCX] = r.r[CT_RIP];
+	r.r[CT_R11] = r.r[CT_RFLAGS];
+	r.r[CT_ORIG_RAX] = (ct_u64)-1;
+	if (c.stack)
+		r.r[CT_RSP] = c.stack;
+	if (c.flags & CLONE_SETTLS)
+		r.r[CT_FS_BASE] = c.tls;
+	if (c.flags & CLONE_CHILD_CLEARTID)
+		child.clear_tid = c.child_tid;
+	if (xlen > 0)
+		ct_set_xsave(child.real, xsave, xlen);
+	if (ct_set_regs(child.real, &r) || !ct_session_add(s, &child))
+		return ct_diverged(s, t, err, "thread %u cannot be made", f->child_tid);
+	return 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ * Replicas: the processes in which a recording is executed again, made from a snapshot.
+ *
+ * A replica is empty but for what was mapped in the recorded process, at the same addresses, and one page of ours. It
+ * never makes a system call of the recorded program: those are answered from the log. */
+#ifndef CT_REPLICA_H
+#define CT_REPLICA_H
+
+#include <stdbool.h>
+
+#include "formats/recording.h"
+#include "formats/snapshot.h"
+#include "replay/tracee.h"
+
+#define CT_GADGET 0x10000ull /* our page: `syscall; int3`, then room for strings; nothing maps that low */
+#define CT_GADGET_TEXT (CT_GADGET + 0x800)
+
+struct ct_replica; /* a process */
+
+struct ct_rthread {
+	ct_u32 tid;  /* recorded */
+	pid_t real;  /* ours */
+	struct ct_replica *proc;
+	bool live;
+	bool at_entry;     /* stopped at the entry of system call `nr`, which will not be made */
+	ct_s32 nr;
+	ct_s32 restart;    /* its last call returned this restart code, and nothing has been delivered since; 0: none */
+	ct_u64 clear_tid;  /* where 0 is stored when it ends */
+	bool tid_cleared;
+	unsigned char *chunk; /* data of preceding DATA records */
+	size_t chunk_len;
+	ct_u64 chunk_addr;
+};
+
+struct ct_replica {
+	ct_u32 pid;
+	pid_t real;
+	int memfd;
+	ct_u64 brk;
+	bool gone;
+};
+
+/* What every replica needs to know about the recording. */
+struct ct_replay_files {
+	int dirfd;
+	struct {
+		struct ct_file_ref ref;
+		ct_u8 hash[16];
+	} *file;
+	size_t count;
+	char path[4096]; /* absolute, of the recording */
+};
+int ct_replay_files_init(struct ct_replay_files *files, struct ct_recording *rec, struct ct_error *err);
+void ct_replay_files_deinit(struct ct_replay_files *files);
+/* Hash of the kept content of a file, NULL if it is not kept. */
+const ct_u8 *ct_replay_file(const struct ct_replay_files *files, const struct ct_file_ref *ref);
+
+/* Builds the process `index` of a snapshot. *threads gets malloc'ed entries, leader first. */
+struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct ct_snapshot_reader *snap, ct_u32 index,
+				     struct ct_rthread **threads, size_t *nthreads, struct ct_error *err);
+void ct_replica_kill(struct ct_replica *p);
+/* A system call really made by a stopped thread; its registers are as before afterwards. Result or -errno. */
+long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64 a2, ct_u64 a3, ct_u64 a4, ct_u64 a5);
+/* A new thread or process of `t`'s, by clone with these flags; stopped, registers as the parent's. -1 on failure. */
+pid_t ct_replica_clone(struct ct_rthread *t, unsigned long flags);
+/* Maps kept file content at a fixed address. 0, or -1. */
+int ct_replica_map_file(struct ct_rthread *t, const struct ct_replay_files *files, const ct_u8 hash[16], ct_u64 addr,
+			ct_u64 len, int prot, ct_u64 offset);
+/* The FPU state every program starts with, on this CPU. */
+const void *ct_initial_xsave(size_t *len);
+
+#endif

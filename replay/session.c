@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: MIT
+/* Executing a stretch again: the log's events in order, one thread at a time.
+ * Between events threads run natively; at each event registers are checked against the log. */
+#include "replay/session.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "replay/session_priv.h"
+
+#define WAIT_MS 600000
+
+struct ct_rthread *ct_session_thread(struct ct_session *s, ct_u32 tid)
+{
+	for (size_t i = 0; i < s->nthreads; i++)
+		if (s->threads[i]->tid == tid && s->threads[i]->live)
+			return s->threads[i];
+	return NULL;
+}
+
+struct ct_rthread *ct_session_add(struct ct_session *s, const struct ct_rthread *t)
+{
+	struct ct_rthread **more = realloc(s->threads, (s->nthreads + 1) * sizeof(*more));
+	struct ct_rthread *copy = malloc(sizeof(*copy));
+
+	if (more)
+		s->threads = more;
+	if (!more || !copy) {
+		free(copy);
+		return NULL;
+	}
+	*copy = *t;
+	s->threads[s->nthreads++] = copy;
+	return copy;
+}
+
+static int add_proc(struct ct_session *s, struct ct_replica *p)
+{
+	struct ct_replica **more = realloc(s->procs, (s->nprocs + 1) * sizeof(*more));
+
+	if (!more)
+		return -1;
+	s->procs = more;
+	s->procs[s->nprocs++] = p;
+	return 0;
+}
+
+int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_error *err, const char *fmt, ...)
+{
+	struct ct_regs r = {0};
+	char what[400];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(what, sizeof(what), fmt, args);
+	va_end(args);
+	if (t)
+		ct_get_regs(t->real, &r);
+	return ct_fail(err, CT_EXIT_DIVERGED, "diverged at event %llu (%s of thread %u): %s; rip %#llx rsp %#llx rax %#llx",
+		       (unsigned long long)(s->ev ? s->ev->seq : 0),
+		       s->ev ? ct_event_type_name(s->ev->type) : "end", t ? t->tid : 0, what,
+		       (unsigned long long)r.r[CT_RIP], (unsigned long long)r.r[CT_RSP],
+		       (unsigned long long)r.r[CT_RAX]);
+}
+
+int ct_apply_restart(struct ct_rthread *t)
+{
+	struct ct_regs r;
+
+	if (!t->restart)
+		return 0;
+	if (ct_get_regs(t->real, &r))
+		return -1;
+	r.r[CT_RIP] -= 2;
+	r.r[CT_RAX] = t->restart == -516 ? SYS_restart_syscall : (ct_u64)t->nr;
+	r.r[CT_ORIG_RAX] = (ct_u64)-1;
+	t->restart = 0;
+	return ct_set_regs(t->real, &r);
+}
+
+int ct_resume(struct ct_rthread *t, int *status)
+{
+	if (ptrace(PTRACE_SYSEMU, t->real, 0, 0) || ct_wait_stop(t->real, status, WAIT_MS) || !WIFSTOPPED(*status))
+		return -1;
+	return 0;
+}
+
+int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	struct ct_regs r;
+	int status;
+
+	if (t->at_entry)
+		return 0;
+	if (ct_apply_restart(t) || ct_resume(t, &status))
+		return ct_diverged(s, t, err, "the replica died");
+	if (WSTOPSIG(status) != (SIGTRAP | 0x80))
+		return ct_diverged(s, t, err, "signal %d instead of a system call", WSTOPSIG(status));
+	if (ct_get_regs(t->real, &r))
+		return ct_diverged(s, t, err, "the replica died");
+	t->at_entry = true;
+	t->nr = (ct_s32)r.r[CT_ORIG_RAX];
+	return 0;
+}
+
+/* ---- one event ---------------------------------------------------------------------------------------------- */
+
+static int check_call(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
+{
+	struct ct_regs r;
+	ct_u64 args[6];
+
+	if (ct_get_regs(t->real, &r))
+		return ct_diverged(s, t, err, "the replica died");
+	args[0] = r.r[CT_RDI], args[1] = r.r[CT_RSI], args[2] = r.r[CT_RDX];
+	args[3] = r.r[CT_R10], args[4] = r.r[CT_R8], args[5] = r.r[CT_R9];
+	if (t->nr != sc->nr)
+		return ct_diverged(s, t, err, "system call %d, recorded was %d", t->nr, sc->nr);
+	for (int i = 0; i < 6; i++)
+		if (args[i] != sc->args[i])
+			return ct_diverged(s, t, err, "call %d: argument %d is %#llx, recorded was %#llx", sc->nr, i,
+					   (unsigned long long)args[i], (unsigned long long)sc->args[i]);
+	if (r.r[CT_RIP] != sc->ip || r.r[CT_RSP] != sc->sp)
+		return ct_diverged(s, t, err, "call %d: made at %#llx with stack %#llx, recorded were %#llx and %#llx", sc->nr,
+				   (unsigned long long)r.r[CT_RIP], (unsigned long long)r.r[CT_RSP],
+				   (unsigned long long)sc->ip, (unsigned long long)sc->sp);
+	if (CT_SAVED_HASH(r.r[CT_RBX], r.r[CT_RBP], r.r[CT_R12], r.r[CT_R13], r.r[CT_R14], r.r[CT_R15]) != sc->saved)
+		return ct_diverged(s, t, err, "call %d: callee-saved registers differ", sc->nr);
+	return 0;
+}
+
+static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	const struct ct_ev_syscall *sc = ct_event_payload(s->ev);
+	struct ct_regs r;
+
+	s->stats.syscalls++;
+	if (sc->nr < 0) { /* rt_sigreturn was executed at its ENTER record */
+		struct ct_buf_iter it = ct_buf_iter(s->ev);
+		struct ct_regs want;
+
+		if (!ct_buf_next(&it) || it.buf->kind != CT_BUF_REGS || ct_get_regs(t->real, &r))
+			return ct_diverged(s, t, err, "no registers");
+		memcpy(&want, it.data, sizeof(want));
+		return ct_same_position(&r, &want) ? 0 : ct_diverged(s, t, err, "rt_sigreturn restored other registers");
+	}
+	if (sc->ret == 0 && (sc->flags & CT_SYSF_NO_ENTER ? false : false))
+		return 0;
+	/* The first return of a new thread: it was made with these registers. */
+	if (sc->ret == 0 && t->nr == -2) {
+		t->nr = -1;
+		if (ct_get_regs(t->real, &r) || r.r[CT_RIP] != sc->ip || r.r[CT_RSP] != sc->sp)
+			return ct_diverged(s, t, err, "a new thread begins elsewhere");
+		return ct_apply_bufs(s, t, err);
+	}
+	if (sc->nr == SYS_execve || sc->nr == SYS_execveat) {
+		if (sc->ret == 0)
+			return 0; /* the EXEC snapshot brings the new image */
+	}
+	if (ct_run_to_syscall(s, t, err) || check_call(s, t, sc, err))
+		return -1;
+	return ct_emulate(s, t, sc, err);
+}
+
+static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	struct ct_regs r;
+	ct_u64 ip;
+	int status;
+
+	if (ct_get_regs(t->real, &r))
+		return ct_diverged(s, t, err, "the replica died");
+	r.r[CT_RIP] -= 2;
+	r.r[CT_RAX] = SYS_rt_sigreturn;
+	r.r[CT_ORIG_RAX] = (ct_u64)-1;
+	ip = r.r[CT_RIP];
+	t->at_entry = false;
+	if (ct_set_regs(t->real, &r))
+		return ct_diverged(s, t, err, "the replica died");
+	do {
+		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) ||
+		    !WIFSTOPPED(status) || ct_get_regs(t->real, &r))
+			return ct_diverged(s, t, err, "the replica died in rt_sigreturn");
+	} while (r.r[CT_RIP] == ip && r.r[CT_RAX] == SYS_rt_sigreturn);
+	r.r[CT_ORIG_RAX] = (ct_u64)-1;
+	r.r[CT_RFLAGS] &= ~0x100ull;
+	return ct_set_regs(t->real, &r);
+}
+
+static int on_enter(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	const struct ct_ev_enter *n = ct_event_payload(s->ev);
+
+	if (ct_run_to_syscall(s, t, err))
+		return -1;
+	if (t->nr != n->nr)
+		return ct_diverged(s, t, err, "enters system call %d, recorded was %d", t->nr, n->nr);
+	if (n->nr == SYS_rt_sigreturn)
+		return really_sigreturn(s, t, err);
+	if (n->nr == SYS_exit || n->nr == SYS_exit_group)
+		t->clear_tid = n->clear_child_tid;
+	return 0;
+}
+
+static int on_signal(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	const struct ct_ev_signal *sig = ct_event_payload(s->ev);
+	struct ct_regs r;
+	int status;
+
+	s->stats.signals++;
+	if (sig->flags & CT_SIGF_SYNC) {
+		if (ct_apply_restart(t) || ct_resume(t, &status))
+			return ct_diverged(s, t, err, "the replica died");
+		if (WSTOPSIG(status) != sig->sig)
+			return ct_diverged(s, t, err, "stop %#x instead of signal %d", status, sig->sig);
+		if (ct_get_regs(t->real, &r) || r.r[CT_RIP] != sig->regs.r[CT_RIP])
+			return ct_diverged(s, t, err, "signal %d at another place than %#llx", sig->sig,
+					   (unsigned long long)sig->regs.r[CT_RIP]);
+		return 0;
+	}
+	if (sig->handler <= 1)
+		return 0;
+	if (sig->flags & CT_SIGF_ASYNC)
+		return ct_run_to(s, t, &sig->regs, ct_event_fingerprint(s->ev), err);
+	return 0; /* on the way out of a system call; the FRAME record has the registers that follow */
+}
+
+static int on_frame(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	const struct ct_ev_frame *f = ct_event_payload(s->ev);
+	struct ct_regs r, now;
+	size_t len;
+	const void *init = ct_initial_xsave(&len);
+
+	if (ct_apply_bufs(s, t, err))
+		return -1;
+	if (ct_get_regs(t->real, &now))
+		return ct_diverged(s, t, err, "the replica died");
+	r = f->regs;
+	r.r[CT_FS_BASE] = now.r[CT_FS_BASE];
+	r.r[CT_GS_BASE] = now.r[CT_GS_BASE];
+	r.r[CT_ORIG_RAX] = (ct_u64)-1;
+	r.r[CT_CS] = now.r[CT_CS];
+	r.r[CT_SS] = now.r[CT_SS];
+	t->restart = 0;
+	if (ct_set_regs(t->real, &r) || ct_set_xsave(t->real, init, len))
+		return ct_diverged(s, t, err, "registers cannot be set");
+	return 0;
+}
+
+static int clear_tid(struct ct_rthread *t)
+{
+	const ct_u32 zero = 0;
+
+	if (t->clear_tid && !t->tid_cleared)
+		ct_mem_write(t->proc->memfd, t->clear_tid, &zero, 4);
+	t->tid_cleared = true;
+	return 0;
+}
+
+static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	const struct ct_ev_switch *sw = ct_event_payload(s->ev);
+	struct ct_regs r;
+
+	s->stats.switches++;
+	if (!t) /* a thread that has gone already */
+		return 0;
+	if (sw->flags & CT_SWF_EXITING) {
+		if (sw->flags & CT_SWF_TID_CLEARED)
+			clear_tid(t);
+		return 0;
+	}
+	if (t->nr == -2) /* has not returned from the clone that made it */
+		return 0;
+	if (sw->flags & CT_SWF_INSYS) {
+		if (ct_run_to_syscall(s, t, err))
+			return -1;
+		return t->nr == sw->nr ? 0 : ct_diverged(s, t, err, "in system call %d, recorded was %d", t->nr, sw->nr);
+	}
+	if (sw->flags & CT_SWF_USER)
+		return ct_run_to(s, t, &sw->regs, ct_event_fingerprint(s->ev), err);
+	/* On its way out of a call that is in the log already. The kernel may or may not have rewound a restarted one. */
+	if (ct_get_regs(t->real, &r))
+		return ct_diverged(s, t, err, "the replica died");
+	if (r.r[CT_RIP] == sw->regs.r[CT_RIP] || (t->restart && r.r[CT_RIP] - 2 == sw->regs.r[CT_RIP]))
+		return 0;
+	return ct_diverged(s, t, err, "left at another place than %#llx", (unsigned long long)sw->regs.r[CT_RIP]);
+}
+
+static int on_exit_record(struct ct_session *s, struct ct_rthread *t)
+{
+	const struct ct_ev_exit *x = ct_event_payload(s->ev);
+
+	if (!t)
+		return 0;
+	if (!(x->flags & CT_EXITF_GROUP))
+		clear_tid(t);
+	t->live = false;
+	if (x->flags & CT_EXITF_GROUP)
+		t->proc->gone = true;
+	return 0;
+}
+
+static int on_insn(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	const struct ct_ev_insn *in = ct_event_payload(s->ev);
+	struct ct_regs r;
+	int status;
+
+	if (in->kind != CT_INSN_RDTSC && in->kind != CT_INSN_RDTSCP) {
+		struct ct_regs at = in->regs;
+
+		(void)at;
+		return ct_fail(err, CT_EXIT_FAILED, "event %llu: replaying rdrand is not supported by this version",
+			       (unsigned long long)s->ev->seq);
+	}
+	if (ct_apply_restart(t) || ct_resume(t, &status))
+		return ct_diverged(s, t, err, "the replica died");
+	if (WSTOPSIG(status) != SIGSEGV || ct_get_regs(t->real, &r) || r.r[CT_RIP] != in->ip)
+		return ct_diverged(s, t, err, "stop %#x instead of rdtsc at %#llx", status, (unsigned long long)in->ip);
+	r.r[CT_RAX] = in->regs.r[CT_RAX];
+	r.r[CT_RDX] = in->regs.r[CT_RDX];
+	if (in->kind == CT_INSN_RDTSCP)
+		r.r[CT_RCX] = in->regs.r[CT_RCX];
+	r.r[CT_RIP] += in->len;
+	r.r[CT_ORIG_RAX] = (ct_u64)-1;
+	return ct_set_regs(t->real, &r) ? ct_diverged(s, t, err, "registers cannot be set") : 0;
+}
+
+static int on_data(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	const struct ct_ev_data *d = ct_event_payload(s->ev);
+
+	/* Its call has not been checked yet, but will be before anything runs; the bytes belong where they say. */
+	if (!t->at_entry && ct_run_to_syscall(s, t, err))
+		return -1;
+	if (d->len && !ct_mem_write(t->proc->memfd, d->addr, d + 1, d->len))
+		return ct_diverged(s, t, err, "buffer %#llx cannot be written", (unsigned long long)d->addr);
+	return 0;
+}
+
+static int restore_snapshot(struct ct_session *s, ct_u32 id, bool exec, struct ct_error *err)
+{
+	struct ct_snapshot_reader *snap = ct_snapshot_open(s->files.dirfd, id, err);
+	int ret = 0;
+
+	if (!snap)
+		return -1;
+	for (ct_u32 i = 0; i < ct_snapshot_get(snap)->nprocs && !ret; i++) {
+		struct ct_rthread *threads;
+		size_t n;
+		struct ct_replica *p = ct_replica_create(&s->files, snap, i, &threads, &n, err);
+
+		if (!p || add_proc(s, p)) {
+			ret = -1;
+			break;
+		}
+		for (size_t k = 0; exec && k < s->nthreads; k++) /* the old image's threads are no more */
+			if (s->threads[k]->proc->pid == p->pid)
+				s->threads[k]->live = false;
+		for (size_t k = 0; k < n; k++)
+			if (!ct_session_add(s, &threads[k]))
+				ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		free(threads);
+	}
+	ct_snapshot_reader_close(snap);
+	return ret;
+}
+
+static int replay_event(struct ct_session *s, struct ct_error *err)
+{
+	const struct ct_event *ev = s->ev;
+	struct ct_rthread *t = ct_session_thread(s, ev->tid);
+
+	switch (ev->type) {
+	case CT_EV_FILE:
+	case CT_EV_NOTE:
+	case CT_EV_END: return 0;
+	case CT_EV_SWITCH: return on_switch(s, t, err);
+	case CT_EV_EXIT: return on_exit_record(s, t);
+	case CT_EV_SNAPSHOT: {
+		const struct ct_ev_snapshot *snap = ct_event_payload(ev);
+
+		return snap->kind == CT_SNAP_EXEC ? restore_snapshot(s, snap->id, true, err) : 0;
+	}
+	case CT_EV_EXEC: return 0;
+	case CT_EV_LOST:
+	case CT_EV_UNSOUND:
+		return ct_fail(err, CT_EXIT_DIVERGED, "event %llu: the recording is broken here (%s)",
+			       (unsigned long long)ev->seq, ct_event_type_name(ev->type));
+	}
+	if (!t)
+		return ct_fail(err, CT_EXIT_DIVERGED, "event %llu is of thread %u, which the replay does not have",
+			       (unsigned long long)ev->seq, ev->tid);
+	switch (ev->type) {
+	case CT_EV_SYSCALL: return on_syscall(s, t, err);
+	case CT_EV_ENTER: return on_enter(s, t, err);
+	case CT_EV_SIGNAL: return on_signal(s, t, err);
+	case CT_EV_FRAME: return on_frame(s, t, err);
+	case CT_EV_FORK: return ct_emulate_fork(s, t, ct_event_payload(ev), err);
+	case CT_EV_INSN: return on_insn(s, t, err);
+	case CT_EV_DATA: return on_data(s, t, err);
+	}
+	return ct_fail(err, CT_EXIT_FAILED, "event %llu: replaying %s records is not supported by this version",
+		       (unsigned long long)ev->seq, ct_event_type_name(ev->type));
+}
+
+int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
+{
+	struct timespec a, b;
+	int ret;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	while ((ret = ct_cursor_next(s->cursor, &s->ev, err)) > 0) {
+		if (s->ev->seq >= seq)
+			break;
+		ret = replay_event(s, err);
+		if (ret)
+			break;
+		s->stats.events++;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	s->stats.seconds += (b.tv_sec - a.tv_sec) + (b.tv_nsec - a.tv_nsec) / 1e9;
+	return ret < 0 ? -1 : 0;
+}
+
+struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, struct ct_error *err)
+{
+	struct ct_session *s = calloc(1, sizeof(*s));
+	struct ct_snapshot_reader *snap;
+	ct_u64 seq = 0;
+	cpu_set_t one;
+	int cpu = sched_getcpu();
+
+	if (!s) {
+		ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return NULL;
+	}
+	s->rec = rec;
+	/* A stop costs ten times as much when tracer and tracee are on different CPUs. */
+	CPU_ZERO(&one);
+	CPU_SET(cpu >= 0 ? cpu : 0, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	snap = ct_snapshot_open(ct_recording_dirfd(rec), id, err);
+	if (snap) {
+		seq = ct_snapshot_get(snap)->seq;
+		ct_snapshot_reader_close(snap);
+	}
+	s->cursor = snap ? ct_cursor_create(rec, err) : NULL;
+	if (!s->cursor || ct_replay_files_init(&s->files, rec, err) || restore_snapshot(s, id, false, err) ||
+	    ct_cursor_seek_seq(s->cursor, seq + 1, err)) {
+		ct_session_destroy(s);
+		return NULL;
+	}
+	return s;
+}
+
+void ct_session_destroy(struct ct_session *s)
+{
+	for (size_t i = 0; i < s->nthreads; i++) {
+		int status;
+
+		/* Of a traced group the leader can be waited for only when all others are gone. */
+		if (s->threads[i]->real != s->threads[i]->proc->real) {
+			kill(s->threads[i]->real, SIGKILL);
+			ct_wait_stop(s->threads[i]->real, &status, 2000);
+		}
+	}
+	for (size_t i = s->nprocs; i > 0; i--)
+		ct_replica_kill(s->procs[i - 1]);
+	for (size_t i = 0; i < s->nthreads; i++)
+		free(s->threads[i]);
+	free(s->threads);
+	free(s->procs);
+	ct_replay_files_deinit(&s->files);
+	if (s->cursor)
+		ct_cursor_destroy(s->cursor);
+	free(s);
+}
+
+void ct_session_stats(const struct ct_session *s, struct ct_session_stats *stats) { *stats = s->stats; }

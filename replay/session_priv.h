@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ * Parts of a session: session.c (events in order), emulate.c (what system calls do), position.c (running to a place),
+ * compare.c (the end). */
+#ifndef CT_SESSION_PRIV_H
+#define CT_SESSION_PRIV_H
+
+#include "formats/event_access.h"
+#include "formats/syscalls.h"
+#include "replay/replica.h"
+#include "replay/session.h"
+
+struct ct_session {
+	struct ct_recording *rec;
+	struct ct_cursor *cursor;
+	struct ct_replay_files files;
+	struct ct_replica **procs;
+	size_t nprocs;
+	struct ct_rthread **threads;
+	size_t nthreads;
+	const struct ct_event *ev; /* being replayed */
+	struct ct_session_stats stats;
+	pid_t fork_child; /* made at a FORK record, registers to be set when its parent's call returns */
+};
+
+struct ct_rthread *ct_session_thread(struct ct_session *s, ct_u32 tid);
+struct ct_rthread *ct_session_add(struct ct_session *s, const struct ct_rthread *t);
+/* Fills *err with a divergence at the present event and returns -1. */
+int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_error *err, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Undoes the return of a restart code: user code will make the call again. */
+int ct_apply_restart(struct ct_rthread *t);
+/* Runs `t` to the entry of its next system call, which is not made. */
+int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
+/* Continues `t` to its next stop of whatever kind; rdtsc traps are answered by INSN records, never here. */
+int ct_resume(struct ct_rthread *t, int *status);
+
+/* emulate.c: the effects of a returned call. */
+int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err);
+int ct_apply_bufs(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
+/* The thread or process a FORK record speaks of, made from `t`, which is at the entry of its call. */
+int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_fork *f, struct ct_error *err);
+
+/* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
+int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
+	      struct ct_error *err);
+bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b);
+
+#endif
