@@ -38,7 +38,10 @@ static __always_inline u32 ns_number(struct task_struct *task)
 	u32 level = BPF_CORE_READ(pid, level);
 	struct upid up = {};
 
-	bpf_core_read(&up, sizeof(up), &pid->numbers[level & 31]);
+	/* The local struct lists one member only: the kernel's size of an element counts. */
+	bpf_probe_read_kernel(&up.nr, sizeof(up.nr),
+		      (void *)pid + bpf_core_field_offset(struct pid, numbers) + (level & 31) * bpf_core_type_size(struct upid) +
+			      bpf_core_field_offset(struct upid, nr));
 	return up.nr;
 }
 
@@ -48,6 +51,7 @@ int ct_inspect(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task, *leader;
 	struct seq_file *seq = ctx->meta->seq;
 	struct ct_task_state *s;
+	struct signal_struct *sig;
 	struct mm_struct *mm;
 	u32 zero = 0;
 
@@ -73,6 +77,8 @@ int ct_inspect(struct bpf_iter__task *ctx)
 	s->blocked = BPF_CORE_READ(task, blocked.sig[0]);
 	s->pending = BPF_CORE_READ(task, pending.signal.sig[0]);
 	s->shared_pending = BPF_CORE_READ(task, signal, shared_pending.signal.sig[0]);
+	sig = BPF_CORE_READ(task, signal);
+	s->reaper = s->ns_pid == 1 || BPF_CORE_READ_BITFIELD_PROBED(sig, is_child_subreaper);
 	mm = BPF_CORE_READ(task, mm);
 	if (mm) {
 		s->start_code = BPF_CORE_READ(mm, start_code);

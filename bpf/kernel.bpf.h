@@ -57,6 +57,7 @@ struct sighand_struct {
 struct signal_struct {
 	atomic_t live;
 	struct sigpending shared_pending;
+	unsigned int is_child_subreaper : 1;
 };
 
 union fpregs_state {
@@ -156,7 +157,7 @@ struct task_struct {
 	int pid, tgid;
 	struct task_struct *real_parent, *group_leader;
 	struct pid *thread_pid;
-	int *clear_child_tid;
+	int *set_child_tid, *clear_child_tid;
 	u64 start_boottime;
 	char comm[16];
 	struct files_struct *files;

@@ -384,6 +384,44 @@ static __always_inline void find_rules(struct call *c, s32 nr)
 	}
 }
 
+#define NR_clone 56
+#define NR_fork 57
+#define NR_vfork 58
+#define NR_clone3 435
+#define CLONE_PIDFD 0x1000
+#define CLONE_PARENT_SETTID 0x100000
+
+static __always_inline bool is_clone(s32 nr)
+{
+	return nr == NR_clone || nr == NR_fork || nr == NR_vfork || nr == NR_clone3;
+}
+
+/* What is written depends on flags, and in the child the arguments may point to memory its parent uses otherwise by
+ * now. The child's own number is stored on its way to its first return. */
+static __noinline void collect_clone(struct call *c, s32 nr)
+{
+	u64 flags = c->args[0], parent_tid = c->args[2], pidfd = c->args[2];
+
+	if (c->ret == 0) {
+		struct task_struct *task = bpf_get_current_task_btf();
+
+		add(c, (u64)task->set_child_tid, 4, CT_BUF_OUT, 0);
+		return;
+	}
+	if (c->ret < 0 || nr == NR_fork || nr == NR_vfork)
+		return;
+	if (nr == NR_clone3) { /* struct clone_args: flags, pidfd, child_tid, parent_tid, ... */
+		add(c, c->args[0], c->args[1] > 88 ? 88 : c->args[1], CT_BUF_IN, 0);
+		flags = user64(c->args[0]);
+		pidfd = user64(c->args[0] + 8);
+		parent_tid = user64(c->args[0] + 24);
+	}
+	if (flags & CLONE_PIDFD)
+		add(c, pidfd, 4, CT_BUF_OUT, 0);
+	if (flags & CLONE_PARENT_SETTID)
+		add(c, parent_tid, 4, CT_BUF_OUT, 0);
+}
+
 static __always_inline void collect(struct call *c, s32 nr)
 {
 	c->nbufs = 0;
@@ -391,6 +429,10 @@ static __always_inline void collect(struct call *c, s32 nr)
 	c->have_ref = 0;
 	c->fault_addr = 0;
 	find_rules(c, nr);
+	if (is_clone(nr)) {
+		collect_clone(c, nr);
+		return;
+	}
 	for (u32 i = 0; i < CT_MAX_RULES; i++) {
 		if (i >= c->r.nrules)
 			break;
@@ -915,7 +957,7 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 			cur.t.restart_nr = nr;
 	}
 	row = rules_nr;
-	if (row < CT_MAX_SYSCALL && (rules[row].flags & CT_SYSR_SIMPLE) && !(cur.t.flags & TS_EXEC) &&
+	if (row < CT_MAX_SYSCALL && (rules[row].flags & CT_SYSR_SIMPLE) && !(cur.t.flags & TS_EXEC) && !is_clone(nr) &&
 	    emit_simple(regs, ret, row, flags, tgid, tid))
 		return 0;
 	c = this_call();

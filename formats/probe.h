@@ -101,6 +101,8 @@ struct ct_task_state {
 	ct_u64 altstack_sp, altstack_size;
 	ct_u32 altstack_flags, personality;
 	ct_u64 pending, shared_pending, blocked;
+	ct_u32 reaper; /* orphans become its children: it is init of its namespace, or a subreaper */
+	ct_u32 pad;
 	ct_u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
 	ct_u64 arg_start, arg_end, env_start, env_end;
 	struct {

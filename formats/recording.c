@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -460,3 +461,11 @@ bool ct_recording_range(const struct ct_recording *rec, struct ct_index_entry *r
 	}
 	return any;
 }
+
+static int discard_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st, (void)at;
+	return type == FTW_DP ? rmdir(path) : unlink(path);
+}
+
+void ct_recording_discard(const char *path) { nftw(path, discard_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT); }

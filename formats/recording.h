@@ -19,6 +19,8 @@
 /* Makes the directory (0700) with segments/, snapshots/, files/ and an open O_DIRECTORY descriptor.
  * Refuses an existing path. Returns the descriptor or -1. */
 int ct_recording_create(const char *path, struct ct_error *err);
+/* Removes a recording that has not begun: manifest, empty segments/, what there is of snapshots/ and files/. */
+void ct_recording_discard(const char *path);
 /* New random (version 7) UUID. */
 void ct_uuid7(ct_u8 uuid[16]);
 void ct_uuid_format(const ct_u8 uuid[16], char out[37]);

@@ -49,7 +49,14 @@ static int detach(pid_t pid, struct ct_inspector *inspector, struct ct_error *er
 	} else if (ret == 1) {
 		ret = ct_target_stop(&t, err);
 		if (!ret) {
-			ret = ct_target_inspect(&t, inspector, err) || ct_target_undo(&t, err) ? -1 : 1;
+			ret = ct_target_inspect(&t, inspector, err) ? -1 : 1;
+			if (ret == 1) {
+				ct_vdso_find_stub(&t);
+				if (t.stub)
+					ct_image_reap(&t, 0, NULL);
+				if (ct_target_undo(&t, err))
+					ret = -1;
+			}
 			ct_target_release(&t);
 		}
 	}

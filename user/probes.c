@@ -183,6 +183,10 @@ int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, str
 			continue;
 		if ((long)th->regs.r[CT_ORIG_RAX] >= 0 && (long)th->regs.r[CT_RAX] == -516)
 			state.restart_nr = th->regs.r[CT_ORIG_RAX];
+		if (th->reissue) { /* as it will be released, see stop.c */
+			state.regs.r[CT_RIP] -= 2;
+			state.regs.r[CT_RAX] = state.regs.r[CT_ORIG_RAX];
+		}
 		key = th->tid;
 		if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.threads), &key, &state, BPF_ANY))
 			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot record more than %d threads", CT_MAX_THREADS);

@@ -429,6 +429,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 		ret = -1;
 	reap_command(r);
 	forget_gone(r);
+	ct_recorder_reap(r);
 	ct_recorder_prober_stop(r);
 	if (r->pipeline) {
 		if (began) {
@@ -465,6 +466,7 @@ static void destroy(struct ct_recorder *r)
 	}
 	free(r->targets);
 	free(r->files);
+	free(r->reaps);
 	json_decref(r->manifest);
 	if (r->dirfd >= 0)
 		close(r->dirfd);
@@ -504,6 +506,8 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 		if (waitpid(r.command_pid, &status, 0) == r.command_pid)
 			r.command_status = status;
 	}
+	if (!began && r.dirfd >= 0)
+		ct_recording_discard(r.path);
 	result->child_status = r.command_status;
 	snprintf(result->path, sizeof(result->path), "%s", r.path);
 	destroy(&r);

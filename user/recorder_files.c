@@ -152,7 +152,15 @@ static void keep_offered(struct ct_recorder *r, struct ct_job *job)
 static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 {
 	struct ct_error err = {0};
+	pid_t reap[64][2];
+	size_t nreap = 0;
 
+	for (size_t i = 0; i < job->nimages && nreap < 64; i++) {
+		if (!job->images[i].reap)
+			continue;
+		reap[nreap][0] = job->images[i].proc.pid;
+		reap[nreap++][1] = job->images[i].reap;
+	}
 	if (ct_images_write(job->images, job->nimages, &job->snap, r->dirfd, r->opts->level ? 1 : 0, r->index,
 			    ct_recorder_keep, r, r->probes.sites, r->probes.nsites, &err)) {
 		pthread_mutex_lock(&r->lock);
@@ -163,6 +171,17 @@ static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 	}
 	ct_snapshot_deinit(&job->snap);
 	free(job->images);
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; i < nreap; i++) {
+		void *more = realloc(r->reaps, (r->nreaps + 1) * sizeof(*r->reaps));
+
+		if (!more)
+			break;
+		r->reaps = more;
+		r->reaps[r->nreaps].pid = reap[i][0];
+		r->reaps[r->nreaps++].child = reap[i][1];
+	}
+	pthread_mutex_unlock(&r->lock);
 }
 
 static void *worker_main(void *arg)
@@ -207,7 +226,7 @@ int ct_recorder_worker_start(struct ct_recorder *r, struct ct_error *err)
 	r->jobs_end = &r->jobs;
 	if (pthread_create(&r->worker, NULL, worker_main, r))
 		return ct_fail(err, CT_EXIT_FAILED, "cannot start a thread");
-	r->worker_on = true;
+	r->worker_on = r->worker_started = true;
 	return 0;
 }
 

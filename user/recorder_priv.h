@@ -80,7 +80,7 @@ struct ct_recorder {
 	ct_u64 max_pause_ns;
 
 	pthread_t worker;
-	bool worker_on;
+	bool worker_on, worker_started;
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t wake, idle;
 	struct ct_job *jobs, **jobs_end;
@@ -89,6 +89,10 @@ struct ct_recorder {
 	bool worker_failed;
 	struct ct_known_file *files;
 	size_t nfiles;
+	struct {
+		pid_t pid, child;
+	} *reaps; /* dead snapshot children that their target must reap */
+	size_t nreaps;
 
 	pthread_t prober;
 	bool prober_on, prober_quit;
@@ -119,6 +123,8 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, struct ct_error *err);
 /* A snapshot of all recorded processes; CT_SNAP_FINAL also undoes and releases them. */
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err);
+/* After the recording: stops targets for a moment to reap what the last snapshot has left. */
+void ct_recorder_reap(struct ct_recorder *r);
 /* New children get their undo file once they have lived for a moment. */
 void ct_recorder_adopt_children(struct ct_recorder *r);
 

@@ -307,6 +307,33 @@ static void target_all(struct ct_recorder *r)
 	free(pids);
 }
 
+/* Takes one pending reap, of `pid` or (0) of anybody. */
+static bool next_reap(struct ct_recorder *r, pid_t pid, pid_t *parent, pid_t *child)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; i < r->nreaps && !found; i++) {
+		if (pid && r->reaps[i].pid != pid)
+			continue;
+		*parent = r->reaps[i].pid;
+		*child = r->reaps[i].child;
+		r->reaps[i] = r->reaps[--r->nreaps];
+		found = true;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return found;
+}
+
+/* While `t` is stopped anyway. */
+static void reap_stopped(struct ct_recorder *r, struct ct_target *t)
+{
+	pid_t pid, child;
+
+	while (next_reap(r, t->pid, &pid, &child))
+		ct_image_reap(t, child, NULL);
+}
+
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err)
 {
 	bool final = kind == CT_SNAP_FINAL;
@@ -334,7 +361,10 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 			continue;
 		ct_vdso_find_stub(t);
 		/* One that was killed while it stood still has no state; its exit is in the log. */
-		if (ct_target_inspect(t, r->inspector, NULL) || ct_image_begin(&job->images[job->nimages], t, NULL))
+		if (ct_target_inspect(t, r->inspector, NULL))
+			continue;
+		reap_stopped(r, t);
+		if (ct_image_begin(&job->images[job->nimages], t, NULL))
 			continue;
 		job->nimages++;
 	}
@@ -366,6 +396,25 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 		ct_recorder_worker_add(r, job);
 	}
 	return ret;
+}
+
+void ct_recorder_reap(struct ct_recorder *r)
+{
+	pid_t pid, child;
+
+	while (r->worker_started && next_reap(r, 0, &pid, &child)) {
+		struct ct_target t;
+		struct ct_error err;
+
+		ct_target_init(&t, pid);
+		if (t.start_time && !ct_target_stop(&t, &err)) {
+			if (!ct_target_inspect(&t, r->inspector, &err) && !ct_vdso_borrow(&t, &err))
+				ct_image_reap(&t, child, &err);
+			ct_vdso_restore(&t, &err);
+			ct_target_release(&t);
+		}
+		ct_target_deinit(&t);
+	}
 }
 
 void ct_recorder_adopt_children(struct ct_recorder *r)

@@ -34,6 +34,10 @@ static unsigned take_apart(const struct ct_event *ev)
 		sum += touch(fpu, sizeof(*fpu));
 	if (text)
 		sum += touch(text, len);
+	if (ev->type == CT_EV_UNSOUND) {
+		char why[100];
+		sum += touch(why, strlen(ct_unsound_text(ev, why, sizeof(why))));
+	}
 	return sum + (ct_event_type_name(ev->type) != NULL);
 }
 

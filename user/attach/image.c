@@ -3,7 +3,8 @@
  * sees. It is written in the background while the target runs on.
  *
  * A (clone with CLONE_VM: shares everything, costs nothing) makes B (the copy) and exits, and the target reaps A at
- * once. So B is nobody's child but init's, and no zombie stays. CLONE_FILES keeps B from holding files open. */
+ * once. So B is nobody's child but init's, and no zombie stays. CLONE_FILES keeps B from holding files open: a dup of
+ * the table would keep closed sockets from telling their peers. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -218,28 +219,45 @@ static int begin_somewhere(struct ct_inject *in, struct ct_target *t, struct ct_
 	return -1;
 }
 
-static int make_child(struct ct_image *img, struct ct_target *t, struct ct_error *err)
+/* B directly, for a target to which orphans fall: it would get B back with a SIGCHLD. B stays its child, invisible to an
+ * ordinary wait() (no exit signal), and is reaped in a later stop. */
+static int clone_direct(struct ct_inject *in, pid_t *b, pid_t *b_ns, struct ct_error *err)
 {
-	struct ct_inject in, in_a;
+	return ct_inject_clone(in, CLONE_FILES | CLONE_FS, b, b_ns, err);
+}
+
+static int clone_twice(struct ct_inject *in, pid_t *b, struct ct_error *err)
+{
+	struct ct_inject in_a;
 	ct_u64 args[6] = {0};
-	pid_t a = 0, b = 0;
+	pid_t a = 0, a_ns = 0, b_ns;
 	long ret = -1;
 	int status, bad;
 
+	if (ct_inject_clone(in, CLONE_VM | CLONE_FILES | CLONE_FS, &a, &a_ns, err))
+		return -1;
+	in_a = *in;
+	in_a.tid = a;
+	bad = ct_inject_clone(&in_a, CLONE_FILES | CLONE_FS, b, &b_ns, err);
+	kill(a, SIGKILL); /* it shares the target's memory, but is a process of its own */
+	ct_wait_stop(a, &status, 5000);
+	args[0] = a_ns;
+	args[2] = 0x40000000; /* __WALL: it has no exit signal */
+	if (ct_inject_call(in, SYS_wait4, args, &ret, bad ? NULL : err))
+		bad = -1;
+	return bad;
+}
+
+static int make_child(struct ct_image *img, struct ct_target *t, struct ct_error *err)
+{
+	bool direct = t->threads[0].state.reaper;
+	struct ct_inject in;
+	pid_t b = 0, b_ns = 0;
+	int bad;
+
 	if (begin_somewhere(&in, t, err))
 		return -1;
-	bad = ct_inject_clone(&in, CLONE_VM | CLONE_FILES | CLONE_FS, &a, err);
-	if (!bad) {
-		in_a = in;
-		in_a.tid = a;
-		bad = ct_inject_clone(&in_a, CLONE_FILES | CLONE_FS, &b, err);
-		kill(a, SIGKILL); /* it shares the target's memory, but is a process of its own */
-		ct_wait_stop(a, &status, 5000);
-		args[0] = a;
-		args[2] = 0x40000000; /* __WALL: it has no exit signal */
-		if (ct_inject_call(&in, SYS_wait4, args, &ret, bad ? NULL : err))
-			bad = -1;
-	}
+	bad = direct ? clone_direct(&in, &b, &b_ns, err) : clone_twice(&in, &b, err);
 	if (!bad && b) {
 		img->patch_addr = in.frame;
 		img->patch_len = in.frame_len;
@@ -249,6 +267,8 @@ static int make_child(struct ct_image *img, struct ct_target *t, struct ct_error
 	}
 	if (ct_inject_end(&in, bad ? NULL : err))
 		bad = -1;
+	if (b && direct)
+		img->reap = b_ns;
 	if (bad || !b) {
 		if (b)
 			kill_stopped(b);
@@ -256,6 +276,62 @@ static int make_child(struct ct_image *img, struct ct_target *t, struct ct_error
 	}
 	img->child = b;
 	return 0;
+}
+
+/* Children that only a recorder can have made: dead, without an exit signal. */
+static size_t find_leftovers(pid_t pid, pid_t *ns_pids, size_t most)
+{
+	char path[64], *children, *save = NULL;
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	children = ct_read_file(path, NULL);
+	for (char *p = children ? strtok_r(children, " ", &save) : NULL; p && n < most; p = strtok_r(NULL, " ", &save)) {
+		pid_t child = atoi(p);
+		char *status, *ns;
+
+		if (ct_proc_stat(child, child, 3) != 'Z' || ct_proc_stat(child, child, 38) != 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/status", child);
+		status = ct_read_file(path, NULL);
+		ns = status ? strstr(status, "\nNSpid:") : NULL;
+		if (ns) {
+			char *end = strchr(ns + 1, '\n');
+
+			if (end)
+				*end = 0;
+			ns = strrchr(ns, '\t');
+			ns_pids[n++] = ns ? atoi(ns + 1) : child;
+		}
+		free(status);
+	}
+	free(children);
+	return n;
+}
+
+int ct_image_reap(struct ct_target *t, pid_t reap, struct ct_error *err)
+{
+	ct_u64 args[6] = {0, 0, 0x40000001}; /* __WALL | WNOHANG */
+	pid_t left[16];
+	struct ct_inject in;
+	size_t n = 1;
+	long ret;
+	int bad = 0;
+
+	left[0] = reap;
+	if (!reap)
+		n = find_leftovers(t->pid, left, 16);
+	if (!n)
+		return 0;
+	if (begin_somewhere(&in, t, err))
+		return -1;
+	for (size_t i = 0; i < n && !bad; i++) {
+		args[0] = left[i];
+		bad = ct_inject_call(&in, SYS_wait4, args, &ret, err);
+	}
+	if (ct_inject_end(&in, bad ? NULL : err))
+		bad = -1;
+	return bad;
 }
 
 /* ---- copies made while the target stands still ----------------------------------------------------------- */

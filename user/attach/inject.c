@@ -211,7 +211,7 @@ int ct_inject_call(struct ct_inject *in, long nr, const ct_u64 args[6], long *re
 	return 0;
 }
 
-int ct_inject_clone(struct ct_inject *in, unsigned long flags, pid_t *child, struct ct_error *err)
+int ct_inject_clone(struct ct_inject *in, unsigned long flags, pid_t *child, pid_t *ns_pid, struct ct_error *err)
 {
 	const ct_u64 args[6] = {flags};
 	unsigned long msg = 0;
@@ -242,6 +242,7 @@ int ct_inject_clone(struct ct_inject *in, unsigned long flags, pid_t *child, str
 		errno = -(int)(long)r.r[CT_RAX];
 		return ct_fail_errno(err, CT_EXIT_FAILED, "process %d (%s) may not clone itself", in->t->pid, in->t->comm);
 	}
+	*ns_pid = (pid_t)r.r[CT_RAX];
 	if (ct_wait_interrupted(*child, TIMEOUT_MS))
 		return lost(in, *child, err);
 	ptrace(PTRACE_SETOPTIONS, *child, 0, options(in, true));

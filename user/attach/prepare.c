@@ -91,19 +91,21 @@ static int rseq_off(struct ct_target *t, struct ct_thread *th, struct ct_error *
 
 /* A program that has just been loaded will register rseq when its C library starts. It is given a registration of ours
  * first, in a page of ours: then its own call fails, as on a kernel without rseq, and it does without. */
-static void rseq_occupy(struct ct_target *t, struct ct_thread *th)
+static bool rseq_occupy(struct ct_target *t, struct ct_thread *th)
 {
 	const ct_u64 map[6] = {CT_OWN_PAGE, CT_PAGE, 3, 0x100022 /* PRIVATE | ANONYMOUS | FIXED_NOREPLACE */, (ct_u64)-1, 0};
 	const ct_u64 reg[6] = {CT_OWN_PAGE, 32, 0, CT_OWN_RSEQ_SIG};
 	struct ct_inject in;
 	long ret = -1;
 
+	bool done;
+
 	if (ct_inject_begin(&in, t, th, NULL))
-		return;
-	if (!ct_inject_call(&in, SYS_mmap, map, &ret, NULL) && ret == CT_OWN_PAGE &&
-	    !ct_inject_call(&in, SYS_rseq, reg, &ret, NULL))
-		t->own_page = true;
+		return false;
+	done = !ct_inject_call(&in, SYS_mmap, map, &ret, NULL) && ret == CT_OWN_PAGE &&
+	       !ct_inject_call(&in, SYS_rseq, reg, &ret, NULL);
 	ct_inject_end(&in, NULL);
+	return done;
 }
 
 static int rseq_vacate(struct ct_target *t, struct ct_thread *th, struct ct_error *err)
@@ -131,22 +133,31 @@ int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_e
 		save_thread(&t->threads[i]);
 		find_rseq(&t->threads[i]);
 	}
-	if (ct_undo_save(t, err))
+	/* What is changed must be on disk before it is: this program may be killed at any moment. */
+	t->own_page = t->fresh && t->nthreads == 1;
+	if (ct_vdso_plan(t, err) || ct_undo_save(t, err))
 		return -1;
 	t->changed = true;
 	for (size_t i = 0; i < t->nthreads; i++)
 		if (pin_thread(t, &t->threads[i], pin, err))
 			return -1;
-	if (ct_vdso_patch(t, err) || ct_undo_save(t, err))
+	if (ct_vdso_apply(t, err))
 		return -1;
-	if (t->fresh && t->nthreads == 1)
-		rseq_occupy(t, &t->threads[0]);
-	if (t->own_page && ct_undo_save(t, err))
-		return -1;
+	if (t->own_page)
+		t->own_page = rseq_occupy(t, &t->threads[0]);
 	for (size_t i = 0; i < t->nthreads; i++)
 		if (t->threads[i].rseq.addr && !t->threads[i].rseq_off)
 			rseq_off(t, &t->threads[i], &ignored); /* if not: its writes are masked when a replay is compared */
 	return 0;
+}
+
+/* Whether the kernel has no rseq area for the thread, though it once had. */
+static bool is_unregistered(const struct ct_thread *th)
+{
+	struct ct_thread now = *th;
+
+	find_rseq(&now);
+	return !now.rseq.addr;
 }
 
 static bool is_off(struct ct_target *t, ct_u64 addr)
@@ -223,7 +234,7 @@ int ct_target_undo(struct ct_target *t, struct ct_error *err)
 		if (!th->stopped)
 			continue;
 		if (th->rseq.addr && !th->rseq_off)
-			th->rseq_off = is_off(t, th->rseq.addr); /* another recorder did it */
+			th->rseq_off = is_unregistered(th); /* another recorder did it */
 		if (!th->saved && !th->rseq_off)
 			guess_rseq(t, th);
 		if (th->rseq_off && rseq_on(t, th, err))

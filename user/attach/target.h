@@ -42,7 +42,7 @@ struct ct_thread {
 #define CT_PATCH_MAX 32
 struct ct_vdso_patch {
 	ct_u32 offset, len;
-	unsigned char orig[CT_PATCH_MAX];
+	unsigned char orig[CT_PATCH_MAX], code[CT_PATCH_MAX];
 };
 
 struct ct_target {
@@ -91,10 +91,13 @@ int ct_undo_save(const struct ct_target *t, struct ct_error *err);
 int ct_undo_load(struct ct_target *t, pid_t *recorder, struct ct_error *err);
 void ct_undo_forget(const struct ct_target *t);
 
-/* vdso.c */
-int ct_vdso_patch(struct ct_target *t, struct ct_error *err);
+/* vdso.c. Planning fills t->patch; it must be on disk (ct_undo_save) before it is applied. */
+int ct_vdso_plan(struct ct_target *t, struct ct_error *err);
+int ct_vdso_apply(struct ct_target *t, struct ct_error *err);
 int ct_vdso_restore(struct ct_target *t, struct ct_error *err);
 void ct_vdso_find_stub(struct ct_target *t);
+/* Only the code for injected calls, in a stopped process that is not prepared; ct_vdso_restore takes it away again. */
+int ct_vdso_borrow(struct ct_target *t, struct ct_error *err);
 
 /* inspect.c: kernel-side state of all threads, by a BPF iterator (loaded beforehand: that takes longer than a stop). */
 struct ct_inspector *ct_inspector_create(struct ct_error *err);
@@ -118,7 +121,8 @@ int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread 
 /* Makes one call; *ret is the kernel's result (-errno). */
 int ct_inject_call(struct ct_inject *in, long nr, const ct_u64 args[6], long *ret, struct ct_error *err);
 /* clone() with these flags and no exit signal; the child is left stopped before its first instruction. */
-int ct_inject_clone(struct ct_inject *in, unsigned long flags, pid_t *child, struct ct_error *err);
+/* *ns_pid: its number in the target's PID namespace. */
+int ct_inject_clone(struct ct_inject *in, unsigned long flags, pid_t *child, pid_t *ns_pid, struct ct_error *err);
 /* Puts everything back; the thread is stopped as before. */
 int ct_inject_end(struct ct_inject *in, struct ct_error *err);
 
@@ -136,6 +140,7 @@ struct ct_image {
 	int child_memfd;
 	struct ct_shared_copy *copies;
 	size_t ncopies;
+	pid_t reap;        /* number of the child in the target's namespace if it is the target's own to reap, else 0 */
 	ct_u64 patch_addr; /* stack bytes that the injection had covered when the child was made */
 	size_t patch_len;
 	unsigned char *patch;
@@ -147,6 +152,8 @@ static inline bool ct_page_is_own(ct_u64 entry)
 	return entry >> 62 & 1 || (entry >> 63 && !(entry >> 61 & 1));
 }
 int ct_image_begin(struct ct_image *img, struct ct_target *t, struct ct_error *err);
+/* Reaps a dead child made for an image (`reap`), or with 0 all that a killed recorder left, of a stopped target. */
+int ct_image_reap(struct ct_target *t, pid_t reap, struct ct_error *err);
 void ct_image_deinit(struct ct_image *img);
 
 /* A byte of a file that is a breakpoint of ours in every process that runs it. dev is fstat's st_dev. */

@@ -170,4 +170,6 @@ void ct_undo_forget(const struct ct_target *t)
 
 	undo_path(path, sizeof(path), t->pid, "");
 	unlink(path);
+	undo_path(path, sizeof(path), t->pid, ".tmp");
+	unlink(path);
 }

@@ -49,7 +49,7 @@ static bool find_vdso(struct ct_target *t)
 	return t->vdso && t->vdso_len <= VDSO_MAX;
 }
 
-static int apply(struct ct_target *t, const unsigned char *image, ct_u32 offset, const void *code, ct_u32 len,
+static int plan(struct ct_target *t, const unsigned char *image, ct_u32 offset, const void *code, ct_u32 len,
 		 struct ct_error *err)
 {
 	struct ct_vdso_patch *p = &t->patch[t->npatches];
@@ -62,8 +62,7 @@ static int apply(struct ct_target *t, const unsigned char *image, ct_u32 offset,
 	p->offset = offset;
 	p->len = len;
 	memcpy(p->orig, image + offset, len);
-	if (!ct_mem_write(t->memfd, t->vdso + offset, code, len))
-		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot patch the vDSO of %d (%s)", t->pid, t->comm);
+	memcpy(p->code, code, len);
 	t->npatches++;
 	return 0;
 }
@@ -78,7 +77,7 @@ static void place_stub(struct ct_target *t, const unsigned char *image, struct c
 	end = (end + 15) & ~15ull;
 	if (end + 64 > t->vdso_len)
 		return;
-	if (apply(t, image, end, stub_code, sizeof(stub_code), err))
+	if (plan(t, image, end, stub_code, sizeof(stub_code), err))
 		return;
 	t->stub = t->vdso + end;
 	t->clone_stub = t->stub + CLONE_STUB;
@@ -92,7 +91,7 @@ static bool parse(const unsigned char *image, size_t len, struct dynamic *d)
 	const Elf64_Ehdr *eh = (const void *)image;
 
 	memset(d, 0, sizeof(*d));
-	if (len < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) ||
+	if (len < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) || eh->e_ident[EI_CLASS] != ELFCLASS64 ||
 	    eh->e_phoff > len - eh->e_phnum * sizeof(Elf64_Phdr))
 		return false;
 	for (int i = 0; i < eh->e_phnum; i++) {
@@ -119,7 +118,11 @@ static int patch_functions(struct ct_target *t, const unsigned char *image, stru
 	size_t nsyms;
 
 	if (!parse(image, t->vdso_len, &d))
-		return ct_fail(err, CT_EXIT_FAILED, "the vDSO of %d (%s) cannot be read", t->pid, t->comm);
+		return ct_fail(err, CT_EXIT_FAILED,
+			       image[EI_CLASS] == ELFCLASS32
+				       ? "process %d (%s) is a 32-bit program, which cannot be recorded"
+				       : "the vDSO of %d (%s) cannot be read",
+			       t->pid, t->comm);
 	nsyms = (d.str - d.sym) / sizeof(Elf64_Sym);
 	for (size_t i = 0; i < nsyms; i++) {
 		const Elf64_Sym *sym = (const Elf64_Sym *)(image + d.sym) + i;
@@ -137,7 +140,7 @@ static int patch_functions(struct ct_target *t, const unsigned char *image, stru
 			 * no such function: the answer would come from the code we have just replaced. */
 			if (functions[k].nr == 318 && t->fresh)
 				memcpy(code, "\xb8\xda\xff\xff\xff\x48\x98\xc3", 8); /* mov $-ENOSYS,%eax; cltq; ret */
-			if (apply(t, image, sym->st_value, code, sizeof(code), err))
+			if (plan(t, image, sym->st_value, code, sizeof(code), err))
 				return -1;
 		}
 	}
@@ -172,7 +175,15 @@ static int leave_vdso(struct ct_target *t, struct ct_error *err)
 	return 0;
 }
 
-int ct_vdso_patch(struct ct_target *t, struct ct_error *err)
+int ct_vdso_apply(struct ct_target *t, struct ct_error *err)
+{
+	for (unsigned i = 0; i < t->npatches; i++)
+		if (!ct_mem_write(t->memfd, t->vdso + t->patch[i].offset, t->patch[i].code, t->patch[i].len))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot patch the vDSO of %d (%s)", t->pid, t->comm);
+	return 0;
+}
+
+int ct_vdso_plan(struct ct_target *t, struct ct_error *err)
 {
 	unsigned char *image;
 	int ret;
@@ -192,6 +203,20 @@ int ct_vdso_patch(struct ct_target *t, struct ct_error *err)
 		place_stub(t, image, err);
 	free(image);
 	return ret;
+}
+
+int ct_vdso_borrow(struct ct_target *t, struct ct_error *err)
+{
+	unsigned char *image;
+
+	t->npatches = 0;
+	if (!find_vdso(t))
+		return ct_fail(err, CT_EXIT_FAILED, "process %d (%s) has no vDSO to put code in", t->pid, t->comm);
+	image = malloc(t->vdso_len);
+	if (image && ct_mem_read(t->memfd, t->vdso, image, t->vdso_len))
+		place_stub(t, image, err);
+	free(image);
+	return ct_vdso_apply(t, err);
 }
 
 /* After ct_undo_load: the stub is where a patch of its size is, if it is still there. */
