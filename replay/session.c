@@ -152,18 +152,16 @@ static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 		memcpy(&want, it.data, sizeof(want));
 		return ct_same_position(&r, &want) ? 0 : ct_diverged(s, t, err, "rt_sigreturn restored other registers");
 	}
-	if (sc->ret == 0 && (sc->flags & CT_SYSF_NO_ENTER ? false : false))
-		return 0;
 	/* The first return of a new thread: it was made with these registers. */
-	if (sc->ret == 0 && t->nr == -2) {
+	if (sc->ret == 0 && t->nr == CT_NR_NEW) {
 		t->nr = -1;
 		if (ct_get_regs(t->real, &r) || r.r[CT_RIP] != sc->ip || r.r[CT_RSP] != sc->sp)
 			return ct_diverged(s, t, err, "a new thread begins elsewhere");
 		return ct_apply_bufs(s, t, err);
 	}
-	if (sc->nr == SYS_execve || sc->nr == SYS_execveat) {
-		if (sc->ret == 0)
-			return 0; /* the EXEC snapshot brings the new image */
+	if ((sc->nr == SYS_execve || sc->nr == SYS_execveat) && sc->ret == 0) {
+		t->nr = CT_NR_EXEC; /* the EXEC snapshot brings the new image */
+		return 0;
 	}
 	if (ct_run_to_syscall(s, t, err) || check_call(s, t, sc, err))
 		return -1;
@@ -280,7 +278,7 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 			clear_tid(t);
 		return 0;
 	}
-	if (t->nr == -2) /* has not returned from the clone that made it */
+	if (t->nr == CT_NR_NEW || t->nr == CT_NR_EXEC) /* has not run an instruction yet */
 		return 0;
 	if (sw->flags & CT_SWF_INSYS) {
 		if (ct_run_to_syscall(s, t, err))
