@@ -5,7 +5,7 @@
 
 struct kept_map kept SEC(".maps");
 
-#define S_IFMT 0170000
+#define S_IFMT  0170000
 #define S_IFREG 0100000
 
 static __always_inline struct file *file_of(s32 fd)

@@ -7,7 +7,7 @@
 
 #include "target.bpf.h"
 
-#define CT_REF_MIN 1024 /* shorter reads are cheaper to copy */
+#define CT_REF_MIN    1024        /* shorter reads are cheaper to copy */
 #define CT_FILE_OFFER 0x80000000u /* in ct_file_ref.flags, never on disk: the recorder does not have it yet */
 
 struct kept_map {
@@ -19,11 +19,11 @@ struct kept_map {
 extern struct kept_map kept SEC(".maps");
 
 /* File systems whose ctime can be trusted to change with the content. */
-#define EXT_MAGIC 0xef53
-#define XFS_MAGIC 0x58465342
+#define EXT_MAGIC   0xef53
+#define XFS_MAGIC   0x58465342
 #define BTRFS_MAGIC 0x9123683eu
 #define TMPFS_MAGIC 0x01021994
-#define F2FS_MAGIC 0xf2f52010u
+#define F2FS_MAGIC  0xf2f52010u
 
 /* Fills *ref for descriptor `fd` of the current task; false if it is not a regular file. */
 int file_identity(s32 fd, struct ct_file_ref *ref, u64 map_flags);

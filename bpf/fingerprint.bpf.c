@@ -5,8 +5,8 @@
  * around rip are decoded and sampled: whatever a loop counts in is among them. */
 #include "target.bpf.h"
 
-#define BEFORE 72 /* bytes of code looked at before rip ... */
-#define CODE 144  /* ... and in all */
+#define BEFORE   72  /* bytes of code looked at before rip ... */
+#define CODE     144 /* ... and in all */
 #define CODE_BUF 256
 
 struct harvest {
@@ -21,14 +21,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct harvest);
 } harvest_scratch SEC(".maps");
-
-/* Retired conditional branches of the pinned CPU in user mode, where there is such a counter. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
-	__uint(max_entries, 1024);
-	__uint(key_size, 4);
-	__uint(value_size, 4);
-} ticks SEC(".maps");
 
 /* Compilers drop the masks that the verifier needs to see. */
 #define CODE_AT(h, i)                                                                                                  \
@@ -155,12 +147,8 @@ __noinline int take_fingerprint(u32 tid, const struct ct_regs *regs, u32 flags)
 	h->reg[14] = regs->r[CT_R14];
 	h->reg[15] = regs->r[CT_R15];
 	if (use_ticks) {
-		struct bpf_perf_event_value v = {};
-
-		if (!bpf_perf_event_read_value(&ticks, BPF_F_CURRENT_CPU, &v, sizeof(v))) {
-			h->fp.ticks = v.counter;
-			h->fp.flags |= CT_FPF_TICKS;
-		}
+		h->fp.ticks = ticks_of(tid);
+		h->fp.flags |= CT_FPF_TICKS;
 	}
 	if (!bpf_probe_read_user(h->fp.stack, CT_FP_STACK, (void *)(regs->r[CT_RSP] - 128)))
 		h->fp.mask |= 1;

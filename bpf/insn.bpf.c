@@ -12,7 +12,7 @@ static __always_inline void emit_insn(u32 tgid, u32 tid, struct pt_regs *ctx)
 	struct {
 		struct ct_event h;
 		struct ct_ev_insn i;
-	} *e;
+	} * e;
 	struct scratch *x = scratch_get(SCRATCH_UPROBE);
 
 	if (!x || !EVENT_RESERVE(e, CT_EV_INSN, tgid, tid))

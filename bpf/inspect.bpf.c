@@ -40,8 +40,9 @@ static __always_inline u32 ns_number(struct task_struct *task)
 
 	/* The local struct lists one member only: the kernel's size of an element counts. */
 	bpf_probe_read_kernel(&up.nr, sizeof(up.nr),
-		      (void *)pid + bpf_core_field_offset(struct pid, numbers) + (level & 31) * bpf_core_type_size(struct upid) +
-			      bpf_core_field_offset(struct upid, nr));
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      (level & 31) * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, nr));
 	return up.nr;
 }
 
@@ -60,7 +61,8 @@ int ct_inspect(struct bpf_iter__task *ctx)
 	s = bpf_map_lookup_elem(&state, &zero);
 	if (!s)
 		return 0;
-	bpf_probe_read_kernel(s, sizeof(*s), NULL); /* a read that fails fills with zeroes; memset is too long for BPF */
+	bpf_probe_read_kernel(s, sizeof(*s),
+			      NULL); /* a read that fails fills with zeroes; memset is too long for BPF */
 	s->pid = task->tgid;
 	s->tid = task->pid;
 	s->ns_tid = ns_number(task);

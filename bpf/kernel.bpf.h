@@ -171,7 +171,7 @@ struct task_struct {
 	void *robust_list;
 	void *rseq;
 	struct thread_struct thread;
-} ;
+};
 
 struct linux_binprm;
 struct kernel_siginfo;

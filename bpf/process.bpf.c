@@ -10,7 +10,7 @@ int BPF_PROG(ct_fork, struct task_struct *parent, struct task_struct *child)
 	struct {
 		struct ct_event h;
 		struct ct_ev_fork f;
-	} *e;
+	} * e;
 	u32 flags = 0;
 
 	if (!mode || !recorded(tgid))
@@ -76,7 +76,7 @@ int BPF_PROG(ct_exit, struct task_struct *p)
 	struct {
 		struct ct_event h;
 		struct ct_ev_exit x;
-	} *e;
+	} * e;
 	bool last;
 
 	if (!mode || !recorded(tgid))

@@ -5,7 +5,7 @@
  * (fpu__clear_user_states), and that is one: x86_fpu_regs_activated with rip at the handler. */
 #include "target.bpf.h"
 
-#define FRAME_MAX (64u << 10)
+#define FRAME_MAX    (64u << 10)
 #define XFRAME_MAGIC 0x46505853u /* FP_XSTATE_MAGIC1 */
 
 static __always_inline bool is_fault(int sig, int code)
@@ -193,7 +193,7 @@ int BPF_PROG(ct_rseq_fixup, unsigned long from, unsigned long start, unsigned lo
 	struct {
 		struct ct_event h;
 		struct ct_ev_rseq r;
-	} *e;
+	} * e;
 
 	if (!mode || !recorded(tgid))
 		return 0;

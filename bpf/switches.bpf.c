@@ -33,6 +33,7 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 
 		if (cur.tid != prev_tid)
 			make_current(prev_tgid, prev_tid);
+		ticks_stop();
 		cur.t.frame = (u64)frame;
 		cur.t.tgid = prev_tgid;
 		copy_regs(&cur.t.regs, frame);
@@ -55,6 +56,8 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		if ((cur.t.flags & TS_EXITING) && cur.tid == prev_tid && !prev->clear_child_tid)
 			flags |= CT_SWF_TID_CLEARED;
 		log_switch(next_tgid, next_tid, flags, fpstate_of(next));
+	} else if (next_tid == cur.tid) {
+		ticks_start();
 	}
 	return 0;
 }

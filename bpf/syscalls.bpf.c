@@ -6,23 +6,23 @@
 #include "files.bpf.h"
 #include "target.bpf.h"
 
-#define MAX_BUFS 256
-#define IN_MAX 32        /* bytes kept of data the program passed in ... */
-#define IN_STR_MAX 256   /* ... and of strings */
-#define CHUNK (1u << 20) /* buffers above go into DATA records of at most this size */
-#define COPY 4096        /* step of the copy loop on kernels without bpf_probe_read_user_dynptr */
+#define MAX_BUFS   256
+#define IN_MAX     32         /* bytes kept of data the program passed in ... */
+#define IN_STR_MAX 256        /* ... and of strings */
+#define CHUNK      (1u << 20) /* buffers above go into DATA records of at most this size */
+#define COPY       4096       /* step of the copy loop on kernels without bpf_probe_read_user_dynptr */
 #define MAX_CHUNKS 4096
 
-#define EINTR 4
-#define EFAULT 14
-#define RESTART_MIN -516 /* -ERESTARTSYS .. -ERESTART_RESTARTBLOCK */
-#define RESTART_MAX -512
-#define NR_rt_sigreturn 15
-#define NR_execve 59
-#define NR_exit 60
+#define EINTR              4
+#define EFAULT             14
+#define RESTART_MIN        -516 /* -ERESTARTSYS .. -ERESTART_RESTARTBLOCK */
+#define RESTART_MAX        -512
+#define NR_rt_sigreturn    15
+#define NR_execve          59
+#define NR_exit            60
 #define NR_restart_syscall 219
-#define NR_exit_group 231
-#define NR_execveat 322
+#define NR_exit_group      231
+#define NR_execveat        322
 
 extern int bpf_probe_read_user_dynptr(struct bpf_dynptr *d, u32 off, u32 size, const void *src) __ksym __weak;
 
@@ -67,7 +67,10 @@ static __always_inline struct call *this_call(void)
 	return bpf_map_lookup_elem(&calls, &zero);
 }
 
-static __always_inline u64 arg(const struct call *c, u32 i) { return i < 6 ? c->args[i] : 0; }
+static __always_inline u64 arg(const struct call *c, u32 i)
+{
+	return i < 6 ? c->args[i] : 0;
+}
 
 static __always_inline u64 reg_arg(const struct pt_regs *regs, u32 i)
 {
@@ -96,7 +99,10 @@ static __always_inline u32 user32(u64 addr)
 	return v;
 }
 
-static __always_inline u32 pad8(u32 n) { return (n + 7) & ~7u; }
+static __always_inline u32 pad8(u32 n)
+{
+	return (n + 7) & ~7u;
+}
 
 /* ---- collect ------------------------------------------------------------------------------------------- */
 
@@ -253,6 +259,7 @@ static __always_inline bool add_by_reference(struct call *c, const struct ct_rul
 	c->nbufs++;
 	if (c->ref.flags & CT_FILE_OFFER) { /* not kept yet: the bytes go along, this only offers it */
 		c->buf[c->have_ref - 1 & (MAX_BUFS - 1)].want = 0;
+		c->ref.flags = 0;
 		return false;
 	}
 	__sync_fetch_and_add(&counters.by_reference, c->ret);
@@ -384,11 +391,11 @@ static __always_inline void find_rules(struct call *c, s32 nr)
 	}
 }
 
-#define NR_clone 56
-#define NR_fork 57
-#define NR_vfork 58
-#define NR_clone3 435
-#define CLONE_PIDFD 0x1000
+#define NR_clone            56
+#define NR_fork             57
+#define NR_vfork            58
+#define NR_clone3           435
+#define CLONE_PIDFD         0x1000
 #define CLONE_PARENT_SETTID 0x100000
 
 static __always_inline bool is_clone(s32 nr)
@@ -570,7 +577,8 @@ static long emit_chunked(u32 i, u32 *unused)
 	return 0;
 }
 
-static __always_inline void fill_regs(struct ct_ev_syscall *s, const struct pt_regs *regs, s64 ret, u32 nbufs, u32 flags)
+static __always_inline void fill_regs(struct ct_ev_syscall *s, const struct pt_regs *regs, s64 ret, u32 nbufs,
+				      u32 flags)
 {
 	s->ret = ret;
 	s->args[0] = regs->di;
@@ -594,8 +602,8 @@ static __always_inline void fill(struct ct_ev_syscall *s, const struct call *c, 
 
 /* Most calls by far have no buffer, or one small one: their record needs no list of buffers first. */
 #define SIMPLE 256
-#define SMALL 96
-#define TINY 32
+#define SMALL  96
+#define TINY   32
 #define SIMPLE_RECORD(name, bytes)                                                                                     \
 	struct name {                                                                                                  \
 		struct ct_event h;                                                                                     \
@@ -739,7 +747,7 @@ static __noinline void emit_large(struct call *c, const struct pt_regs *regs)
 
 /* The common case, a few small buffers: a reservation of constant size is filled in place, which costs a third of
  * what a dynptr does. The record says how much of it is used. */
-#define MEDIUM 256 /* bytes of buffers, headers included */
+#define MEDIUM      256 /* bytes of buffers, headers included */
 #define MEDIUM_BUFS 4
 struct medium_record {
 	struct syscall_record r;
@@ -872,7 +880,7 @@ static __noinline void emit_exec(u32 tgid, u32 tid, const struct pt_regs *regs)
 	struct {
 		struct ct_event h;
 		struct ct_ev_exec x;
-	} *e;
+	} * e;
 
 	cur.t.flags &= ~TS_EXEC;
 	if (EVENT_RESERVE(e, CT_EV_EXEC, tgid, tid)) {

@@ -26,6 +26,7 @@ struct procs_map procs SEC(".maps");
 struct threads_map threads SEC(".maps");
 struct fingerprints_map fingerprints SEC(".maps");
 struct scratch_map scratch SEC(".maps");
+struct ticks_map ticks SEC(".maps");
 
 /* Raw FPU image on its way from the kernel's fpstate to a record. */
 struct {
@@ -41,7 +42,7 @@ __noinline int say_unsound(u32 tgid, u32 tid, u32 reason, u64 value)
 	struct {
 		struct ct_event h;
 		struct ct_ev_text t;
-	} *e;
+	} * e;
 
 	/* Once per process, reason and snapshot: the recorder clears the bits when it takes the next one. */
 	if (proc) {
@@ -113,6 +114,7 @@ __noinline int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate)
 		bpf_ringbuf_submit_dynptr(&d, BPF_RB_NO_WAKEUP);
 	}
 
+	ticks_start();
 	cur.tid = to;
 	cur.tgid = to_pid;
 	if (next) {

@@ -20,13 +20,13 @@ extern const volatile ct_u32 use_ticks;       /* the `ticks` array has a branch 
 extern const volatile ct_u32 fpu_offset;      /* of struct fpu in (or right behind) task_struct */
 
 /* Changed while running, through the mapped .data. */
-extern volatile ct_u32 mode;       /* enum ct_mode */
+extern volatile ct_u32 mode; /* enum ct_mode */
 extern volatile ct_u32 pinned_cpu;
-extern volatile ct_u32 paused;     /* thread group whose events are ignored (being attached), ~0: all */
+extern volatile ct_u32 paused; /* thread group whose events are ignored (being attached), ~0: all */
 extern volatile ct_u32 can_hold;
 extern volatile ct_u64 hold_released;
-extern volatile ct_u32 nthreads;   /* recorded threads alive */
-extern volatile ct_u32 follow;     /* record children too */
+extern volatile ct_u32 nthreads; /* recorded threads alive */
+extern volatile ct_u32 follow;   /* record children too */
 extern struct ct_counters counters;
 extern struct ct_current_state cur;
 /* One bit per thread group id modulo 65536: what a process that is not recorded pays for. */
@@ -100,9 +100,15 @@ struct scratch_map {
 	__type(value, struct scratch);
 };
 extern struct scratch_map scratch SEC(".maps");
-static __always_inline struct scratch *scratch_get(u32 entry) { return bpf_map_lookup_elem(&scratch, &entry); }
+static __always_inline struct scratch *scratch_get(u32 entry)
+{
+	return bpf_map_lookup_elem(&scratch, &entry);
+}
 
-static __always_inline bool filter_test(u32 tgid) { return filter[(tgid >> 6) & 1023] >> (tgid & 63) & 1; }
+static __always_inline bool filter_test(u32 tgid)
+{
+	return filter[(tgid >> 6) & 1023] >> (tgid & 63) & 1;
+}
 static __always_inline void filter_set(u32 tgid)
 {
 	__sync_fetch_and_or(&filter[(tgid >> 6) & 1023], 1ull << (tgid & 63));
@@ -119,9 +125,15 @@ static __always_inline bool recorded(u32 tgid)
 }
 
 /* Next sequence number. Taken before the reservation, so that a full ring leaves a hole that can be seen. */
-static __always_inline u64 next_seq(void) { return __sync_fetch_and_add(&counters.seq, 1) + 1; }
+static __always_inline u64 next_seq(void)
+{
+	return __sync_fetch_and_add(&counters.seq, 1) + 1;
+}
 
-static __always_inline void lost_one(void) { __sync_fetch_and_add(&counters.lost, 1); }
+static __always_inline void lost_one(void)
+{
+	__sync_fetch_and_add(&counters.lost, 1);
+}
 
 static __always_inline void event_init(struct ct_event *e, u32 size, u16 type, u32 tgid, u32 tid)
 {
@@ -176,6 +188,39 @@ static __always_inline void copy_regs(struct ct_regs *out, const struct pt_regs 
 	out->r[CT_RFLAGS] = p->flags;
 	out->r[CT_RSP] = p->sp;
 	out->r[CT_SS] = p->ss & 0xffff;
+}
+
+/* Retired conditional branches in user mode of the pinned CPU, where there is such a counter. */
+struct ticks_map {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(max_entries, 1024);
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+};
+extern struct ticks_map ticks SEC(".maps");
+static __always_inline u64 read_ticks(void)
+{
+	struct bpf_perf_event_value v = {};
+
+	if (!use_ticks || bpf_perf_event_read_value(&ticks, BPF_F_CURRENT_CPU, &v, sizeof(v)))
+		return 0;
+	return v.counter;
+}
+/* The current thread's time on the CPU ends, or begins: what others execute is not counted. */
+static __always_inline void ticks_stop(void)
+{
+	u64 now = read_ticks();
+
+	cur.t.ticks += now - cur.tick_base;
+	cur.tick_base = now;
+}
+static __always_inline void ticks_start(void)
+{
+	cur.tick_base = read_ticks();
+}
+static __always_inline u64 ticks_of(u32 tid)
+{
+	return tid == cur.tid ? cur.t.ticks + (read_ticks() - cur.tick_base) : 0;
 }
 
 /* Defined in target.bpf.c and its siblings; global so that each is verified once (3.4 s -> 0.3 s of loading). */

@@ -23,15 +23,13 @@ struct ct_error {
 };
 
 /* Fills *err (which may be NULL) and returns -1, so that `return ct_fail(...)` works. */
-int ct_fail(struct ct_error *err, enum ct_exit status, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int ct_fail(struct ct_error *err, enum ct_exit status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* As ct_fail, with ": <strerror(errno)>" appended. */
 int ct_fail_errno(struct ct_error *err, enum ct_exit status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Puts "<prefix>: " before the message already in *err; returns -1. */
-int ct_fail_prefix(struct ct_error *err, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+int ct_fail_prefix(struct ct_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -25,9 +25,9 @@ typedef long long ct_s64;
 
 #define CT_EVENT_VERSION 1
 /* Every record starts at a multiple of this many bytes within a block. */
-#define CT_EVENT_ALIGN 8
+#define CT_EVENT_ALIGN   8
 /* Largest record, header included. Larger buffers travel in CT_EV_DATA chunks. */
-#define CT_EVENT_MAX (4u << 20)
+#define CT_EVENT_MAX     (4u << 20)
 
 /* type, name, one-line meaning. The origin column says who writes it: K the kernel side, U the recorder. */
 #define CT_EVENT_TYPES(X)                                                                                              \
@@ -41,11 +41,11 @@ typedef long long ct_s64;
 	X(8, EXIT, exit, "K: a recorded thread is gone")                                                               \
 	X(9, RSEQ, rseq, "K: the kernel moved a thread to its restartable sequence's abort handler")                   \
 	X(10, INSN, insn, "K: an instruction with an unpredictable result ran (rdtsc, rdrand, ...)")                   \
-	X(11, DATA, data, "K: part of a buffer too large for one record; belongs to the next SYSCALL of the tid")       \
+	X(11, DATA, data, "K: part of a buffer too large for one record; belongs to the next SYSCALL of the tid")      \
 	X(12, FILE, file, "U: the content of (device, inode, ctime) is kept in files/<hash>")                          \
 	X(13, SNAPSHOT, snapshot, "U: snapshot N holds the state of its processes at exactly this event")              \
-	X(14, LOST, lost, "U: this many records were lost here; the sequence number jumps by as many")                  \
-	X(15, UNSOUND, unsound, "U or K: from here to the next snapshot this process cannot be replayed, and why")      \
+	X(14, LOST, lost, "U: this many records were lost here; the sequence number jumps by as many")                 \
+	X(15, UNSOUND, unsound, "U or K: from here to the next snapshot this process cannot be replayed, and why")     \
 	X(16, NOTE, note, "U: free text for people")                                                                   \
 	X(17, END, end, "U: the recording was ended here in an orderly way")
 
@@ -71,8 +71,29 @@ struct ct_event {
 
 /* General registers, in the order of the kernel's user_regs_struct up to ss, then the two bases. */
 enum ct_reg {
-	CT_R15, CT_R14, CT_R13, CT_R12, CT_RBP, CT_RBX, CT_R11, CT_R10, CT_R9, CT_R8, CT_RAX, CT_RCX,
-	CT_RDX, CT_RSI, CT_RDI, CT_ORIG_RAX, CT_RIP, CT_CS, CT_RFLAGS, CT_RSP, CT_SS, CT_FS_BASE, CT_GS_BASE,
+	CT_R15,
+	CT_R14,
+	CT_R13,
+	CT_R12,
+	CT_RBP,
+	CT_RBX,
+	CT_R11,
+	CT_R10,
+	CT_R9,
+	CT_R8,
+	CT_RAX,
+	CT_RCX,
+	CT_RDX,
+	CT_RSI,
+	CT_RDI,
+	CT_ORIG_RAX,
+	CT_RIP,
+	CT_CS,
+	CT_RFLAGS,
+	CT_RSP,
+	CT_SS,
+	CT_FS_BASE,
+	CT_GS_BASE,
 	CT_NREGS
 };
 struct ct_regs {
@@ -83,25 +104,24 @@ struct ct_regs {
 
 /* Followed by `nbufs` struct ct_buf, each with its `len` bytes of data padded to 8. */
 struct ct_ev_syscall {
-	ct_s64 ret;       /* -512..-516 are the kernel's internal restart codes */
+	ct_s64 ret; /* -512..-516 are the kernel's internal restart codes */
 	ct_u64 args[6];
-	ct_u64 ip;        /* address after the syscall instruction */
+	ct_u64 ip; /* address after the syscall instruction */
 	ct_u64 sp;
-	ct_u64 rflags;    /* r11 after the call; rcx is ip */
-	ct_u64 saved;     /* hash of the callee-saved registers, see CT_SAVED_HASH */
-	ct_s32 nr;        /* -1: return from rt_sigreturn; then the call's registers follow in a REGS buffer */
+	ct_u64 rflags; /* r11 after the call; rcx is ip */
+	ct_u64 saved;  /* hash of the callee-saved registers, see CT_SAVED_HASH */
+	ct_s32 nr;     /* -1: return from rt_sigreturn; then the call's registers follow in a REGS buffer */
 	ct_u16 nbufs;
-	ct_u16 flags;     /* CT_SYSF_* */
+	ct_u16 flags; /* CT_SYSF_* */
 };
-#define CT_SYSF_NO_ENTER 0x0001   /* its entry was not seen: blocked at attach, or a new child's first return */
-#define CT_SYSF_TRUNCATED 0x0002  /* some buffers did not fit the tables; an UNSOUND record follows */
-#define CT_SYSF_FAULT 0x0004      /* a buffer was not readable (CT_BUF_FAULT); an UNSOUND record follows */
-#define CT_SYSF_UNKNOWN 0x0008    /* no rule describes this call; an UNSOUND record follows */
-#define CT_SYSF_SWITCHED 0x0010   /* another recorded thread ran between entry and return */
+#define CT_SYSF_NO_ENTER  0x0001 /* its entry was not seen: blocked at attach, or a new child's first return */
+#define CT_SYSF_TRUNCATED 0x0002 /* some buffers did not fit the tables; an UNSOUND record follows */
+#define CT_SYSF_FAULT     0x0004 /* a buffer was not readable (CT_BUF_FAULT); an UNSOUND record follows */
+#define CT_SYSF_UNKNOWN   0x0008 /* no rule describes this call; an UNSOUND record follows */
+#define CT_SYSF_SWITCHED  0x0010 /* another recorded thread ran between entry and return */
 
 /* Order matters to nobody, but must be the same everywhere. Multiplications wrap. */
-#define CT_SAVED_HASH(rbx, rbp, r12, r13, r14, r15)                                                                    \
-	((rbx) * 3 + (rbp) * 5 + (r12) * 7 + (r13) * 11 + (r14) * 13 + (r15) * 17)
+#define CT_SAVED_HASH(rbx, rbp, r12, r13, r14, r15) ((rbx)*3 + (rbp)*5 + (r12)*7 + (r13)*11 + (r14)*13 + (r15)*17)
 
 enum ct_buf_kind {
 	CT_BUF_OUT = 1,   /* bytes the kernel wrote at `addr` */
@@ -124,13 +144,13 @@ struct ct_buf {
 
 /* Identity of a file's content: while (dev, ino, ctime, size) stay, so does the content. */
 struct ct_file_ref {
-	ct_u64 dev;      /* major << 20 | minor, as in the kernel's s_dev */
+	ct_u64 dev; /* major << 20 | minor, as in the kernel's s_dev */
 	ct_u64 ino;
 	ct_s64 ctime_s;
 	ct_u32 ctime_ns;
-	ct_u32 flags;    /* CT_FILE_* */
+	ct_u32 flags; /* CT_FILE_* */
 	ct_u64 size;
-	ct_u64 offset;   /* where in the file the bytes are */
+	ct_u64 offset; /* where in the file the bytes are */
 	ct_u64 len;
 };
 #define CT_FILE_SHARED_WRITABLE 0x1 /* mapped MAP_SHARED with a writable descriptor */
@@ -149,10 +169,10 @@ struct ct_ev_enter {
 
 /* ---- Fingerprints: where in the program an asynchronous event happened --------------------------- */
 
-#define CT_FP_HARVEST 48 /* operand addresses decoded from the code around rip */
-#define CT_FP_STACK 1024 /* bytes of stack from rsp-128 */
-#define CT_FP_GPRS 14    /* r15..rdi without rax's neighbour orig_rax: order of CT_FP_GPR_ORDER */
-#define CT_FP_GPR 64     /* bytes at each of them, from the address rounded down to 8 */
+#define CT_FP_HARVEST 48   /* operand addresses decoded from the code around rip */
+#define CT_FP_STACK   1024 /* bytes of stack from rsp-128 */
+#define CT_FP_GPRS    14   /* r15..rdi without rax's neighbour orig_rax: order of CT_FP_GPR_ORDER */
+#define CT_FP_GPR     64   /* bytes at each of them, from the address rounded down to 8 */
 
 struct ct_fp_operand {
 	ct_u64 addr;
@@ -161,33 +181,33 @@ struct ct_fp_operand {
 /* GPR k of the fingerprint is ct_regs.r[k] for k < 10 and r[k + 1] from there on (rax, which rarely points
  * anywhere, is left out; orig_rax, rip, rsp are not in the list). */
 struct ct_fingerprint {
-	ct_u32 mask;      /* bit 0: stack valid; bit 1+k: gpr[k] valid */
+	ct_u32 mask; /* bit 0: stack valid; bit 1+k: gpr[k] valid */
 	ct_u32 noperands;
-	ct_u64 ticks;     /* retired conditional branches of the thread since it was recorded, if CT_FPF_TICKS */
-	ct_u32 flags;     /* CT_FPF_* */
+	ct_u64 ticks; /* retired conditional branches of the thread since it was recorded, if CT_FPF_TICKS */
+	ct_u32 flags; /* CT_FPF_* */
 	ct_u32 pad;
 	struct ct_fp_operand operand[CT_FP_HARVEST];
 	ct_u8 stack[CT_FP_STACK];
 	ct_u8 gpr[CT_FP_GPRS][CT_FP_GPR];
 };
 #define CT_FPF_TICKS 0x1
-#define CT_FPF_LATE 0x2 /* taken after other threads had run: only registers can be trusted */
+#define CT_FPF_LATE  0x2 /* taken after other threads had run: only registers can be trusted */
 
 /* ---- CT_EV_SIGNAL, CT_EV_FRAME ------------------------------------------------------------------- */
 
 /* Followed by struct ct_fingerprint if CT_SIGF_ASYNC. */
 struct ct_ev_signal {
 	ct_s32 sig;
-	ct_s32 code;      /* si_code */
-	ct_u64 handler;   /* 0 SIG_DFL, 1 SIG_IGN, else the handler's address */
+	ct_s32 code;    /* si_code */
+	ct_u64 handler; /* 0 SIG_DFL, 1 SIG_IGN, else the handler's address */
 	ct_u64 sa_flags;
 	ct_u64 fault_addr; /* si_addr for SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP */
-	ct_u32 flags;     /* CT_SIGF_* */
+	ct_u32 flags;      /* CT_SIGF_* */
 	ct_u32 pad;
 	struct ct_regs regs;
 };
 #define CT_SIGF_ASYNC 0x1 /* user code was interrupted anywhere: not at a syscall, not by a fault of its own */
-#define CT_SIGF_SYNC 0x2  /* raised by the instruction at rip */
+#define CT_SIGF_SYNC  0x2 /* raised by the instruction at rip */
 
 /* Followed by one OUT buffer: the frame. */
 struct ct_ev_frame {
@@ -204,16 +224,16 @@ struct ct_ev_frame {
 struct ct_ev_switch {
 	ct_u32 to;
 	ct_u32 to_pid;
-	ct_u32 flags; /* CT_SWF_* */
-	ct_s32 nr;    /* the system call it is in, if CT_SWF_INSYS */
+	ct_u32 flags;        /* CT_SWF_* */
+	ct_s32 nr;           /* the system call it is in, if CT_SWF_INSYS */
 	struct ct_regs regs; /* of the leaving thread */
 };
-#define CT_SWF_INSYS 0x01    /* left inside a system call */
-#define CT_SWF_USER 0x02     /* left in user code: position given by regs and fingerprint */
-#define CT_SWF_REPAIRED 0x04 /* the scheduler's tracepoint did not report it; made up from the next event */
-#define CT_SWF_EXITING 0x08  /* it is exiting */
+#define CT_SWF_INSYS       0x01 /* left inside a system call */
+#define CT_SWF_USER        0x02 /* left in user code: position given by regs and fingerprint */
+#define CT_SWF_REPAIRED    0x04 /* the scheduler's tracepoint did not report it; made up from the next event */
+#define CT_SWF_EXITING     0x08 /* it is exiting */
 #define CT_SWF_TID_CLEARED 0x10 /* ... and clear_child_tid has been stored already */
-#define CT_SWF_FPU 0x20      /* saved FPU state of `to` follows: it had been left in user code */
+#define CT_SWF_FPU         0x20 /* saved FPU state of `to` follows: it had been left in user code */
 
 /* First part of the XSAVE image (legacy area, header, first extended component). If bit 63 of the XCOMP_BV
  * at offset 520 is set the image is compacted, as the kernel keeps it. */
@@ -229,7 +249,7 @@ struct ct_ev_fork {
 	ct_u32 flags;     /* CT_FORKF_* */
 	ct_u32 pad;
 };
-#define CT_FORKF_FOLLOWED 0x1  /* the child is recorded */
+#define CT_FORKF_FOLLOWED  0x1 /* the child is recorded */
 #define CT_FORKF_SHARES_MM 0x2 /* CLONE_VM: thread, or vfork child */
 
 struct ct_ev_exec {
@@ -254,9 +274,9 @@ struct ct_ev_rseq {
 
 enum ct_insn { CT_INSN_RDTSC = 1, CT_INSN_RDTSCP, CT_INSN_RDRAND, CT_INSN_RDSEED, CT_INSN_CPUID };
 struct ct_ev_insn {
-	ct_u64 ip;    /* of the instruction */
-	ct_u32 kind;  /* enum ct_insn */
-	ct_u32 len;   /* bytes of the instruction */
+	ct_u64 ip;           /* of the instruction */
+	ct_u32 kind;         /* enum ct_insn */
+	ct_u32 len;          /* bytes of the instruction */
 	struct ct_regs regs; /* after it */
 };
 
@@ -280,8 +300,8 @@ struct ct_ev_file {
 };
 
 struct ct_ev_snapshot {
-	ct_u32 id;     /* directory snapshots/<id, 6 digits> */
-	ct_u32 kind;   /* enum ct_snapshot_kind */
+	ct_u32 id;   /* directory snapshots/<id, 6 digits> */
+	ct_u32 kind; /* enum ct_snapshot_kind */
 	ct_u32 nprocs;
 	ct_u32 pad;
 };
@@ -290,7 +310,7 @@ enum ct_snapshot_kind {
 	CT_SNAP_EXEC,       /* one process, right after its execve */
 	CT_SNAP_LOSS,       /* after lost records or an unsound stretch */
 	CT_SNAP_PERIODIC,
-	CT_SNAP_FINAL,      /* the end: only for comparison */
+	CT_SNAP_FINAL, /* the end: only for comparison */
 };
 
 struct ct_ev_lost {
@@ -304,7 +324,7 @@ enum ct_lost_reason { CT_LOST_RING_FULL = 1, CT_LOST_TOO_LARGE, CT_LOST_QUEUE_FU
 struct ct_ev_text {
 	ct_u32 reason; /* enum ct_unsound, 0 for notes */
 	ct_u32 text_len;
-	ct_u64 value;  /* the syscall number, address ... the reason speaks of */
+	ct_u64 value; /* the syscall number, address ... the reason speaks of */
 };
 enum ct_unsound {
 	CT_UNSOUND_SYSCALL = 1,   /* a call that replay refuses or does not know; value: nr */

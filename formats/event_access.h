@@ -24,7 +24,10 @@ static inline size_t ct_event_stride(const struct ct_event *ev)
 {
 	return ((size_t)ev->size + CT_EVENT_ALIGN - 1) & ~(size_t)(CT_EVENT_ALIGN - 1);
 }
-static inline const void *ct_event_payload(const struct ct_event *ev) { return ev + 1; }
+static inline const void *ct_event_payload(const struct ct_event *ev)
+{
+	return ev + 1;
+}
 
 /* Walks the struct ct_buf list of a SYSCALL, ENTER or FRAME record:
  *	struct ct_buf_iter it = ct_buf_iter(ev);
@@ -44,8 +47,8 @@ const struct ct_fingerprint *ct_event_fingerprint(const struct ct_event *ev);
 const struct ct_fpu *ct_event_fpu(const struct ct_event *ev);
 /* Text of an UNSOUND or NOTE record, path of a FILE record; not terminated. NULL for other types. */
 const char *ct_event_text(const struct ct_event *ev, size_t *len);
-/* Why an UNSOUND record was written, as a sentence without an end: its own text, or words for its reason and value if it
- * has none. Writes at most `len` bytes to out, terminated, and returns it. */
+/* Why an UNSOUND record was written, as a sentence without an end: its own text, or words for its reason and value if
+ * it has none. Writes at most `len` bytes to out, terminated, and returns it. */
 #define CT_UNSOUND_TEXT 1024 /* bytes that no text of the recorder's is longer than */
 const char *ct_unsound_text(const struct ct_event *ev, char *out, size_t len);
 

@@ -15,7 +15,7 @@ enum ct_mode {
 
 /* Threads and processes one recording can follow at the same time. */
 #define CT_MAX_THREADS 4096
-#define CT_MAX_PROCS 2048
+#define CT_MAX_PROCS   2048
 
 /* Value of the `procs` map; the key is the thread group id. */
 struct ct_proc {
@@ -36,7 +36,7 @@ struct ct_kept {
 	ct_u64 size;
 };
 #define CT_KEPT_ASKED 1 /* the kernel side has offered it (a FILE buffer with want 0) */
-#define CT_KEPT_KEPT 2  /* its content is in files/ */
+#define CT_KEPT_KEPT  2 /* its content is in files/ */
 #define CT_KEPT_SITES 3 /* the same, and it has instructions to probe: whoever maps it is held */
 
 /* Record of the `urgent` ring: the thread waits inside the kernel, for at most CT_HOLD_MAX_NS, until the recorder
@@ -54,12 +54,12 @@ enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };
 
 /* Counters, in the programs' .bss, which the recorder maps. */
 struct ct_counters {
-	ct_u64 seq;      /* last sequence number given out */
-	ct_u64 lost;     /* how many of them found the ring full */
-	ct_u64 repaired; /* switches made up because the scheduler's tracepoint was silent */
-	ct_u64 faults;   /* out-buffers that could not be read */
+	ct_u64 seq;          /* last sequence number given out */
+	ct_u64 lost;         /* how many of them found the ring full */
+	ct_u64 repaired;     /* switches made up because the scheduler's tracepoint was silent */
+	ct_u64 faults;       /* out-buffers that could not be read */
 	ct_u64 by_reference; /* bytes of file reads not copied */
-	ct_u64 foreign;  /* events on another CPU than the one pinned to */
+	ct_u64 foreign;      /* events on another CPU than the one pinned to */
 	ct_u64 holds, hold_timeouts;
 	ct_u64 frames_missed;
 	ct_u64 threads_full; /* threads not followed for want of room */
@@ -68,29 +68,31 @@ struct ct_counters {
 /* State of a recorded thread while it does not have the CPU. */
 struct ct_thread_state {
 	ct_u32 tgid;
-	ct_u32 flags;    /* TS_* */
-	ct_s32 nr;       /* system call it is in, while TS_INSYS */
-	ct_s32 restart_nr; /* call that restart_syscall would resume, or -1 */
+	ct_u32 flags;       /* TS_* */
+	ct_s32 nr;          /* system call it is in, while TS_INSYS */
+	ct_s32 restart_nr;  /* call that restart_syscall would resume, or -1 */
 	ct_u64 sig_handler; /* a signal frame is being set up for this handler ... */
 	ct_u64 sig_sp;      /* ... and the stack pointer before it */
 	ct_u32 sig;
-	ct_u32 insn;     /* kind << 8 | length of the unpredictable instruction just reached */
+	ct_u32 insn; /* kind << 8 | length of the unpredictable instruction just reached */
 	ct_u64 insn_ip;
 	ct_u32 exec_from; /* while TS_EXEC: the thread id it had before */
 	ct_u32 pad;
-	ct_u64 frame;    /* address of its pt_regs: constant over a thread's life */
+	ct_u64 frame;        /* address of its pt_regs: constant over a thread's life */
+	ct_u64 ticks;        /* its conditional branches so far, if they are counted */
 	struct ct_regs regs; /* at its last switch-out */
 };
-#define TS_INSYS 0x01
-#define TS_EXITING 0x02
-#define TS_USER 0x04     /* switched out in user code; `regs` and its fingerprint are its position */
+#define TS_INSYS    0x01
+#define TS_EXITING  0x02
+#define TS_USER     0x04 /* switched out in user code; `regs` and its fingerprint are its position */
 #define TS_SWITCHED 0x08 /* another recorded thread ran since it entered its system call */
-#define TS_FP 0x10       /* its entry of the fingerprints map is of this switch-out */
-#define TS_EXEC 0x20     /* execve is past the point of no return */
+#define TS_FP       0x10 /* its entry of the fingerprints map is of this switch-out */
+#define TS_EXEC     0x20 /* execve is past the point of no return */
 
 /* The recorded thread that has the pinned CPU (or had it last). */
 struct ct_current_state {
 	ct_u32 tid, tgid;
+	ct_u64 tick_base; /* the counter when it got the CPU */
 	struct ct_thread_state t;
 };
 

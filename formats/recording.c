@@ -468,4 +468,7 @@ static int discard_one(const char *path, const struct stat *st, int type, struct
 	return type == FTW_DP ? rmdir(path) : unlink(path);
 }
 
-void ct_recording_discard(const char *path) { nftw(path, discard_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT); }
+void ct_recording_discard(const char *path)
+{
+	nftw(path, discard_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}

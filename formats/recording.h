@@ -71,8 +71,9 @@ int ct_cursor_seek_time(struct ct_cursor *cur, ct_u64 time_ns, struct ct_error *
 /* 1: *ev is the next event. 0: end. -1: a block could not be read (*err says which); calling again goes on after it. */
 int ct_cursor_next(struct ct_cursor *cur, const struct ct_event **ev, struct ct_error *err);
 
-/* Positions as a person writes them: "e:SEQ" (or a bare number), "t:+1.25s" (from the start; also ms, m), "t:12:30:05.5" or
- * "t:2026-11-22T12:30:05" (wall clock, UTC), "start", "end". "s:" and "m:" give an error that says what they need. */
+/* Positions as a person writes them: "e:SEQ" (or a bare number), "t:+1.25s" (from the start; also ms, m),
+ * "t:12:30:05.5" or "t:2026-11-22T12:30:05" (wall clock, UTC), "start", "end". "s:" and "m:" give an error that says
+ * what they need. */
 enum ct_pos_kind { CT_POS_SEQ = 1, CT_POS_TIME };
 struct ct_pos {
 	enum ct_pos_kind kind;
@@ -85,11 +86,11 @@ struct ct_summary {
 	ct_u64 events, bytes, raw_bytes, lost, first_seq, last_seq, first_ns, last_ns;
 	ct_u64 per_type[32];
 	ct_u32 segments, snapshots, threads, processes, unsound, repaired_switches, damaged_blocks;
-	/* From an attach, loss or periodic snapshot to the next one or the final one, or where there is none to the end of
-	 * the log. Sound: its snapshot can be read, and nothing in it is lost, damaged or unsound. */
+	/* From an attach, loss or periodic snapshot to the next one or the final one, or where there is none to the end
+	 * of the log. Sound: its snapshot can be read, and nothing in it is lost, damaged or unsound. */
 	ct_u32 stretches, sound_stretches;
-	bool replayable;      /* a start snapshot, a final snapshot, every stretch sound */
-	char reason[256];     /* why not */
+	bool replayable;  /* a start snapshot, a final snapshot, every stretch sound */
+	char reason[256]; /* why not */
 };
 int ct_recording_summary(struct ct_recording *rec, struct ct_summary *sum, struct ct_error *err);
 

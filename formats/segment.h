@@ -11,26 +11,26 @@
 #include "error.h"
 #include "event.h"
 
-#define CT_SEGMENT_MAGIC 0x4745534650425443ull /* the bytes "CTBPFSEG" */
-#define CT_BLOCK_MAGIC 0x4b4c4254u             /* the bytes "TBLK" */
-#define CT_FOOTER_MAGIC 0x444e454650425443ull  /* the bytes "CTBPFEND" */
+#define CT_SEGMENT_MAGIC   0x4745534650425443ull /* the bytes "CTBPFSEG" */
+#define CT_BLOCK_MAGIC     0x4b4c4254u           /* the bytes "TBLK" */
+#define CT_FOOTER_MAGIC    0x444e454650425443ull /* the bytes "CTBPFEND" */
 #define CT_SEGMENT_VERSION 1
-#define CT_BLOCK_RAW_MAX (8u << 20) /* uncompressed bytes in a block; one record always fits */
+#define CT_BLOCK_RAW_MAX   (8u << 20) /* uncompressed bytes in a block; one record always fits */
 
 enum ct_codec { CT_CODEC_NONE = 0, CT_CODEC_ZSTD = 1 };
 
 struct ct_segment_header { /* 64 bytes at offset 0 */
 	ct_u64 magic;
-	ct_u16 version; /* CT_SEGMENT_VERSION */
+	ct_u16 version;       /* CT_SEGMENT_VERSION */
 	ct_u16 event_version; /* CT_EVENT_VERSION */
-	ct_u32 flags; /* 0; a reader refuses any bit it does not know */
-	ct_u32 index; /* of this segment: 1, 2, ... */
+	ct_u32 flags;         /* 0; a reader refuses any bit it does not know */
+	ct_u32 index;         /* of this segment: 1, 2, ... */
 	ct_u32 pad;
 	ct_u64 first_seq;
 	ct_u64 start_ns; /* CLOCK_MONOTONIC */
 	ct_u8 uuid[16];  /* the recording's */
 	ct_u32 reserved;
-	ct_u32 crc;      /* CRC32C of the 60 bytes before */
+	ct_u32 crc; /* CRC32C of the 60 bytes before */
 };
 
 struct ct_block_header { /* 64 bytes, then `stored` bytes, then padding to 8 */
@@ -40,7 +40,7 @@ struct ct_block_header { /* 64 bytes, then `stored` bytes, then padding to 8 */
 	ct_u32 stored;
 	ct_u32 raw;
 	ct_u32 events;
-	ct_u32 crc;        /* CRC32C of the stored bytes */
+	ct_u32 crc; /* CRC32C of the stored bytes */
 	ct_u64 first_seq, last_seq;
 	ct_u64 first_ns, last_ns;
 	ct_u32 reserved;
@@ -48,7 +48,7 @@ struct ct_block_header { /* 64 bytes, then `stored` bytes, then padding to 8 */
 };
 
 struct ct_index_entry { /* in the footer, one a block */
-	ct_u64 offset; /* of the block header in the file */
+	ct_u64 offset;  /* of the block header in the file */
 	ct_u64 first_seq, last_seq;
 	ct_u64 first_ns, last_ns;
 	ct_u32 events;
@@ -61,12 +61,12 @@ struct ct_segment_footer { /* the last 48 bytes of a closed segment, after the e
 	ct_u32 flags;       /* CT_SEGF_* */
 	ct_u64 broken_from; /* first lost sequence number, if CT_SEGF_BROKEN */
 	ct_u64 events;
-	ct_u32 index_crc;   /* CRC32C of the entries */
-	ct_u32 crc;         /* CRC32C of the 44 bytes before */
+	ct_u32 index_crc; /* CRC32C of the entries */
+	ct_u32 crc;       /* CRC32C of the 44 bytes before */
 };
 #define CT_SEGF_BROKEN 0x1
 
-ct_u32 ct_crc32c(ct_u32 crc, const void *data, size_t len); /* start with 0 */
+ct_u32 ct_crc32c(ct_u32 crc, const void *data, size_t len);          /* start with 0 */
 ct_u32 ct_crc32c_portable(ct_u32 crc, const void *data, size_t len); /* the same without SSE4.2 */
 
 /* ---- Encoding: into memory, so that the caller may write as it likes ---- */

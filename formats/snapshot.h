@@ -12,7 +12,7 @@
 #include "event.h"
 
 #define CT_SNAPSHOT_VERSION 1
-#define CT_PAGE 4096u
+#define CT_PAGE             4096u
 
 struct ct_snap_sigaction {
 	ct_u64 handler, flags, restorer, mask;
@@ -31,7 +31,7 @@ struct ct_snap_thread {
 	ct_s32 in_syscall; /* number of the call it is blocked in (regs.rax is then the restart code), or -1 */
 	ct_u32 flags;      /* CT_THREADF_* */
 	ct_u64 sigmask;
-	ct_u64 pending;    /* private pending signals, a bit each */
+	ct_u64 pending; /* private pending signals, a bit each */
 	ct_u64 altstack_sp, altstack_size;
 	ct_u32 altstack_flags;
 	ct_s32 restart_nr; /* the call restart_syscall would resume, or -1 */
@@ -44,16 +44,16 @@ struct ct_snap_thread {
 	ct_u32 pad;
 };
 
-#define CT_MAPF_SHARED 0x001
-#define CT_MAPF_GROWSDOWN 0x002
-#define CT_MAPF_FILE 0x004    /* content of untouched pages: files/<hash> at `offset` */
-#define CT_MAPF_SPECIAL 0x008 /* [vvar], [vsyscall]: the kernel's, content not kept */
-#define CT_MAPF_VDSO 0x010
-#define CT_MAPF_HUGE 0x020    /* hugetlb */
+#define CT_MAPF_SHARED      0x001
+#define CT_MAPF_GROWSDOWN   0x002
+#define CT_MAPF_FILE        0x004 /* content of untouched pages: files/<hash> at `offset` */
+#define CT_MAPF_SPECIAL     0x008 /* [vvar], [vsyscall]: the kernel's, content not kept */
+#define CT_MAPF_VDSO        0x010
+#define CT_MAPF_HUGE        0x020 /* hugetlb */
 #define CT_MAPF_ANON_SHARED 0x040 /* shared memory without a file a path leads to: its pages are all kept */
-#define CT_MAPF_WIPEONFORK 0x080
-#define CT_MAPF_DONTFORK 0x100
-#define CT_MAPF_NO_CONTENT 0x200 /* file content could not be kept; the snapshot is not replayable */
+#define CT_MAPF_WIPEONFORK  0x080
+#define CT_MAPF_DONTFORK    0x100
+#define CT_MAPF_NO_CONTENT  0x200 /* file content could not be kept; the snapshot is not replayable */
 struct ct_snap_map {
 	ct_u64 start, end;
 	ct_u32 prot;  /* PROT_* */
@@ -78,11 +78,11 @@ struct ct_snap_proc {
 	ct_u64 arg_start, arg_end, env_start, env_end;
 	ct_u64 vdso; /* address, 0: none */
 	ct_u64 personality;
-	ct_u64 pending;        /* shared pending signals */
+	ct_u64 pending; /* shared pending signals */
 	ct_u64 rss_bytes;
 	ct_u32 umask, dumpable;
 	struct ct_snap_sigaction sigaction[64];
-	ct_u8 *auxv;           /* owned */
+	ct_u8 *auxv; /* owned */
 	ct_u32 auxv_len;
 	ct_u32 nthreads, nmaps, nfds;
 	struct ct_snap_thread *threads; /* owned, leader first */
@@ -90,8 +90,8 @@ struct ct_snap_proc {
 	struct ct_snap_fd *fds;
 };
 struct ct_snapshot {
-	ct_u32 id, kind;    /* enum ct_snapshot_kind */
-	ct_u64 seq;         /* of its CT_EV_SNAPSHOT record: the state is that before the next record */
+	ct_u32 id, kind; /* enum ct_snapshot_kind */
+	ct_u64 seq;      /* of its CT_EV_SNAPSHOT record: the state is that before the next record */
 	ct_u64 mono_ns, real_ns;
 	ct_u32 current_tid; /* the thread the log believes to run */
 	ct_u32 nprocs;
@@ -117,7 +117,8 @@ struct ct_snapshot_writer *ct_snapshot_writer_create(int dirfd, ct_u32 id, int l
  * Addresses must rise within a process. */
 int ct_snapshot_add_pages(struct ct_snapshot_writer *w, ct_u32 proc, ct_u64 addr, const void *data, size_t npages,
 			  struct ct_error *err);
-/* Checks *snap (maps page-aligned, rising, start < end; prot, counts), writes the state, fsyncs, renames into place; destroys the writer in every case. */
+/* Checks *snap (maps page-aligned, rising, start < end; prot, counts), writes the state, fsyncs, renames into place;
+ * destroys the writer in every case. */
 int ct_snapshot_writer_finish(struct ct_snapshot_writer *w, const struct ct_snapshot *snap, struct ct_error *err);
 void ct_snapshot_writer_abort(struct ct_snapshot_writer *w);
 

@@ -44,8 +44,8 @@ const struct ct_subcommand *ct_subcommands(size_t *count);
 const struct ct_subcommand *ct_subcommand(int nr, ct_u32 cmd);
 
 const char *ct_action_name(enum ct_action action);
-const char *ct_errno_name(int err);   /* "ENOENT", "ERESTARTSYS" for 512 ...; NULL if unknown */
-const char *ct_signal_name(int sig);  /* "SIGINT", "SIGRT_3"; NULL if unknown */
+const char *ct_errno_name(int err);  /* "ENOENT", "ERESTARTSYS" for 512 ...; NULL if unknown */
+const char *ct_signal_name(int sig); /* "SIGINT", "SIGRT_3"; NULL if unknown */
 
 /* Formats `ev` (a checked CT_EV_SYSCALL record, see ct_event_check) as
  * `openat(AT_FDCWD, "/etc/passwd", O_RDONLY|O_CLOEXEC) = 3` into out (always terminated); strings are cut to

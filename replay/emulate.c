@@ -15,8 +15,8 @@
 
 #define PAGE_UP(x) (((x) + CT_PAGE - 1) & ~(ct_u64)(CT_PAGE - 1))
 
-static int copy_file(struct ct_session *s, struct ct_rthread *t, const struct ct_buf *buf, const struct ct_file_ref *ref,
-		     struct ct_error *err)
+static int copy_file(struct ct_session *s, struct ct_rthread *t, const struct ct_buf *buf,
+		     const struct ct_file_ref *ref, struct ct_error *err)
 {
 	const ct_u8 *hash = ct_replay_file(&s->files, ref);
 	unsigned char *data;
@@ -31,7 +31,8 @@ static int copy_file(struct ct_session *s, struct ct_rthread *t, const struct ct
 	data = malloc(buf->want);
 	if (!data || pread(fd, data, buf->want, (off_t)ref->offset) != (ssize_t)buf->want ||
 	    !ct_mem_write(t->proc->memfd, buf->addr, data, buf->want))
-		ret = ct_diverged(s, t, err, "file content for %#llx cannot be read or written", (unsigned long long)buf->addr);
+		ret = ct_diverged(s, t, err, "file content for %#llx cannot be read or written",
+				  (unsigned long long)buf->addr);
 	free(data);
 	close(fd);
 	return ret;
@@ -54,7 +55,8 @@ int ct_apply_bufs(struct ct_session *s, struct ct_rthread *t, struct ct_error *e
 		}
 		if (it.buf->kind == CT_BUF_OUT && it.buf->len &&
 		    !ct_mem_write(t->proc->memfd, it.buf->addr, it.data, it.buf->len))
-			return ct_diverged(s, t, err, "buffer %#llx cannot be written", (unsigned long long)it.buf->addr);
+			return ct_diverged(s, t, err, "buffer %#llx cannot be written",
+					   (unsigned long long)it.buf->addr);
 	}
 	return 0;
 }
@@ -77,12 +79,13 @@ static int do_mmap(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 			return ct_fail(err, CT_EXIT_FAILED, "event %llu: the mapped file is not kept",
 				       (unsigned long long)s->ev->seq);
 		if (ct_replica_map_file(t, &s->files, hash, sc->ret, sc->args[1], (int)sc->args[2], sc->args[5]))
-			return ct_diverged(s, t, err, "kept file cannot be mapped at %#llx", (unsigned long long)sc->ret);
+			return ct_diverged(s, t, err, "kept file cannot be mapped at %#llx",
+					   (unsigned long long)sc->ret);
 		return 0;
 	}
 	flags &= ~(ct_u64)(MAP_FIXED_NOREPLACE | MAP_HUGETLB | MAP_POPULATE | MAP_LOCKED);
-	ret = ct_replica_call(t, SYS_mmap, sc->ret, sc->args[1], sc->args[2], flags | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE,
-			      -1, 0);
+	ret = ct_replica_call(t, SYS_mmap, sc->ret, sc->args[1], sc->args[2],
+			      flags | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return ret == sc->ret ? 0 : ct_diverged(s, t, err, "mmap at %#llx gives %ld", (unsigned long long)sc->ret, ret);
 }
 
@@ -108,8 +111,8 @@ static int do_mremap(struct ct_session *s, struct ct_rthread *t, const struct ct
 	if ((ct_u64)sc->ret == sc->args[0])
 		ret = ct_replica_call(t, SYS_mremap, sc->args[0], sc->args[1], sc->args[2], flags & ~3ull, 0, 0);
 	else
-		ret = ct_replica_call(t, SYS_mremap, sc->args[0], sc->args[1], sc->args[2], flags | MREMAP_MAYMOVE | MREMAP_FIXED,
-				      sc->ret, 0);
+		ret = ct_replica_call(t, SYS_mremap, sc->args[0], sc->args[1], sc->args[2],
+				      flags | MREMAP_MAYMOVE | MREMAP_FIXED, sc->ret, 0);
 	return ret == sc->ret ? 0 : ct_diverged(s, t, err, "mremap gives %#lx", ret);
 }
 
@@ -180,7 +183,8 @@ struct clone_call {
 
 static void read_clone(struct ct_rthread *t, const struct ct_regs *r, struct clone_call *c)
 {
-	ct_u64 a[8] = {0}; /* struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls */
+	ct_u64 a[8] = {
+		0}; /* struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls */
 
 	memset(c, 0, sizeof(*c));
 	if (t->nr == SYS_clone) {

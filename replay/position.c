@@ -30,8 +30,8 @@ static bool same_memory(int memfd, const struct ct_regs *regs, const struct ct_f
 	for (ct_u32 i = 0; i < fp->noperands && i < CT_FP_HARVEST; i++)
 		if (!ct_mem_read(memfd, fp->operand[i].addr, buf, 16) || memcmp(buf, fp->operand[i].data, 16))
 			return false;
-	if ((fp->mask & 1) && (!ct_mem_read(memfd, regs->r[CT_RSP] - 128, buf, CT_FP_STACK) ||
-			       memcmp(buf, fp->stack, CT_FP_STACK)))
+	if ((fp->mask & 1) &&
+	    (!ct_mem_read(memfd, regs->r[CT_RSP] - 128, buf, CT_FP_STACK) || memcmp(buf, fp->stack, CT_FP_STACK)))
 		return false;
 	for (int k = 0; k < CT_FP_GPRS; k++) {
 		ct_u64 addr = regs->r[k < 10 ? k : k + 1] & ~7ull;

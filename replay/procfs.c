@@ -65,7 +65,8 @@ static bool parse_line(char *line, struct ct_map *map)
 	char perms[8];
 	int at = 0;
 
-	if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu%n", &start, &end, perms, &offset, &major, &minor, &ino, &at) != 7)
+	if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu%n", &start, &end, perms, &offset, &major, &minor, &ino, &at) !=
+	    7)
 		return false;
 	map->start = start;
 	map->end = end;

@@ -19,8 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK)
-#define WAIT_MS 10000
+#define OPTIONS                                                                                                        \
+	(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK)
+#define WAIT_MS        10000
 #define MAP_FIXED_ANON (MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED)
 
 static unsigned char initial_xsave[CT_XSAVE_MAX];
@@ -62,7 +63,8 @@ static int make_stub(void)
 	h.p.p_vaddr = h.p.p_paddr = CT_GADGET;
 	h.p.p_filesz = h.p.p_memsz = h.p.p_align = 4096;
 	memcpy(page, gadget, sizeof(gadget));
-	if (fd < 0 || pwrite(fd, &h, sizeof(h), 0) != sizeof(h) || pwrite(fd, page, sizeof(page), 4096) != sizeof(page)) {
+	if (fd < 0 || pwrite(fd, &h, sizeof(h), 0) != sizeof(h) ||
+	    pwrite(fd, page, sizeof(page), 4096) != sizeof(page)) {
 		if (fd >= 0)
 			close(fd);
 		return -1;
@@ -144,7 +146,8 @@ pid_t ct_replica_clone(struct ct_rthread *t, unsigned long flags)
 	if (ct_set_regs(t->real, &r))
 		return -1;
 	do {
-		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) || !WIFSTOPPED(status))
+		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) ||
+		    !WIFSTOPPED(status))
 			return -1;
 		if (status >> 16)
 			ptrace(PTRACE_GETEVENTMSG, t->real, 0, &child);
@@ -196,7 +199,10 @@ int ct_replay_files_init(struct ct_replay_files *files, struct ct_recording *rec
 	return ret;
 }
 
-void ct_replay_files_deinit(struct ct_replay_files *files) { free(files->file); }
+void ct_replay_files_deinit(struct ct_replay_files *files)
+{
+	free(files->file);
+}
 
 const ct_u8 *ct_replay_file(const struct ct_replay_files *files, const struct ct_file_ref *ref)
 {
@@ -239,7 +245,8 @@ static int clear(struct ct_rthread *t, struct ct_error *err)
 		return -1;
 	for (size_t i = 0; i < maps.count; i++)
 		if (maps.map[i].start != CT_GADGET && strcmp(maps.map[i].name, "[vsyscall]"))
-			ct_replica_call(t, SYS_munmap, maps.map[i].start, maps.map[i].end - maps.map[i].start, 0, 0, 0, 0);
+			ct_replica_call(t, SYS_munmap, maps.map[i].start, maps.map[i].end - maps.map[i].start, 0, 0, 0,
+					0);
 	ct_maps_deinit(&maps);
 	return 0;
 }
@@ -322,9 +329,10 @@ static int restore_thread(struct ct_rthread *t, const struct ct_snap_thread *s, 
 	r.r[CT_CS] = 0x33;
 	r.r[CT_SS] = 0x2b;
 	if (ct_set_xsave(t->real, s->xsave, s->xsave_len))
-		return ct_fail_errno(err, CT_EXIT_FAILED,
-				     "the FPU state of thread %u cannot be restored (recorded on a CPU with other features?)",
-				     s->tid);
+		return ct_fail_errno(
+			err, CT_EXIT_FAILED,
+			"the FPU state of thread %u cannot be restored (recorded on a CPU with other features?)",
+			s->tid);
 	if (ct_set_regs(t->real, &r))
 		return ct_fail_errno(err, CT_EXIT_FAILED, "the registers of thread %u cannot be restored", s->tid);
 	return 0;
@@ -360,9 +368,10 @@ struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct
 	for (ct_u32 i = 1; i < proc->nthreads; i++) {
 		t[i].proc = p;
 		t[i].real = ct_replica_clone(&t[0], CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-							     CLONE_SYSVSEM);
+							    CLONE_SYSVSEM);
 		if (t[i].real < 0) {
-			ct_fail_errno(err, CT_EXIT_FAILED, "cannot make thread %u of the replica", proc->threads[i].tid);
+			ct_fail_errno(err, CT_EXIT_FAILED, "cannot make thread %u of the replica",
+				      proc->threads[i].tid);
 			goto fail;
 		}
 	}

@@ -12,23 +12,23 @@
 #include "formats/snapshot.h"
 #include "replay/tracee.h"
 
-#define CT_GADGET 0x10000ull /* our page: `syscall; int3`, then room for strings; nothing maps that low */
+#define CT_GADGET      0x10000ull /* our page: `syscall; int3`, then room for strings; nothing maps that low */
 #define CT_GADGET_TEXT (CT_GADGET + 0x800)
 
 struct ct_replica; /* a process */
 
-#define CT_NR_NEW (-2)  /* made, but it has not returned from the clone that made it */
+#define CT_NR_NEW  (-2) /* made, but it has not returned from the clone that made it */
 #define CT_NR_EXEC (-3) /* behind a successful execve; its snapshot is still to come */
 
 struct ct_rthread {
-	ct_u32 tid;  /* recorded */
-	pid_t real;  /* ours */
+	ct_u32 tid; /* recorded */
+	pid_t real; /* ours */
 	struct ct_replica *proc;
 	bool live;
-	bool at_entry;     /* stopped at the entry of system call `nr`, which will not be made */
-	ct_s32 nr;         /* or CT_NR_* */
-	ct_s32 restart;    /* its last call returned this restart code, and nothing has been delivered since; 0: none */
-	ct_u64 clear_tid;  /* where 0 is stored when it ends */
+	bool at_entry;    /* stopped at the entry of system call `nr`, which will not be made */
+	ct_s32 nr;        /* or CT_NR_* */
+	ct_s32 restart;   /* its last call returned this restart code, and nothing has been delivered since; 0: none */
+	ct_u64 clear_tid; /* where 0 is stored when it ends */
 	bool tid_cleared;
 	unsigned char *chunk; /* data of preceding DATA records */
 	size_t chunk_len;
@@ -49,7 +49,7 @@ struct ct_replay_files {
 	struct {
 		struct ct_file_ref ref;
 		ct_u8 hash[16];
-	} *file;
+	} * file;
 	size_t count;
 	char path[4096]; /* absolute, of the recording */
 };

@@ -64,10 +64,10 @@ int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_erro
 	va_end(args);
 	if (t)
 		ct_get_regs(t->real, &r);
-	return ct_fail(err, CT_EXIT_DIVERGED, "diverged at event %llu (%s of thread %u): %s; rip %#llx rsp %#llx rax %#llx",
-		       (unsigned long long)(s->ev ? s->ev->seq : 0),
-		       s->ev ? ct_event_type_name(s->ev->type) : "end", t ? t->tid : 0, what,
-		       (unsigned long long)r.r[CT_RIP], (unsigned long long)r.r[CT_RSP],
+	return ct_fail(err, CT_EXIT_DIVERGED,
+		       "diverged at event %llu (%s of thread %u): %s; rip %#llx rsp %#llx rax %#llx",
+		       (unsigned long long)(s->ev ? s->ev->seq : 0), s->ev ? ct_event_type_name(s->ev->type) : "end",
+		       t ? t->tid : 0, what, (unsigned long long)r.r[CT_RIP], (unsigned long long)r.r[CT_RSP],
 		       (unsigned long long)r.r[CT_RAX]);
 }
 
@@ -129,8 +129,8 @@ static int check_call(struct ct_session *s, struct ct_rthread *t, const struct c
 			return ct_diverged(s, t, err, "call %d: argument %d is %#llx, recorded was %#llx", sc->nr, i,
 					   (unsigned long long)args[i], (unsigned long long)sc->args[i]);
 	if (r.r[CT_RIP] != sc->ip || r.r[CT_RSP] != sc->sp)
-		return ct_diverged(s, t, err, "call %d: made at %#llx with stack %#llx, recorded were %#llx and %#llx", sc->nr,
-				   (unsigned long long)r.r[CT_RIP], (unsigned long long)r.r[CT_RSP],
+		return ct_diverged(s, t, err, "call %d: made at %#llx with stack %#llx, recorded were %#llx and %#llx",
+				   sc->nr, (unsigned long long)r.r[CT_RIP], (unsigned long long)r.r[CT_RSP],
 				   (unsigned long long)sc->ip, (unsigned long long)sc->sp);
 	if (CT_SAVED_HASH(r.r[CT_RBX], r.r[CT_RBP], r.r[CT_R12], r.r[CT_R13], r.r[CT_R14], r.r[CT_R15]) != sc->saved)
 		return ct_diverged(s, t, err, "call %d: callee-saved registers differ", sc->nr);
@@ -150,7 +150,8 @@ static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 		if (!ct_buf_next(&it) || it.buf->kind != CT_BUF_REGS || ct_get_regs(t->real, &r))
 			return ct_diverged(s, t, err, "no registers");
 		memcpy(&want, it.data, sizeof(want));
-		return ct_same_position(&r, &want) ? 0 : ct_diverged(s, t, err, "rt_sigreturn restored other registers");
+		return ct_same_position(&r, &want) ? 0
+						   : ct_diverged(s, t, err, "rt_sigreturn restored other registers");
 	}
 	/* The first return of a new thread: it was made with these registers. */
 	if (sc->ret == 0 && t->nr == CT_NR_NEW) {
@@ -283,11 +284,13 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	if (sw->flags & CT_SWF_INSYS) {
 		if (ct_run_to_syscall(s, t, err))
 			return -1;
-		return t->nr == sw->nr ? 0 : ct_diverged(s, t, err, "in system call %d, recorded was %d", t->nr, sw->nr);
+		return t->nr == sw->nr ? 0
+				       : ct_diverged(s, t, err, "in system call %d, recorded was %d", t->nr, sw->nr);
 	}
 	if (sw->flags & CT_SWF_USER)
 		return ct_run_to(s, t, &sw->regs, ct_event_fingerprint(s->ev), err);
-	/* On its way out of a call that is in the log already. The kernel may or may not have rewound a restarted one. */
+	/* On its way out of a call that is in the log already. The kernel may or may not have rewound a restarted one.
+	 */
 	if (ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
 	if (r.r[CT_RIP] == sw->regs.r[CT_RIP] || (t->restart && r.r[CT_RIP] - 2 == sw->regs.r[CT_RIP]))
@@ -486,4 +489,7 @@ void ct_session_destroy(struct ct_session *s)
 	free(s);
 }
 
-void ct_session_stats(const struct ct_session *s, struct ct_session_stats *stats) { *stats = s->stats; }
+void ct_session_stats(const struct ct_session *s, struct ct_session_stats *stats)
+{
+	*stats = s->stats;
+}

@@ -22,7 +22,10 @@
 
 static_assert(sizeof(struct user_regs_struct) == 27 * 8, "ct_regs follows user_regs_struct");
 
-int ct_seize(pid_t tid, unsigned long options) { return ptrace(PTRACE_SEIZE, tid, 0, options) ? -errno : 0; }
+int ct_seize(pid_t tid, unsigned long options)
+{
+	return ptrace(PTRACE_SEIZE, tid, 0, options) ? -errno : 0;
+}
 
 static ct_u64 now_ns(void)
 {
@@ -122,8 +125,14 @@ int ct_set_xsave(pid_t tid, const void *buf, size_t len)
 	return ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov) ? -errno : 0;
 }
 
-int ct_get_sigmask(pid_t tid, ct_u64 *mask) { return ptrace(PTRACE_GETSIGMASK, tid, 8, mask) ? -errno : 0; }
-int ct_set_sigmask(pid_t tid, ct_u64 mask) { return ptrace(PTRACE_SETSIGMASK, tid, 8, &mask) ? -errno : 0; }
+int ct_get_sigmask(pid_t tid, ct_u64 *mask)
+{
+	return ptrace(PTRACE_GETSIGMASK, tid, 8, mask) ? -errno : 0;
+}
+int ct_set_sigmask(pid_t tid, ct_u64 mask)
+{
+	return ptrace(PTRACE_SETSIGMASK, tid, 8, &mask) ? -errno : 0;
+}
 
 int ct_mem_open(pid_t pid)
 {

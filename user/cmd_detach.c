@@ -44,8 +44,8 @@ static int detach(pid_t pid, struct ct_inspector *inspector, struct ct_error *er
 	ret = ct_undo_load(&t, &recorder, err);
 	if (ret == 1 && recorder) {
 		ret = ct_fail(err, CT_EXIT_FAILED,
-			      "%d (%s) is being recorded by process %d: end that one with Ctrl-C or kill %d", pid, t.comm,
-			      recorder, recorder);
+			      "%d (%s) is being recorded by process %d: end that one with Ctrl-C or kill %d", pid,
+			      t.comm, recorder, recorder);
 	} else if (ret == 1) {
 		ret = ct_target_stop(&t, err);
 		if (!ret) {
@@ -103,7 +103,7 @@ int cmd_detach(int argc, char **argv)
 	bool all = false;
 	int opt, ret;
 
-	while ((opt = getopt_long(argc, argv, "p:a", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "p:ah", options, NULL)) != -1) {
 		switch (opt) {
 		case 'p':
 			if (ct_parse_u64(optarg, 1, 1 << 30, &pid))

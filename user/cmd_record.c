@@ -54,8 +54,19 @@ static const char help[] =
 	"4 events lost (--strict), 77 missing privilege or kernel feature\n";
 
 enum {
-	OPT_COMM = 256, OPT_NO_REPLAY, OPT_FORCE, OPT_NO_FOLLOW, OPT_CPU, OPT_RR, OPT_SEGMENT, OPT_BUFFER, OPT_COMPRESS,
-	OPT_ON_LOST, OPT_STRICT, OPT_JSON, OPT_HELP
+	OPT_COMM = 256,
+	OPT_NO_REPLAY,
+	OPT_FORCE,
+	OPT_NO_FOLLOW,
+	OPT_CPU,
+	OPT_RR,
+	OPT_SEGMENT,
+	OPT_BUFFER,
+	OPT_COMPRESS,
+	OPT_ON_LOST,
+	OPT_STRICT,
+	OPT_JSON,
+	OPT_HELP
 };
 
 static const struct option options[] = {
@@ -95,9 +106,12 @@ static int parse_size(const char *text, ct_u64 min, ct_u64 max, ct_u64 *out)
 	double v = strtod(text, &end);
 
 	switch (*end) {
-	case 'k': case 'K': v *= 1 << 10, end++; break;
-	case 'm': case 'M': v *= 1 << 20, end++; break;
-	case 'g': case 'G': v *= 1 << 30, end++; break;
+	case 'k':
+	case 'K': v *= 1 << 10, end++; break;
+	case 'm':
+	case 'M': v *= 1 << 20, end++; break;
+	case 'g':
+	case 'G': v *= 1 << 30, end++; break;
 	}
 	if (end == text || *end || !(v >= (double)min && v <= (double)max))
 		return -1;
@@ -177,7 +191,7 @@ static int parse(struct args *a, int argc, char **argv)
 	char *end;
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "+p:o:d:qv", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+p:o:d:qvh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'p':
 			if (parse_pids(a, optarg))
@@ -210,7 +224,8 @@ static int parse(struct args *a, int argc, char **argv)
 			break;
 		case OPT_COMPRESS:
 			if (parse_compress(optarg, &a->o.level))
-				return ct_cmd_usage(argv, "--compress takes zstd, zstd:1 to zstd:19, or none, not '%s'", optarg);
+				return ct_cmd_usage(argv, "--compress takes zstd, zstd:1 to zstd:19, or none, not '%s'",
+						    optarg);
 			break;
 		case OPT_ON_LOST:
 			if (strcmp(optarg, "stop") && strcmp(optarg, "continue"))
@@ -221,6 +236,7 @@ static int parse(struct args *a, int argc, char **argv)
 		case 'q': a->o.verbose = -1; break;
 		case 'v': a->o.verbose = 1; break;
 		case OPT_JSON: a->json = true; break;
+		case 'h':
 		case OPT_HELP: return ct_cmd_help(help);
 		default: return ct_cmd_usage(argv, NULL);
 		}
@@ -255,9 +271,10 @@ static int refuse(struct args *a, struct ct_error *err)
 static void summary(const struct args *a, const struct ct_record_result *res)
 {
 	if (a->json) {
-		json_t *obj = json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "path", res->path, "events",
-					(json_int_t)res->events, "bytes", (json_int_t)res->bytes, "lost",
-					(json_int_t)res->lost, "duration_s", res->duration_s, "pause_ms", res->pause_ms);
+		json_t *obj =
+			json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "path", res->path, "events",
+				  (json_int_t)res->events, "bytes", (json_int_t)res->bytes, "lost",
+				  (json_int_t)res->lost, "duration_s", res->duration_s, "pause_ms", res->pause_ms);
 
 		json_dumpf(obj, stdout, JSON_COMPACT);
 		putchar('\n');
@@ -279,7 +296,8 @@ static void summary(const struct args *a, const struct ct_record_result *res)
 
 int cmd_record(int argc, char **argv)
 {
-	struct args a = {.o = {.cpu = -1, .follow = true, .level = 1, .ring_bytes = 64 << 20, .segment_size = 256 << 20}};
+	struct args a = {
+		.o = {.cpu = -1, .follow = true, .level = 1, .ring_bytes = 64 << 20, .segment_size = 256 << 20}};
 	struct ct_record_result res;
 	struct ct_error err = {0};
 	int ret = parse(&a, argc, argv);
@@ -289,8 +307,9 @@ int cmd_record(int argc, char **argv)
 		ret = ct_cmd_fail(argv, &err);
 	} else if (ret == -1) {
 		if (geteuid()) {
-			ct_fail(&err, CT_EXIT_MISSING, "recording needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and "
-						       "CAP_SYS_ADMIN): run it with sudo");
+			ct_fail(&err, CT_EXIT_MISSING,
+				"recording needs root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and "
+				"CAP_SYS_ADMIN): run it with sudo");
 			ret = ct_cmd_fail(argv, &err);
 		} else if (refuse(&a, &err)) {
 			ret = ct_cmd_fail(argv, &err);

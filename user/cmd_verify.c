@@ -29,7 +29,8 @@ struct stretch {
 };
 
 /* Stretches run from one snapshot of everything to the next; those after an execve belong to the stretch around. */
-static int find_stretches(struct ct_recording *rec, struct stretch *list, size_t most, size_t *count, struct ct_error *err)
+static int find_stretches(struct ct_recording *rec, struct stretch *list, size_t most, size_t *count,
+			  struct ct_error *err)
 {
 	struct ct_cursor *cur = ct_cursor_create(rec, err);
 	const struct ct_event *ev;
@@ -89,7 +90,7 @@ int cmd_verify(int argc, char **argv)
 	bool quiet = false;
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "q", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'q': quiet = true; break;
 		case 'h': return ct_cmd_help(help);
@@ -111,7 +112,10 @@ int cmd_verify(int argc, char **argv)
 		memset(&err, 0, sizeof(err));
 		ret = verify(rec, &list[i], quiet, &err);
 		printf("stretch %u..%u: %s%s%s\n", list[i].from, list[i].to,
-		       !ret ? "VERIFIED" : ret > 0 ? "DIFFERENT" : err.status == CT_EXIT_DIVERGED ? "DIVERGED" : "FAILED",
+		       !ret                             ? "VERIFIED"
+		       : ret > 0                        ? "DIFFERENT"
+		       : err.status == CT_EXIT_DIVERGED ? "DIVERGED"
+							: "FAILED",
 		       ret < 0 ? ": " : "", ret < 0 ? err.msg : "");
 		fflush(stdout);
 		good += !ret;

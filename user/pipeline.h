@@ -16,22 +16,22 @@
 struct ct_pipeline;
 
 /* Called on the consumer thread for every record from the ring (not for appended ones) in the order stored, its seq
- * already final; must be quick. It may call ct_pipeline_append, whose record then comes right after this one, but neither
- * drain, rotate nor finish. */
+ * already final; must be quick. It may call ct_pipeline_append, whose record then comes right after this one, but
+ * neither drain, rotate nor finish. */
 typedef void ct_pipeline_tap(void *ctx, const struct ct_event *ev);
 
 struct ct_pipeline_opts {
-	int dirfd;            /* the recording */
+	int dirfd; /* the recording */
 	ct_u8 uuid[16];
-	int ring_fd;          /* BPF_MAP_TYPE_RINGBUF */
+	int ring_fd;                        /* BPF_MAP_TYPE_RINGBUF */
 	const volatile ct_u64 *kernel_seq;  /* last number the kernel side gave out (mmapped BPF global), 0: none yet */
 	const volatile ct_u64 *kernel_lost; /* how many of them never reached the ring; raised after kernel_seq */
-	int level;            /* zstd, 0: none */
-	ct_u64 segment_size;  /* bytes after which a new segment starts */
-	int workers;          /* compression threads; 0: choose */
-	const void *cpus;     /* cpu_set_t the threads may run on, or NULL */
+	int level;                          /* zstd, 0: none */
+	ct_u64 segment_size;                /* bytes after which a new segment starts */
+	int workers;                        /* compression threads; 0: choose */
+	const void *cpus;                   /* cpu_set_t the threads may run on, or NULL */
 	size_t cpus_len;
-	unsigned poll_us;     /* ring polling interval when idle; 0: choose */
+	unsigned poll_us; /* ring polling interval when idle; 0: choose */
 	ct_pipeline_tap *tap;
 	void *tap_ctx;
 };
@@ -41,10 +41,10 @@ struct ct_pipeline_opts {
  * events + lost == numbers given out. */
 struct ct_pipeline_stats {
 	ct_u64 events, raw_bytes, stored_bytes, lost, segments, reordered;
-	ct_u64 ring_bytes_max;  /* fullest the ring has been seen */
-	ct_u64 cpu_ns;          /* CPU time of all pipeline threads */
+	ct_u64 ring_bytes_max; /* fullest the ring has been seen */
+	ct_u64 cpu_ns;         /* CPU time of all pipeline threads */
 	ct_u64 first_ns, last_ns, last_seq;
-	bool failed;            /* writing failed (disk full, ...): see ct_pipeline_error */
+	bool failed; /* writing failed (disk full, ...): see ct_pipeline_error */
 };
 
 struct ct_pipeline *ct_pipeline_create(const struct ct_pipeline_opts *opts, struct ct_error *err);
@@ -60,7 +60,8 @@ int ct_pipeline_rotate(struct ct_pipeline *p, struct ct_error *err);
 void ct_pipeline_stats(struct ct_pipeline *p, struct ct_pipeline_stats *stats);
 /* Why writing failed; false if it did not. */
 bool ct_pipeline_error(struct ct_pipeline *p, struct ct_error *err);
-/* Drains what is in the ring, writes footers, joins all threads, frees. 0, or -1 with *err if anything was not written. */
+/* Drains what is in the ring, writes footers, joins all threads, frees. 0, or -1 with *err if anything was not written.
+ */
 int ct_pipeline_finish(struct ct_pipeline *p, struct ct_pipeline_stats *stats, struct ct_error *err);
 
 #endif

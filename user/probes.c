@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "formats/syscalls.h"
 #include "record.skel.h" /* after the headers with its types */
 #include "user/attach/target.h"
+#include "user/pmu.h"
 #include "user/uprobe_multi.h"
 
 static int print_all(enum libbpf_print_level level, const char *fmt, va_list args)
@@ -71,7 +73,8 @@ static int choose_features(struct ct_probes *p, struct ct_error *err)
 				  btf__find_by_name_kind(btf, "btf_trace_rseq_ip_fixup", BTF_KIND_TYPEDEF) > 0);
 	btf__free(btf);
 	if (fpu < 0)
-		return ct_fail(err, CT_EXIT_MISSING, "this kernel keeps FPU state where ctbpf does not know (struct fpu)");
+		return ct_fail(err, CT_EXIT_MISSING,
+			       "this kernel keeps FPU state where ctbpf does not know (struct fpu)");
 	p->skel->rodata->fpu_offset = fpu;
 	p->skel->rodata->use_read_dynptr = p->read_dynptr;
 	return 0;
@@ -118,15 +121,17 @@ static int load_subrules(struct ct_probes *p, struct ct_error *err)
 
 	for (size_t i = 0; i < count; i++)
 		if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.subrules), &sub[i].key, &sub[i].rules, BPF_ANY))
-			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot load the table of sub-commands into the kernel");
+			return ct_fail_errno(err, CT_EXIT_FAILED,
+					     "cannot load the table of sub-commands into the kernel");
 	return 0;
 }
 
-int ct_probes_create(struct ct_probes *p, size_t ring_bytes, bool verbose, struct ct_error *err)
+int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, bool verbose, struct ct_error *err)
 {
 	size_t size = 1 << 20;
 
 	memset(p, 0, sizeof(*p));
+	p->pmu_fd = p->stats_fd = -1;
 	pthread_mutex_init(&p->insn_lock, NULL);
 	libbpf_set_print(verbose ? print_all : print_none);
 	while (size < ring_bytes)
@@ -136,19 +141,26 @@ int ct_probes_create(struct ct_probes *p, size_t ring_bytes, bool verbose, struc
 		return ct_fail_errno(err, CT_EXIT_MISSING, "cannot open the BPF programs");
 	if (choose_features(p, err))
 		goto fail;
+	p->pmu_fd = cpu >= 0 ? ct_pmu_open(cpu) : -1;
+	p->skel->rodata->use_ticks = p->pmu_fd >= 0;
 	load_rules(p);
 	bpf_map__set_max_entries(p->skel->maps.ring, size);
 	p->uprobe_multi = ct_uprobe_multi_supported();
 	bpf_program__set_expected_attach_type(p->skel->progs.ct_insn, ct_uprobe_attach_type(p->uprobe_multi));
 	bpf_program__set_autoattach(p->skel->progs.ct_insn, false);
 	if (record_bpf__load(p->skel)) {
-		ct_fail_errno(err, CT_EXIT_MISSING,
-			      "the kernel refuses the BPF programs (`ctbpf check` tells which feature is missing; -v shows "
-			      "the verifier's words)");
+		ct_fail_errno(
+			err, CT_EXIT_MISSING,
+			"the kernel refuses the BPF programs (`ctbpf check` tells which feature is missing; -v shows "
+			"the verifier's words)");
 		goto fail;
 	}
 	if (load_subrules(p, err))
 		goto fail;
+	if (p->pmu_fd >= 0 && bpf_map_update_elem(bpf_map__fd(p->skel->maps.ticks), &cpu, &p->pmu_fd, BPF_ANY)) {
+		ct_fail_errno(err, CT_EXIT_FAILED, "the branch counter of CPU %d cannot be used", cpu);
+		goto fail;
+	}
 	if (record_bpf__attach(p->skel)) {
 		ct_fail_errno(err, CT_EXIT_MISSING, "cannot attach the BPF programs");
 		goto fail;
@@ -164,6 +176,10 @@ void ct_probes_destroy(struct ct_probes *p)
 {
 	ct_probes_insn_deinit(p);
 	record_bpf__destroy(p->skel);
+	if (p->pmu_fd >= 0)
+		close(p->pmu_fd);
+	if (p->stats_fd >= 0)
+		close(p->stats_fd);
 	memset(p, 0, sizeof(*p));
 }
 
@@ -174,7 +190,8 @@ int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, str
 	ct_u32 key = pid;
 
 	if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.procs), &key, &proc, BPF_ANY))
-		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot record more than %d processes at a time", CT_MAX_PROCS);
+		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot record more than %d processes at a time",
+				     CT_MAX_PROCS);
 	for (size_t i = 0; t && i < t->nthreads; i++) {
 		const struct ct_thread *th = &t->threads[i];
 		struct ct_thread_state state = {.tgid = pid, .nr = -1, .restart_nr = -1, .regs = th->regs};
@@ -241,4 +258,45 @@ void ct_probes_forgive(struct ct_probes *p)
 	for (size_t i = 0; i < count; i++)
 		bpf_map_update_elem(fd, &pids[i], &proc, BPF_EXIST);
 	free(pids);
+}
+
+static ct_u64 run_time(struct ct_probes *p)
+{
+	struct bpf_program *prog;
+	ct_u64 sum = 0;
+
+	bpf_object__for_each_program(prog, p->skel->obj)
+	{
+		struct bpf_prog_info info = {0};
+		__u32 len = sizeof(info);
+
+		if (!bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			sum += info.run_time_ns;
+	}
+	return sum;
+}
+
+static ct_u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+void ct_probes_load_begin(struct ct_probes *p)
+{
+	p->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	p->stats_sum = run_time(p);
+	p->stats_ns = now_ns();
+}
+
+double ct_probes_load_end(struct ct_probes *p)
+{
+	double share = p->stats_fd < 0 ? -1 : (run_time(p) - p->stats_sum) / (double)(now_ns() - p->stats_ns + 1);
+
+	if (p->stats_fd >= 0)
+		close(p->stats_fd);
+	p->stats_fd = -1;
+	return share;
 }

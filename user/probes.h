@@ -25,15 +25,19 @@ struct ct_probes {
 	const struct ct_counters *counters; /* mapped */
 	bool read_dynptr;                   /* features found: see ct_probes_features */
 	bool uprobe_multi, nop5_safe;
-	pthread_mutex_t insn_lock; /* of the members below; never held while attaching */
-	struct ct_scanned *scanned; /* files looked at for unpredictable instructions */
-	struct ct_insn_link *links; /* probes in place, by process and file */
+	int pmu_fd;   /* counts branches, or < 0 */
+	int stats_fd; /* between load_begin and load_end */
+	ct_u64 stats_sum, stats_ns;
+	pthread_mutex_t insn_lock;   /* of the members below; never held while attaching */
+	struct ct_scanned *scanned;  /* files looked at for unpredictable instructions */
+	struct ct_insn_link *links;  /* probes in place, by process and file */
 	struct ct_probe_site *sites; /* bytes that are breakpoints now */
 	size_t nsites;
 };
 
-/* Loads and attaches all, silent. ring_bytes is rounded up to a power of two. verbose: libbpf's messages to stderr. */
-int ct_probes_create(struct ct_probes *p, size_t ring_bytes, bool verbose, struct ct_error *err);
+/* Loads and attaches all, silent. ring_bytes is rounded up to a power of two; cpu: whose branches are counted, where
+ * the hardware can, or -1; verbose: libbpf's messages to stderr. */
+int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, bool verbose, struct ct_error *err);
 void ct_probes_destroy(struct ct_probes *p);
 
 /* Adds a process; in replay mode its threads, which are stopped, with their state. */
@@ -43,6 +47,10 @@ int ct_probes_list(struct ct_probes *p, pid_t **pids, size_t *count);
 void ct_probes_mode(struct ct_probes *p, enum ct_mode mode, int cpu);
 /* Events of this thread group are ignored (~0: of all; 0: of none) while it is being worked on. */
 void ct_probes_pause(struct ct_probes *p, ct_u32 tgid);
+/* Share of one CPU that the programs took between the two calls; -1: unknown. The kernel's clock-taking between them
+ * costs some 20 ns a program run. */
+void ct_probes_load_begin(struct ct_probes *p);
+double ct_probes_load_end(struct ct_probes *p);
 /* A snapshot has been taken: UNSOUND may be said again. */
 void ct_probes_forgive(struct ct_probes *p);
 

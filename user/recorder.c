@@ -23,7 +23,7 @@
 #include "user/recorder_priv.h"
 #include "record.skel.h" /* after the headers with its types */
 
-#define TICK_MS 100
+#define TICK_MS           100
 #define EXTRA_SNAPSHOT_NS 2000000000ull /* at most one unplanned snapshot in this time */
 
 /* ---- set-up ---------------------------------------------------------------------------------------------- */
@@ -120,12 +120,13 @@ static int create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *e
 	json_object_set_new(r->manifest, "options",
 			    json_pack("{s:b, s:b, s:i, s:b, s:s}", "no_replay", r->opts->no_replay, "force",
 				      r->opts->force, "cpu", r->pin.cpu, "real_time", r->opts->real_time, "clock",
-				      "fingerprint"));
+				      r->probes.pmu_fd >= 0 ? "pmu" : "fingerprint"));
 	if (r->opts->no_replay || r->opts->force) {
 		json_object_set_new(r->manifest, "replayable", json_false());
 		json_object_set_new(r->manifest, "replayable_reason",
-				    json_string(r->opts->no_replay ? "recorded with --no-replay"
-								   : "recorded with --force despite findings of check"));
+				    json_string(r->opts->no_replay
+							? "recorded with --no-replay"
+							: "recorded with --force despite findings of check"));
 	}
 	return ct_recorder_manifest(r, "recording", NULL, err);
 }
@@ -144,15 +145,12 @@ static void tap(void *ctx, const struct ct_event *ev)
 			ct_recorder_offer(r, ev);
 		break;
 	}
-	case CT_EV_UNSOUND:
-		atomic_fetch_add(&r->unsound, 1);
-		break;
+	case CT_EV_UNSOUND: atomic_fetch_add(&r->unsound, 1); break;
 	case CT_EV_EXIT:
 		if (((const struct ct_ev_exit *)ct_event_payload(ev))->flags & CT_EXITF_GROUP)
 			atomic_fetch_add(&r->group_exits, 1);
 		break;
-	default:
-		break;
+	default: break;
 	}
 }
 
@@ -349,7 +347,8 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	struct ct_pipeline_opts po = {0};
 	pid_t first = o->npids ? o->pids[0] : 0, command = 0;
 
-	if (choose_cpu(r, first, err) || ct_probes_create(&r->probes, o->ring_bytes, o->verbose > 0, err))
+	if (choose_cpu(r, first, err) ||
+	    ct_probes_create(&r->probes, o->ring_bytes, o->no_replay ? -1 : r->pin.cpu, o->verbose > 0, err))
 		return -1;
 	r->probes.skel->bss->nthreads = 0;
 	r->probes.skel->data->follow = o->follow;

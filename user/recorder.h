@@ -13,24 +13,24 @@
 #include "formats/event.h"
 
 struct ct_record_opts {
-	const pid_t *pids;   /* targets, or ... */
+	const pid_t *pids; /* targets, or ... */
 	size_t npids;
-	char **command;      /* ... a command to run and record from its first instruction, NULL-terminated */
-	const char *output;  /* directory, NULL: ./ctbpf-<comm>-<pid>-<utc>.ctr */
-	double duration_s;   /* 0: until interrupted or the targets are gone */
+	char **command;     /* ... a command to run and record from its first instruction, NULL-terminated */
+	const char *output; /* directory, NULL: ./ctbpf-<comm>-<pid>-<utc>.ctr */
+	double duration_s;  /* 0: until interrupted or the targets are gone */
 	bool no_replay, force, strict, stop_on_loss;
-	bool follow;         /* children too */
-	bool real_time;      /* SCHED_RR while recorded */
-	int cpu;             /* to pin to, -1: choose */
+	bool follow;    /* children too */
+	bool real_time; /* SCHED_RR while recorded */
+	int cpu;        /* to pin to, -1: choose */
 	size_t ring_bytes;
 	ct_u64 segment_size;
-	int level;           /* zstd, 0: none */
-	int verbose;         /* -1 quiet, 0, 1 */
+	int level;   /* zstd, 0: none */
+	int verbose; /* -1 quiet, 0, 1 */
 };
 
 struct ct_record_result {
 	char path[512];
-	int child_status;    /* wait4 status of the command, -1: none */
+	int child_status; /* wait4 status of the command, -1: none */
 	ct_u64 events, bytes, lost;
 	double duration_s, pause_ms;
 	bool replayable;

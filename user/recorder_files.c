@@ -17,7 +17,10 @@
 #include "formats/sysrule.h"
 #include "record.skel.h" /* after the headers with its types */
 
-static ct_u64 kernel_dev(dev_t dev) { return (ct_u64)major(dev) << 20 | minor(dev); }
+static ct_u64 kernel_dev(dev_t dev)
+{
+	return (ct_u64)major(dev) << 20 | minor(dev);
+}
 
 static bool same_file(const struct ct_file_ref *a, const struct ct_file_ref *b)
 {
@@ -67,8 +70,10 @@ static void remember(struct ct_recorder *r, const struct ct_known_file *file)
 static void tell_kernel(struct ct_recorder *r, const struct ct_file_ref *ref, bool sites)
 {
 	struct ct_kept_key key = {ref->dev, ref->ino};
-	struct ct_kept value = {
-		.ctime_s = ref->ctime_s, .ctime_ns = ref->ctime_ns, .size = ref->size, .state = sites ? CT_KEPT_SITES : CT_KEPT_KEPT};
+	struct ct_kept value = {.ctime_s = ref->ctime_s,
+				.ctime_ns = ref->ctime_ns,
+				.size = ref->size,
+				.state = sites ? CT_KEPT_SITES : CT_KEPT_KEPT};
 
 	bpf_map_update_elem(bpf_map__fd(r->probes.skel->maps.kept), &key, &value, BPF_ANY);
 }

@@ -2,8 +2,8 @@
 /* Processes that wait inside the kernel for the recorder, and the thread that attaches instruction probes.
  *
  * A held process occupies its CPU. So it is answered at once, from whatever the main thread is doing: seized and
- * interrupted, which needs nobody's help, and released; it then stops before its next instruction, unseen by its parent.
- * What it was held for is done afterwards. */
+ * interrupted, which needs nobody's help, and released; it then stops before its next instruction, unseen by its
+ * parent. What it was held for is done afterwards. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +21,11 @@
 
 static void note_uncertain(struct ct_recorder *r, pid_t pid, const char *name, size_t uncertain)
 {
-	ct_recorder_note(r, CT_EV_NOTE, 0, pid, uncertain,
-			 "%s has %zu places that may be rdtsc or rdrand but could not be probed; a replay that runs one of "
-			 "them stops there",
-			 name, uncertain);
+	ct_recorder_note(
+		r, CT_EV_NOTE, 0, pid, uncertain,
+		"%s has %zu places that may be rdtsc or rdrand but could not be probed; a replay that runs one of "
+		"them stops there",
+		name, uncertain);
 }
 
 static void probe_file(struct ct_recorder *r, pid_t pid, const char *path, const char *name)
@@ -193,7 +194,8 @@ int ct_recorder_on_hold(void *ctx, void *data, size_t len)
 		h->fd = -1;
 		if (h->hold.kind == CT_HOLD_FILE)
 			open_mapped(h);
-		if (h->hold.kind == CT_HOLD_EXEC || (h->fd >= 0 && ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd)))
+		if (h->hold.kind == CT_HOLD_EXEC ||
+		    (h->fd >= 0 && ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd)))
 			h->stopped = !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD) &&
 				     !ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
 		*r->held_end = h;

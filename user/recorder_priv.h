@@ -91,7 +91,7 @@ struct ct_recorder {
 	size_t nfiles;
 	struct {
 		pid_t pid, child;
-	} *reaps; /* dead snapshot children that their target must reap */
+	} * reaps; /* dead snapshot children that their target must reap */
 	size_t nreaps;
 
 	pthread_t prober;
@@ -105,6 +105,8 @@ struct ct_recorder {
 	_Atomic ct_u64 unsound, switches;
 	_Atomic int group_exits;
 	ct_u64 lost_seen, unsound_seen;
+	unsigned lines;       /* live lines shown */
+	double load;          /* of the probes, as last measured */
 	ct_u64 next_extra_ns; /* no further LOSS snapshot before */
 	pid_t command_pid;
 	int command_status;
@@ -159,7 +161,7 @@ void ct_recorder_live(struct ct_recorder *r, bool last);
 /* Appends a record that consists of a struct and text. */
 ct_u64 ct_recorder_append(struct ct_recorder *r, unsigned type, ct_u32 pid, ct_u32 tid, const void *body, size_t len,
 			  const void *tail, size_t tail_len);
-void ct_recorder_note(struct ct_recorder *r, unsigned type, ct_u32 reason, ct_u32 pid, ct_u64 value, const char *fmt, ...)
-	__attribute__((format(printf, 6, 7)));
+void ct_recorder_note(struct ct_recorder *r, unsigned type, ct_u32 reason, ct_u32 pid, ct_u64 value, const char *fmt,
+		      ...) __attribute__((format(printf, 6, 7)));
 
 #endif

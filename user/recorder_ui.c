@@ -40,7 +40,8 @@ ct_u64 ct_recorder_append(struct ct_recorder *r, unsigned type, ct_u32 pid, ct_u
 	return seq;
 }
 
-void ct_recorder_note(struct ct_recorder *r, unsigned type, ct_u32 reason, ct_u32 pid, ct_u64 value, const char *fmt, ...)
+void ct_recorder_note(struct ct_recorder *r, unsigned type, ct_u32 reason, ct_u32 pid, ct_u64 value, const char *fmt,
+		      ...)
 {
 	struct ct_ev_text body = {.reason = reason, .value = value};
 	char text[512];
@@ -73,14 +74,14 @@ int ct_recorder_manifest(struct ct_recorder *r, const char *state, const struct 
 					      usage.ru_utime.tv_sec + usage.ru_utime.tv_usec / 1e6 +
 						      usage.ru_stime.tv_sec + usage.ru_stime.tv_usec / 1e6,
 					      "rss_bytes", (json_int_t)usage.ru_maxrss * 1024));
-		json_object_set_new(
-			r->manifest, "counters",
-			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kernel_records", (json_int_t)c->seq,
-				  "lost", (json_int_t)stats->lost, "repaired_switches", (json_int_t)c->repaired,
-				  "unreadable_buffers", (json_int_t)c->faults, "by_reference_bytes",
-				  (json_int_t)c->by_reference, "foreign_cpu", (json_int_t)c->foreign, "holds",
-				  (json_int_t)c->holds, "hold_timeouts", (json_int_t)c->hold_timeouts, "not_followed",
-				  (json_int_t)c->threads_full));
+		json_object_set_new(r->manifest, "counters",
+				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kernel_records",
+					      (json_int_t)c->seq, "lost", (json_int_t)stats->lost, "repaired_switches",
+					      (json_int_t)c->repaired, "unreadable_buffers", (json_int_t)c->faults,
+					      "by_reference_bytes", (json_int_t)c->by_reference, "foreign_cpu",
+					      (json_int_t)c->foreign, "holds", (json_int_t)c->holds, "hold_timeouts",
+					      (json_int_t)c->hold_timeouts, "not_followed",
+					      (json_int_t)c->threads_full));
 	}
 	return ct_manifest_write(r->dirfd, r->manifest, err);
 }
@@ -96,9 +97,17 @@ void ct_recorder_live(struct ct_recorder *r, bool last)
 		fprintf(stderr, "\r\033[K");
 		return;
 	}
+	/* Measuring costs a little itself: it is on between one line and the next, every tenth time. */
+	if (r->lines % 10 == 2)
+		ct_probes_load_begin(&r->probes);
+	else if (r->lines % 10 == 3)
+		r->load = ct_probes_load_end(&r->probes);
+	r->lines++;
 	ct_pipeline_stats(r->pipeline, &s);
-	fprintf(stderr, "\r\033[K%6.1f s  %8.0f events/s  %7.1f MB  lost %llu  recorder %.1f %% CPU", elapsed,
-		elapsed > 0 ? s.events / elapsed : 0, s.stored_bytes / 1e6, (unsigned long long)s.lost,
-		elapsed > 0 ? s.cpu_ns / 1e7 / elapsed : 0);
+	fprintf(stderr, "\r\033[K%6.1f s  %8.0f events/s  %7.1f MB  lost %llu  ", elapsed,
+		elapsed > 0 ? s.events / elapsed : 0, s.stored_bytes / 1e6, (unsigned long long)s.lost);
+	if (r->lines > 3 && r->load >= 0)
+		fprintf(stderr, "probes %.1f %% of a CPU, ", r->load * 100);
+	fprintf(stderr, "recorder %.1f %%", elapsed > 0 ? s.cpu_ns / 1e7 / elapsed : 0);
 	fflush(stderr);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "probes.h"
 #include "selftest_nop5.h"
 #include "survey_system.h"
 #include "uprobe_multi.h"
@@ -89,6 +90,22 @@ static int probe_uprobe_multi(const struct ct_feature *feature, struct btf *btf,
 	return ct_uprobe_multi_supported();
 }
 
+/* The verifier's limits differ between kernels: the real programs are loaded and attached, without a target. */
+static int probe_programs(const struct ct_feature *feature, struct btf *btf, char *what, size_t len)
+{
+	struct ct_probes probes;
+	struct ct_error err;
+
+	(void)feature;
+	(void)btf;
+	if (ct_probes_create(&probes, 1 << 20, -1, false, &err)) {
+		snprintf(what, len, "%s", err.msg);
+		return 0;
+	}
+	ct_probes_destroy(&probes);
+	return 1;
+}
+
 static int probe_nop5(const struct ct_feature *feature, struct btf *btf, char *what, size_t len)
 {
 	(void)feature;
@@ -136,6 +153,8 @@ static const struct ct_feature features[] = {
 	 CT_FIND_NOTE},
 	{"uprobe_multi", "uprobe_multi links", probe_uprobe_multi, NULL, 0, "probes on rdtsc and the like (Linux 6.6)",
 	 "each place needs a perf event of its own, which is slow to attach and detach", CT_FIND_NOTE},
+	{"programs", "the recording programs themselves", probe_programs, NULL, 0, "recording",
+	 "nothing can be recorded", CT_FIND_BLOCKS},
 	{"nop5", "safe uprobes on 5-byte nops", probe_nop5, NULL, 0, "probes inside of functions",
 	 "no 5-byte nop is probed but at the start of a function", CT_FIND_NOTE},
 };

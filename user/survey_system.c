@@ -2,6 +2,7 @@
  * Survey of the machine: kernel, privileges, hardware, settings, and the table of features.
  *
  * What stands in the way is a missing privilege or kernel feature here, so such findings carry `missing`. */
+#include "pmu.h"
 #include "survey_system.h"
 
 #include <bpf/btf.h>
@@ -123,23 +124,24 @@ static void survey_privileges(struct ct_findings *f)
 
 static void survey_pmu(struct ct_findings *f)
 {
-	struct perf_event_attr attr = {.type = PERF_TYPE_HARDWARE,
-				       .size = sizeof(attr),
-				       .config = PERF_COUNT_HW_BRANCH_INSTRUCTIONS,
-				       .disabled = 1,
-				       .exclude_kernel = 1,
-				       .exclude_hv = 1};
-	int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	const char *name = NULL;
+	ct_u64 event = ct_pmu_event(&name);
+	int fd = ct_pmu_open(0);
+
 	if (fd >= 0) {
 		close(fd);
-		ct_finding_add(f, CT_FIND_OK, "pmu", NULL, "the CPU counts branches: positions are found by count");
-	} else if (errno == EACCES || errno == EPERM) {
+		ct_finding_add(
+			f, CT_FIND_OK, "pmu", NULL,
+			"the CPU counts conditional branches (%s, raw event %#llx): they are logged with each position",
+			name, (unsigned long long)event);
+	} else if (fd == -EACCES || fd == -EPERM) {
 		ct_finding_add(f, CT_FIND_NOTE, "pmu", "run as root to find out",
 			       "hardware counters are not permitted");
 	} else {
-		ct_finding_add(f, CT_FIND_NOTE, "pmu", NULL,
-			       "no hardware counters (usual in virtual machines): positions are found by fingerprint, "
-			       "which is as exact");
+		ct_finding_add(
+			f, CT_FIND_NOTE, "pmu", NULL,
+			"no hardware counter of branches (%s): positions are found by fingerprint, which is as exact",
+			event ? "usual in virtual machines" : "this CPU model is not in the table");
 	}
 }
 

@@ -127,7 +127,8 @@ static void describe_thread(struct ct_snap_thread *out, struct ct_target *t, str
 		free(comm);
 	}
 	out->regs = th->regs;
-	out->in_syscall = (long)th->regs.r[CT_ORIG_RAX] >= 0 && ax <= -512 && ax >= -516 ? (ct_s32)th->regs.r[CT_ORIG_RAX] : -1;
+	out->in_syscall =
+		(long)th->regs.r[CT_ORIG_RAX] >= 0 && ax <= -512 && ax >= -516 ? (ct_s32)th->regs.r[CT_ORIG_RAX] : -1;
 	out->restart_nr = out->in_syscall >= 0 && ax == -516 ? out->in_syscall : -1;
 	out->flags = th->reissue ? CT_THREADF_REISSUE : 0;
 	out->sigmask = th->sigmask;
@@ -219,8 +220,8 @@ static int begin_somewhere(struct ct_inject *in, struct ct_target *t, struct ct_
 	return -1;
 }
 
-/* B directly, for a target to which orphans fall: it would get B back with a SIGCHLD. B stays its child, invisible to an
- * ordinary wait() (no exit signal), and is reaped in a later stop. */
+/* B directly, for a target to which orphans fall: it would get B back with a SIGCHLD. B stays its child, invisible to
+ * an ordinary wait() (no exit signal), and is reaped in a later stop. */
 static int clone_direct(struct ct_inject *in, pid_t *b, pid_t *b_ns, struct ct_error *err)
 {
 	return ct_inject_clone(in, CLONE_FILES | CLONE_FS, b, b_ns, err);
@@ -286,7 +287,8 @@ static size_t find_leftovers(pid_t pid, pid_t *ns_pids, size_t most)
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
 	children = ct_read_file(path, NULL);
-	for (char *p = children ? strtok_r(children, " ", &save) : NULL; p && n < most; p = strtok_r(NULL, " ", &save)) {
+	for (char *p = children ? strtok_r(children, " ", &save) : NULL; p && n < most;
+	     p = strtok_r(NULL, " ", &save)) {
 		pid_t child = atoi(p);
 		char *status, *ns;
 
@@ -443,7 +445,8 @@ int ct_image_begin(struct ct_image *img, struct ct_target *t, struct ct_error *e
 		img->child_memfd = ct_mem_open(img->child);
 		if (img->child_memfd < 0 || mark_dontfork(img, err)) {
 			ct_image_deinit(img);
-			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot read the snapshot child of %d (%s)", t->pid, t->comm);
+			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot read the snapshot child of %d (%s)", t->pid,
+					     t->comm);
 		}
 	}
 	if (copy_now(img, t, alone, err)) {

@@ -12,7 +12,7 @@
 
 #include "user/attach/target.h"
 
-#define STEP (2u << 20)
+#define STEP       (2u << 20)
 #define STEP_PAGES (STEP / CT_PAGE)
 
 struct writer {
@@ -23,7 +23,7 @@ struct writer {
 	unsigned char *buf;
 	const struct ct_probe_site *sites;
 	size_t nsites;
-	int file;        /* behind the mapping being written, if it has probe sites */
+	int file; /* behind the mapping being written, if it has probe sites */
 	struct stat st;
 	ct_u64 map_start, map_offset;
 	struct ct_error *err;
@@ -172,11 +172,12 @@ static int keep_files(struct ct_image *img, ct_keep_file *keep, void *ctx)
 }
 
 int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *snap, int dirfd, int level,
-		    struct ct_page_index *index, ct_keep_file *keep, void *keep_ctx,
-		    const struct ct_probe_site *sites, size_t nsites, struct ct_error *err)
+		    struct ct_page_index *index, ct_keep_file *keep, void *keep_ctx, const struct ct_probe_site *sites,
+		    size_t nsites, struct ct_error *err)
 {
 	struct ct_snapshot_writer *out = ct_snapshot_writer_create(dirfd, snap->id, level, index, err);
-	struct writer w = {.out = out, .err = err, .pagemap = -1, .memfd = -1, .file = -1, .sites = sites, .nsites = nsites};
+	struct writer w = {
+		.out = out, .err = err, .pagemap = -1, .memfd = -1, .file = -1, .sites = sites, .nsites = nsites};
 	char path[64];
 	int ret = out ? 0 : -1;
 

@@ -14,8 +14,8 @@
 
 #include "user/attach/target.h"
 
-#define TIMEOUT_MS 5000
-#define STACK_ROOM (32u << 10)
+#define TIMEOUT_MS    5000
+#define STACK_ROOM    (32u << 10)
 #define NT_X86_SHSTK_ 0x204
 
 /* The kernel's struct rt_sigframe (arch/x86/include/asm/sigframe.h), which is user ABI. */
@@ -33,8 +33,8 @@ struct sigframe {
 };
 _Static_assert(sizeof(struct sigframe) == 8 + 304 + 128, "layout of rt_sigframe");
 
-#define UC_FP_XSTATE 1
-#define UC_SIGCONTEXT_SS 2
+#define UC_FP_XSTATE         1
+#define UC_SIGCONTEXT_SS     2
 #define UC_STRICT_RESTORE_SS 4
 
 /* The FPU image as signal frames have it: the regset's, with the software bytes that describe it, and a trailer. */
@@ -116,14 +116,16 @@ int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread 
 	if (!t->stub)
 		return ct_fail(err, CT_EXIT_FAILED, "process %d (%s) has no vDSO to put code in", t->pid, t->comm);
 	if (!stack || stack->shared || (stack->prot & 3) != 3 || th->regs.r[CT_RSP] - stack->start < STACK_ROOM)
-		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) has no room on its stack", (int)th->tid, t->pid,
-			       t->comm);
+		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) has no room on its stack", (int)th->tid,
+			       t->pid, t->comm);
 	if (uses_shadow_stack(th->tid))
-		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) has a shadow stack", (int)th->tid, t->pid, t->comm);
+		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) has a shadow stack", (int)th->tid, t->pid,
+			       t->comm);
 
 	/* A filter may kill for a call it does not expect. */
 	if (t->seccomp && ptrace(PTRACE_SETOPTIONS, th->tid, 0, options(in, 0)))
-		return ct_fail_errno(err, CT_EXIT_FAILED, "the seccomp filter of %d (%s) cannot be suspended", t->pid, t->comm);
+		return ct_fail_errno(err, CT_EXIT_FAILED, "the seccomp filter of %d (%s) cannot be suspended", t->pid,
+				     t->comm);
 
 	/* Below the red zone; the FPU image must be aligned to 64, and rsp is at frame + 8 when rt_sigreturn runs. */
 	fpstate = (th->regs.r[CT_RSP] - 128 - th->xsave_len - 8) & ~63ull;
@@ -136,8 +138,8 @@ int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread 
 		free(image);
 		free(in->saved);
 		in->saved = NULL;
-		return ct_fail(err, CT_EXIT_FAILED, "cannot read the stack of thread %d of %d (%s)", (int)th->tid, t->pid,
-			       t->comm);
+		return ct_fail(err, CT_EXIT_FAILED, "cannot read the stack of thread %d of %d (%s)", (int)th->tid,
+			       t->pid, t->comm);
 	}
 	build_frame((struct sigframe *)image, th, fpstate);
 	build_fpstate(image + (fpstate - in->frame), th->xsave, th->xsave_len);
@@ -145,8 +147,8 @@ int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread 
 		free(image);
 		free(in->saved);
 		in->saved = NULL;
-		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot write the stack of thread %d of %d (%s)", (int)th->tid,
-				     t->pid, t->comm);
+		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot write the stack of thread %d of %d (%s)",
+				     (int)th->tid, t->pid, t->comm);
 	}
 	free(image);
 	return 0;
@@ -167,8 +169,8 @@ static int step(struct ct_inject *in, pid_t tid, int request, int *status, struc
 		if (*status >> 16 || WSTOPSIG(*status) == (SIGTRAP | 0x80))
 			return 0;
 		/* With all signals blocked only synchronous ones get here: the stub is not what we wrote. */
-		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) got signal %d during an injected call", (int)tid,
-			       in->t->pid, in->t->comm, WSTOPSIG(*status));
+		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) got signal %d during an injected call",
+			       (int)tid, in->t->pid, in->t->comm, WSTOPSIG(*status));
 	}
 }
 
@@ -184,7 +186,8 @@ static int enter(struct ct_inject *in, pid_t tid, ct_u64 stub, long nr, const ct
 	r.r[CT_RIP] = stub;
 	r.r[CT_RSP] = in->frame + 8;
 	r.r[CT_RFLAGS] &= ~0x500ull; /* TF, DF */
-	/* In this order: from the first line on, a thread left alone runs the stub, which restores mask and registers. */
+	/* In this order: from the first line on, a thread left alone runs the stub, which restores mask and registers.
+	 */
 	if (ct_set_regs(tid, &r) || ct_set_sigmask(tid, ~0ull))
 		return lost(in, tid, err);
 	do { /* to the call's entry */
@@ -220,7 +223,8 @@ int ct_inject_clone(struct ct_inject *in, unsigned long flags, pid_t *child, pid
 
 	*child = 0;
 	ptrace(PTRACE_SETOPTIONS, in->tid, 0,
-	       options(in, in->tid != in->thread->tid) | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK);
+	       options(in, in->tid != in->thread->tid) | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
+		       PTRACE_O_TRACEVFORK);
 	if (enter(in, in->tid, in->t->clone_stub, SYS_clone, args, err))
 		return -1;
 	for (;;) {
@@ -240,7 +244,8 @@ int ct_inject_clone(struct ct_inject *in, unsigned long flags, pid_t *child, pid
 		return lost(in, in->tid, err);
 	if (!*child) {
 		errno = -(int)(long)r.r[CT_RAX];
-		return ct_fail_errno(err, CT_EXIT_FAILED, "process %d (%s) may not clone itself", in->t->pid, in->t->comm);
+		return ct_fail_errno(err, CT_EXIT_FAILED, "process %d (%s) may not clone itself", in->t->pid,
+				     in->t->comm);
 	}
 	*ns_pid = (pid_t)r.r[CT_RAX];
 	if (ct_wait_interrupted(*child, TIMEOUT_MS))

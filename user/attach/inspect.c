@@ -41,7 +41,10 @@ struct ct_inspector *ct_inspector_create(struct ct_error *err)
 	return (struct ct_inspector *)skel;
 }
 
-void ct_inspector_destroy(struct ct_inspector *in) { inspect_bpf__destroy((struct inspect_bpf *)in); }
+void ct_inspector_destroy(struct ct_inspector *in)
+{
+	inspect_bpf__destroy((struct inspect_bpf *)in);
+}
 
 int ct_inspect_threads(struct ct_inspector *in, struct ct_target *t, struct ct_error *err)
 {
@@ -67,6 +70,7 @@ int ct_inspect_threads(struct ct_inspector *in, struct ct_target *t, struct ct_e
 	}
 	bpf_link__destroy(link);
 	if (ret)
-		return ct_fail_errno(err, CT_EXIT_MISSING, "cannot read the kernel's state of %d (%s)", t->pid, t->comm);
+		return ct_fail_errno(err, CT_EXIT_MISSING, "cannot read the kernel's state of %d (%s)", t->pid,
+				     t->comm);
 	return 0;
 }

@@ -35,10 +35,11 @@ static int pin_thread(struct ct_target *t, struct ct_thread *th, const struct ct
 	CPU_ZERO(&one);
 	CPU_SET(pin->cpu, &one);
 	if (sched_setaffinity(th->tid, sizeof(one), &one) && errno != ESRCH)
-		return ct_fail_errno(err, CT_EXIT_NOT_ATTACHED,
-				     "cannot pin thread %d of %d (%s) to CPU %d (is the CPU outside its cpuset? choose another "
-				     "with --cpu)",
-				     (int)th->tid, t->pid, t->comm, pin->cpu);
+		return ct_fail_errno(
+			err, CT_EXIT_NOT_ATTACHED,
+			"cannot pin thread %d of %d (%s) to CPU %d (is the CPU outside its cpuset? choose another "
+			"with --cpu)",
+			(int)th->tid, t->pid, t->comm, pin->cpu);
 	if (pin->policy >= 0) {
 		struct sched_param param = {.sched_priority = 1};
 
@@ -74,16 +75,16 @@ static int rseq_off(struct ct_target *t, struct ct_thread *th, struct ct_error *
 	/* Inside a critical section the kernel would abort it at this very stop; wait for none: leave it registered. */
 	ct_mem_read(t->memfd, th->rseq.addr + offsetof(struct rseq, rseq_cs), &cs, sizeof(cs));
 	if (cs)
-		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) is in a restartable sequence", (int)th->tid, t->pid,
-			       t->comm);
+		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) is in a restartable sequence", (int)th->tid,
+			       t->pid, t->comm);
 	if (ct_inject_begin(&in, t, th, err))
 		return -1;
 	bad = ct_inject_call(&in, SYS_rseq, args, &ret, err);
 	if (ct_inject_end(&in, bad ? NULL : err) || bad)
 		return -1;
 	if (ret)
-		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s): rseq cannot be unregistered (%ld)", (int)th->tid,
-			       t->pid, t->comm, ret);
+		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s): rseq cannot be unregistered (%ld)",
+			       (int)th->tid, t->pid, t->comm, ret);
 	ct_mem_write(t->memfd, th->rseq.addr, ids, sizeof(ids));
 	th->rseq_off = true;
 	return 0;
@@ -93,7 +94,8 @@ static int rseq_off(struct ct_target *t, struct ct_thread *th, struct ct_error *
  * first, in a page of ours: then its own call fails, as on a kernel without rseq, and it does without. */
 static bool rseq_occupy(struct ct_target *t, struct ct_thread *th)
 {
-	const ct_u64 map[6] = {CT_OWN_PAGE, CT_PAGE, 3, 0x100022 /* PRIVATE | ANONYMOUS | FIXED_NOREPLACE */, (ct_u64)-1, 0};
+	const ct_u64 map[6] = {CT_OWN_PAGE, CT_PAGE, 3, 0x100022 /* PRIVATE | ANONYMOUS | FIXED_NOREPLACE */,
+			       (ct_u64)-1,  0};
 	const ct_u64 reg[6] = {CT_OWN_PAGE, 32, 0, CT_OWN_RSEQ_SIG};
 	struct ct_inject in;
 	long ret = -1;
@@ -147,7 +149,8 @@ int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_e
 		t->own_page = rseq_occupy(t, &t->threads[0]);
 	for (size_t i = 0; i < t->nthreads; i++)
 		if (t->threads[i].rseq.addr && !t->threads[i].rseq_off)
-			rseq_off(t, &t->threads[i], &ignored); /* if not: its writes are masked when a replay is compared */
+			rseq_off(t, &t->threads[i],
+				 &ignored); /* if not: its writes are masked when a replay is compared */
 	return 0;
 }
 

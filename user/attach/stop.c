@@ -76,7 +76,8 @@ static struct ct_thread *add_thread(struct ct_target *t, pid_t tid)
 	return th;
 }
 
-/* Threads that have gone are forgotten, but one that is only known (saved state, not stopped) while it lives is kept. */
+/* Threads that have gone are forgotten, but one that is only known (saved state, not stopped) while it lives is kept.
+ */
 static void drop_gone(struct ct_target *t)
 {
 	size_t kept = 0;
@@ -168,10 +169,11 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 			if (!state || state == 'Z' || state == 'X')
 				continue;
 			free(tids);
-			return ct_fail(err, CT_EXIT_NOT_ATTACHED,
-				       "cannot attach to %d (%s): thread %d may not be traced (another tracer has it, or "
-				       "privileges are missing)",
-				       t->pid, t->comm, (int)th->tid);
+			return ct_fail(
+				err, CT_EXIT_NOT_ATTACHED,
+				"cannot attach to %d (%s): thread %d may not be traced (another tracer has it, or "
+				"privileges are missing)",
+				t->pid, t->comm, (int)th->tid);
 		}
 		if (ret) {
 			errno = -ret;
@@ -191,7 +193,8 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 		if (ret == -ETIMEDOUT) {
 			free(tids);
 			return ct_fail(err, CT_EXIT_NOT_ATTACHED,
-				       "cannot attach to %d (%s): thread %d does not stop within %d s (it is in uninterruptible "
+				       "cannot attach to %d (%s): thread %d does not stop within %d s (it is in "
+				       "uninterruptible "
 				       "sleep, or waits for a vfork child)",
 				       t->pid, t->comm, (int)th->tid, STOP_TIMEOUT_MS / 1000);
 		}
@@ -261,8 +264,9 @@ int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_er
 			continue;
 		len = ct_get_xsave(th->tid, buf);
 		if (ct_get_regs(th->tid, &th->regs) || ct_get_sigmask(th->tid, &th->sigmask) || len < 0)
-			return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) went away while stopped (killed?)",
-				       (int)th->tid, t->pid, t->comm);
+			return ct_fail(err, CT_EXIT_NOT_ATTACHED,
+				       "thread %d of %d (%s) went away while stopped (killed?)", (int)th->tid, t->pid,
+				       t->comm);
 		free(th->xsave);
 		th->xsave = malloc(len);
 		if (!th->xsave)

@@ -35,11 +35,11 @@ struct ct_thread {
 };
 
 /* A page of ours in programs recorded from their first instruction, see prepare.c: nothing else is that low. */
-#define CT_OWN_PAGE 0x20000
+#define CT_OWN_PAGE     0x20000
 #define CT_OWN_RSEQ_SIG 0x53053053
 
 #define CT_VDSO_PATCHES 16
-#define CT_PATCH_MAX 32
+#define CT_PATCH_MAX    32
 struct ct_vdso_patch {
 	ct_u32 offset, len;
 	unsigned char orig[CT_PATCH_MAX], code[CT_PATCH_MAX];
@@ -57,16 +57,16 @@ struct ct_target {
 	struct ct_vdso_patch patch[CT_VDSO_PATCHES];
 	unsigned npatches;
 	ct_u64 stub, clone_stub; /* code for injected calls, in the dead part of a patched function; 0: none */
-	bool fresh;   /* right after execve: no instruction of the new image has run */
-	bool seized;  /* by the caller already: not seized again, only waited for */
-	bool own_page; /* CT_OWN_PAGE is mapped, and holds the leader's rseq area */
-	bool seccomp; /* has a filter, suspended during injected calls */
-	bool changed; /* pinned, patched: must be undone */
+	bool fresh;              /* right after execve: no instruction of the new image has run */
+	bool seized;             /* by the caller already: not seized again, only waited for */
+	bool own_page;           /* CT_OWN_PAGE is mapped, and holds the leader's rseq area */
+	bool seccomp;            /* has a filter, suspended during injected calls */
+	bool changed;            /* pinned, patched: must be undone */
 };
 
 struct ct_pin {
-	int cpu;        /* all threads go there */
-	int policy;     /* SCHED_RR, or -1: leave it */
+	int cpu;    /* all threads go there */
+	int policy; /* SCHED_RR, or -1: leave it */
 };
 
 void ct_target_init(struct ct_target *t, pid_t pid);
@@ -166,7 +166,7 @@ typedef int ct_keep_file(void *ctx, const char *path, const char *name, struct c
 			 struct ct_error *err);
 /* Writes images (all of one snapshot) and the snapshot's state. Destroys the images' children. */
 int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *snap, int dirfd, int level,
-		    struct ct_page_index *index, ct_keep_file *keep, void *keep_ctx,
-		    const struct ct_probe_site *sites, size_t nsites, struct ct_error *err);
+		    struct ct_page_index *index, ct_keep_file *keep, void *keep_ctx, const struct ct_probe_site *sites,
+		    size_t nsites, struct ct_error *err);
 
 #endif

@@ -63,9 +63,9 @@ static json_t *target_json(const struct ct_target *t)
 		json_array_append_new(patches,
 				      json_pack("{s:i, s:s}", "offset", (int)t->patch[i].offset, "bytes", hex));
 	}
-	return json_pack("{s:i, s:b, s:i, s:I, s:i, s:I, s:s, s:I, s:I, s:o, s:o}", "version", UNDO_VERSION, "own_page", t->own_page, "pid", t->pid,
-			 "start_time", (json_int_t)t->start_time, "recorder", (int)getpid(), "recorder_start",
-			 (json_int_t)ct_proc_stat(getpid(), getpid(), 22), "comm", t->comm, "vdso",
+	return json_pack("{s:i, s:b, s:i, s:I, s:i, s:I, s:s, s:I, s:I, s:o, s:o}", "version", UNDO_VERSION, "own_page",
+			 t->own_page, "pid", t->pid, "start_time", (json_int_t)t->start_time, "recorder", (int)getpid(),
+			 "recorder_start", (json_int_t)ct_proc_stat(getpid(), getpid(), 22), "comm", t->comm, "vdso",
 			 (json_int_t)t->vdso, "vdso_len", (json_int_t)t->vdso_len, "patches", patches, "threads",
 			 threads);
 }
@@ -123,11 +123,13 @@ int ct_undo_load(struct ct_target *t, pid_t *recorder, struct ct_error *err)
 	if (!root) {
 		if (access(path, F_OK))
 			return 0;
-		return ct_fail(err, CT_EXIT_FAILED, "%s is damaged; what was changed in %d cannot be put back", path, t->pid);
+		return ct_fail(err, CT_EXIT_FAILED, "%s is damaged; what was changed in %d cannot be put back", path,
+			       t->pid);
 	}
 	if (json_integer_value(json_object_get(root, "version")) != UNDO_VERSION) {
 		json_decref(root);
-		return ct_fail(err, CT_EXIT_FAILED, "%s was written by another version of ctbpf: detach with that one", path);
+		return ct_fail(err, CT_EXIT_FAILED, "%s was written by another version of ctbpf: detach with that one",
+			       path);
 	}
 	if ((ct_u64)json_integer_value(json_object_get(root, "start_time")) != t->start_time) {
 		json_decref(root); /* another process that had this number */
@@ -143,22 +145,23 @@ int ct_undo_load(struct ct_target *t, pid_t *recorder, struct ct_error *err)
 	t->vdso_len = json_integer_value(json_object_get(root, "vdso_len"));
 	array = json_object_get(root, "patches");
 	t->npatches = 0;
-	json_array_foreach(array, i, item) {
+	json_array_foreach (array, i, item) {
 		struct ct_vdso_patch *p = &t->patch[t->npatches];
 		const char *hex = json_string_value(json_object_get(item, "bytes"));
 
 		p->offset = json_integer_value(json_object_get(item, "offset"));
 		p->len = hex ? strlen(hex) / 2 : 0;
-		if (t->npatches < CT_VDSO_PATCHES && p->len && p->len <= CT_PATCH_MAX &&
-		    p->offset < t->vdso_len && from_hex(hex, p->orig, p->len))
+		if (t->npatches < CT_VDSO_PATCHES && p->len && p->len <= CT_PATCH_MAX && p->offset < t->vdso_len &&
+		    from_hex(hex, p->orig, p->len))
 			t->npatches++;
 	}
 	array = json_object_get(root, "threads");
 	free(t->threads);
 	t->nthreads = 0;
 	t->threads = calloc(json_array_size(array) + 1, sizeof(*t->threads));
-	json_array_foreach(array, i, item) if (t->threads)
-		load_thread(t, item);
+	json_array_foreach (array, i, item)
+		if (t->threads)
+			load_thread(t, item);
 	t->changed = true;
 	json_decref(root);
 	return 1;

@@ -17,9 +17,12 @@ static const struct {
 	const char *name;
 	int nr;
 } functions[] = {
-	{"__vdso_clock_gettime", SYS_clock_gettime}, {"__vdso_gettimeofday", SYS_gettimeofday},
-	{"__vdso_time", SYS_time},                   {"__vdso_getcpu", SYS_getcpu},
-	{"__vdso_clock_getres", SYS_clock_getres},   {"__vdso_getrandom", 318},
+	{"__vdso_clock_gettime", SYS_clock_gettime},
+	{"__vdso_gettimeofday", SYS_gettimeofday},
+	{"__vdso_time", SYS_time},
+	{"__vdso_getcpu", SYS_getcpu},
+	{"__vdso_clock_getres", SYS_clock_getres},
+	{"__vdso_getrandom", 318},
 };
 
 static const unsigned char stub_code[] = {
@@ -50,7 +53,7 @@ static bool find_vdso(struct ct_target *t)
 }
 
 static int plan(struct ct_target *t, const unsigned char *image, ct_u32 offset, const void *code, ct_u32 len,
-		 struct ct_error *err)
+		struct ct_error *err)
 {
 	struct ct_vdso_patch *p = &t->patch[t->npatches];
 
@@ -160,14 +163,14 @@ static int leave_vdso(struct ct_target *t, struct ct_error *err)
 					       (int)th->tid, t->pid, t->comm);
 			if (ptrace(PTRACE_SINGLESTEP, th->tid, 0, 0) || ct_wait_stop(th->tid, &status, 5000) ||
 			    !WIFSTOPPED(status))
-				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed", (int)th->tid,
-					       t->pid, t->comm);
+				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed",
+					       (int)th->tid, t->pid, t->comm);
 			/* A signal that comes meanwhile is delivered with the next step. */
 			if (!(status >> 16) && WSTOPSIG(status) != SIGTRAP &&
 			    (ptrace(PTRACE_SINGLESTEP, th->tid, 0, WSTOPSIG(status)) ||
 			     ct_wait_stop(th->tid, &status, 5000) || !WIFSTOPPED(status)))
-				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed", (int)th->tid,
-					       t->pid, t->comm);
+				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed",
+					       (int)th->tid, t->pid, t->comm);
 			if (ct_get_regs(th->tid, &th->regs))
 				return -1;
 		}
