@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+/* Trampolines: the code at an address is replaced by a jump to a piece of code that sums up all registers without
+ * touching a flag (lea, jrcxz), stops if the sum is the wanted one, else runs the replaced instructions and goes back.
+ */
+#include "replay/trampoline.h"
+
+#include <Zydis/Zydis.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#define JUMP     5 /* bytes of jmp rel32 */
+#define CODE_MAX 512
+
+struct emitter {
+	unsigned char code[CODE_MAX];
+	size_t len;
+	ct_u64 base;
+	bool failed;
+};
+
+static void emit(struct emitter *e, const void *bytes, size_t len)
+{
+	if (e->len + len > sizeof(e->code)) {
+		e->failed = true;
+		return;
+	}
+	memcpy(e->code + e->len, bytes, len);
+	e->len += len;
+}
+
+static void emit32(struct emitter *e, ct_s64 v)
+{
+	ct_s32 v32 = (ct_s32)v;
+
+	if (v32 != v)
+		e->failed = true;
+	emit(e, &v32, 4);
+}
+
+/* rel32 to an absolute address, as the last part of an instruction. */
+static void emit_rel(struct emitter *e, ct_u64 target)
+{
+	emit32(e, (ct_s64)(target - (e->base + e->len + 4)));
+}
+
+#define OP(e, ...) emit(e, (const unsigned char[]){__VA_ARGS__}, sizeof((const unsigned char[]){__VA_ARGS__}))
+
+/* lea (%rcx,%reg,1<<scale),%rcx; rsp can only be the base. */
+static void emit_add(struct emitter *e, int reg, int scale)
+{
+	if (reg == 4)
+		OP(e, 0x48, 0x8d, 0x0c, 0x0c); /* lea (%rsp,%rcx,1),%rcx */
+	else
+		OP(e, (unsigned char)(0x48 | (reg & 8 ? 2 : 0)), 0x8d, 0x0c,
+		   (unsigned char)(scale << 6 | (reg & 7) << 3 | 1));
+}
+
+/* By hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
+static ct_u64 reg_value(const struct ct_regs *r, int reg)
+{
+	static const unsigned char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
+						CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
+
+	return r->r[index[reg]];
+}
+
+/* One replaced instruction at its new place. Only what can be moved without a change of meaning. */
+static bool relocate(struct emitter *e, ZydisDecoder *dec, const unsigned char *bytes, size_t len, ct_u64 at)
+{
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(dec, bytes, len, &insn, ops)))
+		return false;
+	if (insn.attributes & ZYDIS_ATTRIB_IS_RELATIVE) {
+		for (int i = 0; i < 2; i++) {
+			ct_u64 target;
+
+			if (!insn.raw.imm[i].size || !insn.raw.imm[i].is_relative)
+				continue;
+			target = at + insn.length + (ct_u64)insn.raw.imm[i].value.s;
+			if (insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR) {
+				OP(e, 0xe9);
+			} else if (insn.meta.category == ZYDIS_CATEGORY_COND_BR && insn.opcode >= 0x70 &&
+				   insn.opcode <= 0x8f) {
+				OP(e, 0x0f, (unsigned char)(0x80 | (insn.opcode & 15)));
+			} else {
+				return false; /* call, loop, jrcxz */
+			}
+			emit_rel(e, target);
+			return true;
+		}
+		if (insn.raw.disp.size != 32)
+			return false;
+		/* rip-relative memory operand: the displacement follows the instruction to its new place */
+		size_t disp_at = e->len + insn.raw.disp.offset;
+		ct_s64 disp = insn.raw.disp.value + (ct_s64)(at - (e->base + e->len));
+
+		emit(e, bytes, insn.length);
+		if ((ct_s32)disp != disp || e->failed)
+			return false;
+		memcpy(e->code + disp_at, &(ct_s32){(ct_s32)disp}, 4);
+		return true;
+	}
+	switch (insn.meta.category) {
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_INTERRUPT: return false;
+	default: emit(e, bytes, insn.length); return true;
+	}
+}
+
+/* An unmapped page within reach of a rel32 jump. */
+static ct_u64 find_room(pid_t pid, ct_u64 ip)
+{
+	const ct_u64 reach = 1ull << 30;
+	struct ct_maps maps;
+	ct_u64 best = 0;
+
+	if (ct_maps_read(pid, &maps, NULL))
+		return 0;
+	for (size_t i = 0; i + 1 < maps.count; i++) {
+		ct_u64 end = maps.map[i].end, next = maps.map[i + 1].start;
+
+		if (next - end < 4 * CT_PAGE || next < CT_GADGET)
+			continue;
+		/* Not next to a mapping: stacks grow into what is below them. */
+		if (end + CT_PAGE > ip && end - ip < reach && !best)
+			best = end + CT_PAGE;
+		else if (end + CT_PAGE <= ip && ip - end < reach)
+			best = end + CT_PAGE;
+	}
+	ct_maps_deinit(&maps);
+	return best;
+}
+
+int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs)
+{
+	const ct_u64 ip = regs->r[CT_RIP];
+	unsigned char bytes[CT_TRAMPOLINE_MAX + 16], jump[JUMP] = {0xe9};
+	struct emitter e = {0};
+	ZydisDecodedInstruction insn;
+	ZydisDecoder dec;
+	unsigned covered = 0;
+	const ct_u64 save = CT_PAGE, wide = CT_PAGE + 8;
+	size_t fix;
+	ct_u64 sum = 0;
+	ct_s64 rel;
+
+	memset(tr, 0, sizeof(*tr));
+	tr->t = t;
+	tr->ip = ip;
+	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	if (!ct_mem_read(t->proc->memfd, ip, bytes, sizeof(bytes)))
+		return -1;
+	while (covered < JUMP) {
+		if (!ZYAN_SUCCESS(
+			    ZydisDecoderDecodeInstruction(&dec, NULL, bytes + covered, sizeof(bytes) - covered, &insn)))
+			return -1;
+		if (insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE))
+			return -1; /* its registers change while it runs */
+		if (covered) {
+			if (tr->ninner == 3)
+				return -1;
+			tr->inner[tr->ninner++] = ip + covered;
+		}
+		covered += insn.length;
+	}
+	if (covered > CT_TRAMPOLINE_MAX)
+		return -1;
+	tr->covered = covered;
+	memcpy(tr->orig, bytes, covered);
+	tr->page = find_room(t->real, ip);
+	if (!tr->page)
+		return -1;
+	e.base = tr->page;
+
+	/* rcx and rdx are saved in a page of their own: a store near code that runs costs a flush of the pipeline. */
+	OP(&e, 0x48, 0x89, 0x0d); /* mov %rcx,save(%rip) */
+	emit_rel(&e, e.base + save);
+	OP(&e, 0x48, 0x89, 0x15); /* mov %rdx,wide(%rip) */
+	emit_rel(&e, e.base + wide);
+	sum = reg_value(regs, 1);
+	for (int reg = 0; reg < 16; reg++) {
+		int scale = reg == 4 ? 0 : reg & 3;
+
+		if (reg == 1)
+			continue;
+		emit_add(&e, reg, scale);
+		sum += reg_value(regs, reg) << scale;
+	}
+	OP(&e, 0x48, 0xba); /* movabs $-sum,%rdx */
+	sum = -sum;
+	emit(&e, &sum, 8);
+	emit_add(&e, 2, 0);
+	OP(&e, 0x48, 0x8b, 0x15); /* mov wide(%rip),%rdx */
+	emit_rel(&e, e.base + wide);
+	OP(&e, 0xe3, 0x00); /* jrcxz candidate */
+	fix = e.len;
+	OP(&e, 0x48, 0x8b, 0x0d); /* mov save(%rip),%rcx */
+	emit_rel(&e, e.base + save);
+	tr->go_on = e.base + e.len;
+	for (unsigned at = 0; at < covered; at += insn.length) {
+		ZydisDecoderDecodeInstruction(&dec, NULL, bytes + at, covered - at, &insn);
+		if (!relocate(&e, &dec, bytes + at, covered - at, ip + at))
+			return -1;
+	}
+	OP(&e, 0xe9); /* jmp back */
+	emit_rel(&e, ip + covered);
+	if (e.failed || e.len - fix > 127)
+		return -1;
+	e.code[fix - 1] = (unsigned char)(e.len - fix);
+	OP(&e, 0x48, 0x8b, 0x0d); /* candidate: mov save(%rip),%rcx */
+	emit_rel(&e, e.base + save);
+	OP(&e, 0xcc); /* int3 */
+	tr->stop = e.base + e.len;
+
+	rel = (ct_s64)(e.base - (ip + JUMP));
+	if (e.failed || (ct_s32)rel != rel)
+		return -1;
+	memcpy(jump + 1, &(ct_s32){(ct_s32)rel}, 4);
+	if (ct_replica_call(t, SYS_mmap, tr->page, 2 * CT_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)tr->page)
+		return -1;
+	if (!ct_mem_write(t->proc->memfd, tr->page, e.code, e.len) || !ct_mem_write(t->proc->memfd, ip, jump, JUMP)) {
+		ct_replica_call(t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
+		return -1;
+	}
+	return 0;
+}
+
+void ct_trampoline_remove(struct ct_trampoline *tr)
+{
+	ct_mem_write(tr->t->proc->memfd, tr->ip, tr->orig, JUMP);
+	ct_replica_call(tr->t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
+}

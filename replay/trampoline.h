@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * Trampolines: native code in the replica that notices when a thread passes an address with given register values.
+ *
+ * A pass costs some nanoseconds; a hardware breakpoint and a look by ptrace cost ten thousand times as much. */
+#ifndef CT_TRAMPOLINE_H
+#define CT_TRAMPOLINE_H
+
+#include "replay/replica.h"
+
+#define CT_TRAMPOLINE_MAX 24 /* bytes of code that may be covered by the jump and the instructions it cuts */
+
+struct ct_trampoline {
+	struct ct_rthread *t;
+	ct_u64 ip;    /* where it is installed */
+	ct_u64 page;  /* its code, mapped near ip */
+	ct_u64 stop;  /* address behind its int3: the sum of registers is the wanted one */
+	ct_u64 go_on; /* where a thread stopped there continues if it was not the moment */
+	unsigned covered;
+	unsigned char orig[CT_TRAMPOLINE_MAX];
+	ct_u64 inner[3]; /* addresses of the covered instructions but the first: a jump may lead there */
+	unsigned ninner;
+};
+
+/* Installs one at regs->rip. -1 if the code there does not allow it (then nothing has been changed). */
+int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs);
+void ct_trampoline_remove(struct ct_trampoline *tr);
+
+#endif
