@@ -369,6 +369,7 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	po.kernel_seq = (const volatile ct_u64 *)&r->probes.skel->bss->counters.seq;
 	po.kernel_lost = (const volatile ct_u64 *)&r->probes.skel->bss->counters.lost;
 	po.level = o->level;
+	po.poll_us = 4000; /* a ring holds a second of a busy service; every wake-up costs a switch, and cache lines */
 	po.segment_size = o->segment_size;
 	po.cpus = &r->others;
 	po.cpus_len = sizeof(r->others);
