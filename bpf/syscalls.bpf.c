@@ -479,6 +479,9 @@ int BPF_PROG(ct_sys_enter, struct pt_regs *regs, long nr)
 		cur.t.flags = (cur.t.flags & ~(TS_SWITCHED | TS_USER | TS_FP)) | TS_INSYS;
 		cur.t.nr = nr;
 		cur.t.frame = (u64)regs;
+		/* It, or somebody, has changed its affinity: threads on two CPUs have no order. */
+		if (bpf_get_smp_processor_id() != pinned_cpu)
+			say_unsound(tgid, tid, CT_UNSOUND_FOREIGN_CPU, bpf_get_smp_processor_id());
 	}
 	if (nr < 0 || nr >= CT_MAX_SYSCALL || !(rules[nr].flags & CT_SYSR_ENTER))
 		return 0;

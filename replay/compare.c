@@ -86,11 +86,13 @@ int ct_session_compare(struct ct_session *s, ct_u32 id, FILE *report, struct ct_
 	struct comparison c = {.s = s, .report = report};
 	const struct ct_snapshot *want;
 	ct_u64 pages = 0;
+	ct_u32 want_procs;
 	int ret = 0;
 
 	if (!snap)
 		return -1;
 	want = ct_snapshot_get(snap);
+	want_procs = want->nprocs;
 	for (ct_u32 i = 0; i < want->nprocs && !ret; i++) {
 		const struct ct_snap_proc *proc = &want->procs[i];
 		struct ct_replica *p = NULL;
@@ -111,7 +113,10 @@ int ct_session_compare(struct ct_session *s, ct_u32 id, FILE *report, struct ct_
 	ct_snapshot_reader_close(snap);
 	if (!ret && report && c.differences > MOST_LINES)
 		fprintf(report, "  ... %llu differences in all\n", (unsigned long long)c.differences);
-	if (!ret && report && !c.differences)
-		fprintf(report, "  %llu pages, %s\n", (unsigned long long)pages, "registers and FPU state identical");
+	if (!ret && report && !c.differences && !want_procs)
+		fprintf(report,
+			"  every process had ended: its system calls and what it passed to them were compared\n");
+	else if (!ret && report && !c.differences)
+		fprintf(report, "  %llu pages, registers and FPU state identical\n", (unsigned long long)pages);
 	return ret ? -1 : c.differences ? 1 : 0;
 }

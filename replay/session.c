@@ -113,6 +113,22 @@ int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 
 /* ---- one event ---------------------------------------------------------------------------------------------- */
 
+/* What the program passes must be what it passed then: names, and the beginning of what it writes. */
+static int check_input(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
+{
+	struct ct_buf_iter it = ct_buf_iter(s->ev);
+	unsigned char have[256];
+
+	while (ct_buf_next(&it)) {
+		if (it.buf->kind != CT_BUF_IN || it.buf->len > sizeof(have))
+			continue;
+		if (!ct_mem_read(t->proc->memfd, it.buf->addr, have, it.buf->len) || memcmp(have, it.data, it.buf->len))
+			return ct_diverged(s, t, err, "passes other data at %#llx (argument %d) than was recorded",
+					   (unsigned long long)it.buf->addr, it.buf->arg);
+	}
+	return 0;
+}
+
 static int check_call(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
 {
 	struct ct_regs r;
@@ -134,7 +150,7 @@ static int check_call(struct ct_session *s, struct ct_rthread *t, const struct c
 				   (unsigned long long)sc->ip, (unsigned long long)sc->sp);
 	if (CT_SAVED_HASH(r.r[CT_RBX], r.r[CT_RBP], r.r[CT_R12], r.r[CT_R13], r.r[CT_R14], r.r[CT_R15]) != sc->saved)
 		return ct_diverged(s, t, err, "call %d: callee-saved registers differ", sc->nr);
-	return 0;
+	return sc->flags & CT_SYSF_SWITCHED ? 0 : check_input(s, t, err);
 }
 
 static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
@@ -441,17 +457,24 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, struct
 	struct ct_snapshot_reader *snap;
 	ct_u64 seq = 0;
 	cpu_set_t one;
-	int cpu = sched_getcpu();
+	const json_t *options = json_object_get(ct_recording_manifest(rec), "options");
+	int cpu = options ? (int)json_integer_value(json_object_get(options, "cpu")) : 0;
 
 	if (!s) {
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		return NULL;
 	}
 	s->rec = rec;
-	/* A stop costs ten times as much when tracer and tracee are on different CPUs. */
+	/* The CPU it was recorded on: cpuid and rdpid tell programs which that is. Tracer and tracee on one and the
+	 * same also makes a stop ten times as cheap. */
 	CPU_ZERO(&one);
-	CPU_SET(cpu >= 0 ? cpu : 0, &one);
-	sched_setaffinity(0, sizeof(one), &one);
+	CPU_SET(cpu >= 0 && cpu < CPU_SETSIZE ? cpu : 0, &one);
+	if (sched_setaffinity(0, sizeof(one), &one)) {
+		ct_fail_errno(err, CT_EXIT_MISSING, "the recording was made on CPU %d, which this process may not use",
+			      cpu);
+		free(s);
+		return NULL;
+	}
 	snap = ct_snapshot_open(ct_recording_dirfd(rec), id, err);
 	if (snap) {
 		seq = ct_snapshot_get(snap)->seq;

@@ -60,7 +60,7 @@ static void default_path(struct ct_recorder *r, const char *comm, pid_t pid)
 	size_t n = 0;
 
 	for (; comm[n] && n < sizeof(safe) - 1; n++)
-		safe[n] = strchr("/ .", comm[n]) ? '_' : comm[n];
+		safe[n] = comm[n] <= ' ' || comm[n] > '~' || comm[n] == '/' || comm[n] == '.' ? '_' : comm[n];
 	safe[n] = 0;
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
 	snprintf(r->path, sizeof(r->path), "ctbpf-%s-%d-%s.ctr", safe, pid, when);
@@ -244,9 +244,8 @@ static void forget_gone(struct ct_recorder *r)
 {
 	for (size_t i = 0; i < r->ntargets;) {
 		struct ct_target *t = r->targets[i];
-		ct_u64 state = ct_proc_stat(t->pid, t->pid, 3);
 
-		if (!state || state == 'Z' || state == 'X' || ct_proc_stat(t->pid, t->pid, 22) != t->start_time)
+		if (!ct_target_lives(t))
 			ct_recorder_drop(r, t);
 		else
 			i++;
@@ -301,6 +300,7 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
 	sig = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	ev.data.fd = sig;
 	epoll_ctl(ep, EPOLL_CTL_ADD, sig, &ev);
@@ -327,6 +327,9 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 			tick(r);
 			next_tick = ct_now_ns() + TICK_MS * 1000000ull;
 		}
+		/* Answered while something else was being waited for: the ring tells of them no more. */
+		while (r->held)
+			ct_recorder_serve(r);
 		if (now >= next_line) {
 			ct_recorder_live(r, false);
 			next_line = now + 500000000ull;
@@ -416,11 +419,19 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 	for (size_t i = 0; i < r->ntargets; i++) { /* only after a failed attach or final stop */
 		struct ct_target *t = r->targets[i];
 
-		if (t->changed && !ct_target_stop(t, &ignored)) {
+		if (!t->changed || !ct_target_lives(t))
+			continue;
+		if (!ct_target_stop(t, &ignored)) {
 			if (!ct_target_inspect(t, r->inspector, &ignored))
 				ct_target_undo(t, &ignored);
 			ct_target_release(t);
 		}
+		if (t->changed)
+			ret = ct_fail(err, CT_EXIT_FAILED,
+				      "process %d (%s) could not be restored: %.300s; run `ctbpf detach -p %d` when "
+				      "nothing stands "
+				      "in the way",
+				      t->pid, t->comm, ignored.msg, t->pid);
 	}
 	if (r->urgent)
 		ct_recorder_serve(r);
@@ -487,6 +498,9 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	/* Ctrl-Z would leave processes held that this one has to answer. */
+	sigaddset(&set, SIGTSTP);
 	sigprocmask(SIG_BLOCK, &set, &old);
 
 	ret = begin(&r, err);
@@ -497,6 +511,7 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 		ret = -1;
 	if (!began && r.command_pid > 0)
 		kill(r.command_pid, SIGKILL);
+	sigprocmask(SIG_SETMASK, &old, NULL);
 	/* The command is ours to wait for, also when the recording ended first. */
 	if (began && r.command_pid > 0) {
 		int status;
@@ -511,6 +526,5 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 	result->child_status = r.command_status;
 	snprintf(result->path, sizeof(result->path), "%s", r.path);
 	destroy(&r);
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	return ret;
 }

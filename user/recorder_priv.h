@@ -111,12 +111,14 @@ struct ct_recorder {
 	pid_t command_pid;
 	int command_status;
 	int end_reason;
+	pid_t not_restored; /* could not be stopped at the end */
 	bool done;
 };
 
 ct_u64 ct_now_ns(void);
 
 /* recorder_state.c */
+bool ct_target_lives(const struct ct_target *t);
 struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add);
 void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t);
 /* Attaches to all of `pids` at one moment and turns recording on. */

@@ -14,6 +14,23 @@
 
 #define DRAIN_MS 5000
 
+/* The first thread may have ended while others live on. */
+bool ct_target_lives(const struct ct_target *t)
+{
+	pid_t *tids = NULL;
+	size_t n = 0, alive = 0;
+
+	if (ct_proc_stat(t->pid, t->pid, 22) != t->start_time || ct_list_threads(t->pid, &tids, &n, NULL))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		ct_u64 state = ct_proc_stat(t->pid, tids[i], 3);
+
+		alive += state && state != 'Z' && state != 'X';
+	}
+	free(tids);
+	return alive;
+}
+
 struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add)
 {
 	struct ct_target **more, *t;
@@ -279,8 +296,8 @@ static void stop_all(struct ct_recorder *r)
 
 		t->seized = ct_recorder_is_held(r, t->pid);
 		if (t->memfd < 0 && ct_target_stop(t, &err)) {
-			if (ct_proc_stat(t->pid, t->pid, 22) == t->start_time &&
-			    ct_proc_stat(t->pid, t->pid, 3) != 'Z') {
+			if (ct_target_lives(t)) {
+				r->not_restored = t->pid;
 				ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, t->pid, 0,
 						 "no snapshot of %d: %s", t->pid, err.msg);
 				i++;
@@ -354,17 +371,18 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	if (!ret && ct_pipeline_drain(r->pipeline, DRAIN_MS, err))
 		ret = -1;
 	ct_probes_pause(&r->probes, ~0u);
-	for (size_t i = 0; i < r->ntargets && !ret; i++) {
+	for (size_t i = 0; i < r->ntargets; i++) {
 		struct ct_target *t = r->targets[i];
 
 		if (t->memfd < 0)
 			continue;
+		t->often = !final;
 		ct_vdso_find_stub(t);
 		/* One that was killed while it stood still has no state; its exit is in the log. */
 		if (ct_target_inspect(t, r->inspector, NULL))
 			continue;
 		reap_stopped(r, t);
-		if (ct_image_begin(&job->images[job->nimages], t, NULL))
+		if (ret || ct_image_begin(&job->images[job->nimages], t, NULL))
 			continue;
 		job->nimages++;
 	}

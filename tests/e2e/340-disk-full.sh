@@ -6,18 +6,26 @@
 [ -n "${OWN_MOUNTS-}" ] || OWN_MOUNTS=1 exec unshare --mount "$0"
 source "$(dirname "$0")/100-common.sh"
 
+unmount_and_clean_up() { # STATUS
+	set +e
+	umount -l "$T/disk" 2>/dev/null
+	(exit "$1")
+	cleanup
+}
+trap 'unmount_and_clean_up $?' EXIT
 mkdir "$T/disk"
-for size in 400k 2m 3m 4m 8m; do
+for size in 400k 3m 6m; do
 	step "a disk of $size"
 	mount -t tmpfs -o "size=$size" tmpfs "$T/disk"
-	start_target storm "$PROGRAMS/storm" reads
+	start_target storm "$PROGRAMS/flood"
 	pid=$PID
 	goes_on storm
 	before=$(shape "$pid")
 	rc=0
-	timeout 30 "$CTBPF" record -p "$pid" -d 20 -o "$T/disk/full.ctr" >"$T/out" 2>&1 || rc=$?
+	timeout 30 "$CTBPF" record -p "$pid" -d 5 -o "$T/disk/full.ctr" >"$T/out" 2>&1 || rc=$?
+	[ $rc = 1 ] || "$CTBPF" detach -p "$pid"
 	assert_eq $rc 1 "exit status ($(cat "$T/out"))"
-	assert_contains "$(cat "$T/out")" "No space left on device"
+	assert_contains "$(cat "$T/out")" "full"
 	assert_shape "$pid" "$before"
 	goes_on storm
 	stop "$pid"
@@ -41,7 +49,7 @@ dd if=/dev/zero of="$T/disk/zeros" bs=4k status=none 2>/dev/null || true
 start_answers
 before=$(shape "$PID_answers")
 assert_status 1 "$CTBPF" record -p "$PID_answers" -d 5 -o "$T/disk/full.ctr"
-assert_contains "$OUT" "No space left on device"
+assert_contains "$OUT" "full"
 answers_well
 assert_shape "$PID_answers" "$before"
 answers_end

@@ -17,8 +17,16 @@ step "a pipeline"
 assert_status 0 "$CTBPF" record -q -o "$T/pipe.ctr" -- sh -c 'ls /usr/lib | sort | uniq | wc -l'
 verified "$T/pipe.ctr"
 
+step "scripts that run scripts through env"
+printf '#!/usr/bin/env bash\nx=$("%s/inner"); y=$("%s/inner"); echo "$x$y"\n' "$T" "$T" >"$T/outer"
+printf '#!/usr/bin/env bash\nz=$(/bin/echo a | cat); echo "$z"\n' >"$T/inner"
+chmod +x "$T/outer" "$T/inner"
+assert_status 0 timeout -s INT -k 5 20 "$CTBPF" record -q -o "$T/scripts.ctr" -- "$T/outer"
+assert_contains "$OUT" aa
+verified "$T/scripts.ctr"
+
 step "python"
-assert_status 0 "$CTBPF" record -q -o "$T/python.ctr" -- python3 -c 'print(sum(i * i for i in range(1000)))'
+assert_status 0 timeout -s INT -k 5 20 "$CTBPF" record -q -o "$T/python.ctr" -- python3 -c 'print(sum(i * i for i in range(1000)))'
 verified "$T/python.ctr"
 
 step "redis"

@@ -29,13 +29,14 @@ struct writer {
 	struct ct_error *err;
 };
 
-/* The file behind an executable mapping, if there are breakpoints of ours in it. */
+/* The file behind a mapping, if there may be breakpoints of ours in it: the kernel sets them in any mapping that could
+ * be made executable. */
 static void open_probed(struct writer *w, const struct ct_snap_map *m)
 {
 	char path[96];
 
 	w->file = -1;
-	if (!w->nsites || !w->img->child || !(m->prot & PROT_EXEC) || !(m->flags & CT_MAPF_FILE))
+	if (!w->nsites || !w->img->child || !(m->flags & CT_MAPF_FILE))
 		return;
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", w->img->child, (unsigned long long)m->start,
 		 (unsigned long long)m->end);

@@ -113,6 +113,9 @@ int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread 
 	in->t = t;
 	in->thread = th;
 	in->tid = th->tid;
+	if (!th->xsave)
+		return ct_fail(err, CT_EXIT_FAILED, "the state of thread %d of %d (%s) is not known", (int)th->tid,
+			       t->pid, t->comm);
 	if (!t->stub)
 		return ct_fail(err, CT_EXIT_FAILED, "process %d (%s) has no vDSO to put code in", t->pid, t->comm);
 	if (!stack || stack->shared || (stack->prot & 3) != 3 || th->regs.r[CT_RSP] - stack->start < STACK_ROOM)

@@ -131,6 +131,7 @@ int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_e
 {
 	struct ct_error ignored;
 
+	t->pin = *pin;
 	for (size_t i = 0; i < t->nthreads; i++) {
 		save_thread(&t->threads[i]);
 		find_rseq(&t->threads[i]);
@@ -208,19 +209,22 @@ static int rseq_on(struct ct_target *t, struct ct_thread *th, struct ct_error *e
 	return 0;
 }
 
+/* Only what is still as we set it: the program, or its administrator, may have changed it since. */
 static void unpin_thread(struct ct_target *t, struct ct_thread *th)
 {
 	const struct ct_thread *like = th;
 	struct sched_param param = {0};
+	cpu_set_t now;
 
 	/* A thread made meanwhile inherited the pinning: it gets what the leader had. */
 	for (size_t i = 0; i < t->nthreads && !like->saved; i++)
 		like = &t->threads[i];
 	if (!like->saved)
 		return;
-	if (CPU_COUNT(&like->affinity))
+	if (CPU_COUNT(&like->affinity) && !sched_getaffinity(th->tid, sizeof(now), &now) && CPU_COUNT(&now) == 1 &&
+	    CPU_ISSET(t->pin.cpu, &now))
 		sched_setaffinity(th->tid, sizeof(like->affinity), &like->affinity);
-	if (like->policy >= 0 && sched_getscheduler(th->tid) != like->policy) {
+	if (t->pin.policy >= 0 && like->policy >= 0 && sched_getscheduler(th->tid) == t->pin.policy) {
 		param.sched_priority = like->priority;
 		sched_setscheduler(th->tid, like->policy, &param);
 	}
@@ -251,6 +255,11 @@ int ct_target_undo(struct ct_target *t, struct ct_error *err)
 	for (size_t i = 0; i < t->nthreads; i++)
 		if (t->threads[i].stopped)
 			unpin_thread(t, &t->threads[i]);
+	if (t->nthreads && t->threads[0].tid != t->pid) { /* the first thread has ended, but still is the process */
+		struct ct_thread leader = {.tid = t->pid};
+
+		unpin_thread(t, &leader);
+	}
 	if (!ret) {
 		t->changed = false;
 		ct_undo_forget(t);

@@ -30,6 +30,10 @@ void ct_target_init(struct ct_target *t, pid_t pid)
 		snprintf(t->comm, sizeof(t->comm), "%.15s", comm);
 		free(comm);
 	}
+	/* Programs name themselves as they like; this goes to terminals and into JSON. */
+	for (char *c = t->comm; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 }
 
 static void close_stopped(struct ct_target *t)
@@ -103,20 +107,42 @@ static bool fails_when_stopped(ct_u64 nr)
 	case SYS_semtimedop:
 	case SYS_rt_sigtimedwait:
 	case SYS_io_getevents:
-	case SYS_read: /* inotify; sockets with SO_RCVTIMEO */
+	case SYS_read: /* inotify; sockets with SO_RCVTIMEO or SO_SNDTIMEO */
+	case SYS_readv:
 	case SYS_recvfrom:
 	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_write:
+	case SYS_writev:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
 	case SYS_accept:
 	case SYS_accept4: return true;
 	default: return false;
 	}
 }
 
-static void find_reissue(struct ct_thread *th)
+/* Made again, a call with a timeout waits for all of it once more. That is the lesser evil once or twice in a
+ * recording, but not every two seconds. */
+static bool has_timeout(const struct ct_regs *r)
+{
+	switch (r->r[CT_ORIG_RAX]) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait: return (ct_s32)r->r[CT_R10] > 0;
+	case 441: /* epoll_pwait2 */
+	case SYS_semtimedop: return r->r[CT_R10] != 0;
+	case SYS_rt_sigtimedwait: return r->r[CT_RDX] != 0;
+	default: return false;
+	}
+}
+
+static void find_reissue(struct ct_target *t, struct ct_thread *th)
 {
 	ct_u64 waiting = (th->state.pending | th->state.shared_pending) & ~th->state.blocked;
 
-	th->reissue = (long)th->regs.r[CT_RAX] == -EINTR && fails_when_stopped(th->regs.r[CT_ORIG_RAX]) && !waiting;
+	th->reissue = (long)th->regs.r[CT_RAX] == -EINTR && fails_when_stopped(th->regs.r[CT_ORIG_RAX]) && !waiting &&
+		      !(t->often && has_timeout(&th->regs));
 }
 
 static void reissue(struct ct_thread *th)
@@ -135,8 +161,13 @@ void ct_target_release(struct ct_target *t)
 
 		if (th->stopped && th->reissue)
 			reissue(th);
-		if (th->stopped)
-			ptrace(PTRACE_DETACH, th->tid, 0, 0);
+		if (th->stopped && ptrace(PTRACE_DETACH, th->tid, 0, 0)) {
+			/* It runs, after an injected call that took too long: it must not stop later with nobody there.
+			 */
+			ptrace(PTRACE_INTERRUPT, th->tid, 0, 0);
+			if (!ct_wait_interrupted(th->tid, 1000))
+				ptrace(PTRACE_DETACH, th->tid, 0, 0);
+		}
 		th->stopped = th->reissue = false;
 	}
 	close_stopped(t);
@@ -229,8 +260,9 @@ int ct_target_stop(struct ct_target *t, struct ct_error *err)
 	if (!t->nthreads)
 		return ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d (%s) exited while it was being attached", t->pid,
 			       t->comm);
-	t->memfd = ct_mem_open(t->pid);
-	if (t->memfd < 0 || ct_maps_read(t->pid, &t->maps, err)) {
+	/* By the id of a thread that lives: the first one may have exited, and then has no memory any more. */
+	t->memfd = ct_mem_open(t->threads[0].tid);
+	if (t->memfd < 0 || ct_maps_read(t->threads[0].tid, &t->maps, err)) {
 		if (t->memfd < 0)
 			ct_fail_errno(err, CT_EXIT_NOT_ATTACHED, "cannot open the memory of %d (%s)", t->pid, t->comm);
 		ct_target_release(t);
@@ -279,6 +311,6 @@ int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_er
 		return -1;
 	for (size_t i = 0; i < t->nthreads; i++)
 		if (t->threads[i].stopped)
-			find_reissue(&t->threads[i]);
+			find_reissue(t, &t->threads[i]);
 	return 0;
 }

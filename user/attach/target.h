@@ -39,10 +39,15 @@ struct ct_thread {
 #define CT_OWN_RSEQ_SIG 0x53053053
 
 #define CT_VDSO_PATCHES 16
-#define CT_PATCH_MAX    32
+#define CT_PATCH_MAX    96
 struct ct_vdso_patch {
 	ct_u32 offset, len;
 	unsigned char orig[CT_PATCH_MAX], code[CT_PATCH_MAX];
+};
+
+struct ct_pin {
+	int cpu;    /* all threads go there */
+	int policy; /* SCHED_RR, or -1: leave it */
 };
 
 struct ct_target {
@@ -59,14 +64,11 @@ struct ct_target {
 	ct_u64 stub, clone_stub; /* code for injected calls, in the dead part of a patched function; 0: none */
 	bool fresh;              /* right after execve: no instruction of the new image has run */
 	bool seized;             /* by the caller already: not seized again, only waited for */
+	bool often;              /* stopped again and again: see has_timeout in stop.c */
 	bool own_page;           /* CT_OWN_PAGE is mapped, and holds the leader's rseq area */
 	bool seccomp;            /* has a filter, suspended during injected calls */
+	struct ct_pin pin;       /* what was set */
 	bool changed;            /* pinned, patched: must be undone */
-};
-
-struct ct_pin {
-	int cpu;    /* all threads go there */
-	int policy; /* SCHED_RR, or -1: leave it */
 };
 
 void ct_target_init(struct ct_target *t, pid_t pid);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* The vDSO: time, CPU number and random bytes without a system call, hence without a record. While a process is
- * recorded each exported function is the bare system call instead: mov $nr,%eax; syscall; ret. */
+ * recorded each exported function jumps to a thunk behind the image: mov $nr,%eax; syscall; ret.
+ *
+ * The thunks are not taken away if a signal handler may yet return into one: its frame holds an address behind the
+ * system call. The functions themselves are whole again in any case; nothing but such a frame leads to a thunk. */
+#include <assert.h>
 #include <elf.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -70,20 +74,47 @@ static int plan(struct ct_target *t, const unsigned char *image, ct_u32 offset, 
 	return 0;
 }
 
-/* Where injected calls can be made from: the zero bytes behind the image, which nothing ever runs. */
-static void place_stub(struct ct_target *t, const unsigned char *image, struct ct_error *err)
+#define THUNK  8                                  /* bytes of one */
+#define THUNKS ((sizeof(stub_code) + 15) & ~15ul) /* where they begin, behind the stub */
+#define PAD    (THUNKS + THUNK * sizeof(functions) / sizeof(*functions))
+
+static_assert(PAD <= CT_PATCH_MAX, "stub and thunks are one patch");
+
+/* Zero bytes behind the image, which nothing ever runs: the stub for injected calls and the thunks go there. */
+static ct_u32 find_pad(const struct ct_target *t, const unsigned char *image)
 {
 	ct_u64 end = t->vdso_len;
 
 	while (end && !image[end - 1])
 		end--;
 	end = (end + 15) & ~15ull;
-	if (end + 64 > t->vdso_len)
-		return;
-	if (plan(t, image, end, stub_code, sizeof(stub_code), err))
-		return;
-	t->stub = t->vdso + end;
+	return end + PAD <= t->vdso_len ? end : 0;
+}
+
+static int place_pad(struct ct_target *t, const unsigned char *image, struct ct_error *err)
+{
+	unsigned char code[PAD] = {0};
+	ct_u32 pad = find_pad(t, image);
+
+	if (!pad)
+		return ct_fail(err, CT_EXIT_FAILED, "the vDSO of %d (%s) has no room for %zu bytes", t->pid, t->comm,
+			       PAD);
+	memcpy(code, stub_code, sizeof(stub_code));
+	for (size_t k = 0; k < sizeof(functions) / sizeof(*functions); k++) {
+		unsigned char thunk[THUNK] = {0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xc3};
+
+		memcpy(thunk + 1, &functions[k].nr, 4);
+		/* A C library that has not asked for the size of its state yet must be told that there is no such
+		 * function: the answer would come from the code that is replaced. mov $-ENOSYS,%eax; cltq; ret */
+		if (functions[k].nr == 318 && t->fresh)
+			memcpy(thunk, "\xb8\xda\xff\xff\xff\x48\x98\xc3", THUNK);
+		memcpy(code + THUNKS + k * THUNK, thunk, THUNK);
+	}
+	if (plan(t, image, pad, code, PAD, err))
+		return -1;
+	t->stub = t->vdso + pad;
 	t->clone_stub = t->stub + CLONE_STUB;
+	return 0;
 }
 
 struct dynamic {
@@ -134,15 +165,13 @@ static int patch_functions(struct ct_target *t, const unsigned char *image, stru
 		if (!sym->st_value || d.str + sym->st_name >= t->vdso_len - 32)
 			continue;
 		for (size_t k = 0; k < sizeof(functions) / sizeof(*functions); k++) {
-			unsigned char code[8] = {0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xc3};
+			unsigned char code[5] = {0xe9}; /* jmp */
+			ct_s32 rel;
 
 			if (strcmp(name, functions[k].name))
 				continue;
-			memcpy(code + 1, &functions[k].nr, 4);
-			/* A C library that has not asked for the size of its state yet must be told that there is
-			 * no such function: the answer would come from the code we have just replaced. */
-			if (functions[k].nr == 318 && t->fresh)
-				memcpy(code, "\xb8\xda\xff\xff\xff\x48\x98\xc3", 8); /* mov $-ENOSYS,%eax; cltq; ret */
+			rel = (ct_s32)(t->stub + THUNKS + k * THUNK - (t->vdso + sym->st_value + sizeof(code)));
+			memcpy(code + 1, &rel, 4);
 			if (plan(t, image, sym->st_value, code, sizeof(code), err))
 				return -1;
 		}
@@ -201,9 +230,7 @@ int ct_vdso_plan(struct ct_target *t, struct ct_error *err)
 		free(image);
 		return ct_fail(err, CT_EXIT_FAILED, "the vDSO of %d (%s) cannot be read", t->pid, t->comm);
 	}
-	ret = patch_functions(t, image, err);
-	if (!ret)
-		place_stub(t, image, err);
+	ret = place_pad(t, image, err) || patch_functions(t, image, err) ? -1 : 0;
 	free(image);
 	return ret;
 }
@@ -216,8 +243,10 @@ int ct_vdso_borrow(struct ct_target *t, struct ct_error *err)
 	if (!find_vdso(t))
 		return ct_fail(err, CT_EXIT_FAILED, "process %d (%s) has no vDSO to put code in", t->pid, t->comm);
 	image = malloc(t->vdso_len);
-	if (image && ct_mem_read(t->memfd, t->vdso, image, t->vdso_len))
-		place_stub(t, image, err);
+	if (!image || !ct_mem_read(t->memfd, t->vdso, image, t->vdso_len) || place_pad(t, image, err)) {
+		free(image);
+		return -1;
+	}
 	free(image);
 	return ct_vdso_apply(t, err);
 }
@@ -228,7 +257,7 @@ static void find_stub(struct ct_target *t)
 	unsigned char code[sizeof(stub_code)];
 
 	for (unsigned i = 0; i < t->npatches; i++) {
-		if (t->patch[i].len != sizeof(stub_code) ||
+		if (t->patch[i].len != PAD ||
 		    !ct_mem_read(t->memfd, t->vdso + t->patch[i].offset, code, sizeof(code)) ||
 		    memcmp(code, stub_code, sizeof(code)))
 			continue;
@@ -243,14 +272,58 @@ void ct_vdso_find_stub(struct ct_target *t)
 		find_stub(t);
 }
 
+/* Whether a word on `th`'s stacks, from the stack pointer up, points behind a thunk's system call. */
+static bool stack_leads_to_thunk(struct ct_target *t, ct_u64 from, ct_u64 to)
+{
+	const ct_u64 first = t->stub + THUNKS, last = t->stub + PAD;
+	ct_u64 buf[512];
+
+	for (ct_u64 at = from & ~7ull; at < to; at += sizeof(buf)) {
+		size_t n = to - at < sizeof(buf) ? to - at : sizeof(buf);
+
+		if (!ct_mem_read(t->memfd, at, buf, n))
+			continue;
+		for (size_t i = 0; i < n / 8; i++)
+			if (buf[i] > first && buf[i] < last)
+				return true;
+	}
+	return false;
+}
+
+/* A handler that runs, or whose frame lies on a stack, may return into a thunk. */
+static bool thunks_in_use(struct ct_target *t)
+{
+	bool handlers = false;
+
+	for (size_t i = 0; i < t->nthreads; i++)
+		for (int sig = 0; sig < 64; sig++)
+			handlers |= t->threads[i].state.action[sig].handler > 1;
+	for (size_t i = 0; handlers && i < t->nthreads; i++) {
+		const struct ct_thread *th = &t->threads[i];
+		const struct ct_map *m = ct_maps_find(&t->maps, th->regs.r[CT_RSP]);
+
+		if (!th->stopped)
+			continue;
+		if (m && stack_leads_to_thunk(t, th->regs.r[CT_RSP], m->end))
+			return true;
+		if (th->state.altstack_size &&
+		    stack_leads_to_thunk(t, th->state.altstack_sp, th->state.altstack_sp + th->state.altstack_size))
+			return true;
+	}
+	return false;
+}
+
 int ct_vdso_restore(struct ct_target *t, struct ct_error *err)
 {
 	int ret = 0;
+	bool keep;
 
 	if (t->npatches && leave_vdso(t, err))
 		return -1;
+	keep = t->npatches && t->stub && thunks_in_use(t); /* now: a signal may have come on the way out */
 	for (unsigned i = 0; i < t->npatches; i++)
-		if (!ct_mem_write(t->memfd, t->vdso + t->patch[i].offset, t->patch[i].orig, t->patch[i].len))
+		if (!(keep && t->patch[i].len == PAD) &&
+		    !ct_mem_write(t->memfd, t->vdso + t->patch[i].offset, t->patch[i].orig, t->patch[i].len))
 			ret = ct_fail_errno(err, CT_EXIT_FAILED, "cannot restore the vDSO of %d (%s)", t->pid, t->comm);
 	if (!ret)
 		t->npatches = 0;
