@@ -25,7 +25,7 @@ for size in 400k 3m 6m; do
 	timeout 30 "$CTBPF" record -p "$pid" -d 5 -o "$T/disk/full.ctr" >"$T/out" 2>&1 || rc=$?
 	[ $rc = 1 ] || "$CTBPF" detach -p "$pid"
 	assert_eq $rc 1 "exit status ($(cat "$T/out"))"
-	assert_contains "$(cat "$T/out")" "full"
+	assert_contains "$(cat "$T/out")" "No space left on device"
 	assert_shape "$pid" "$before"
 	goes_on storm
 	stop "$pid"
@@ -49,7 +49,7 @@ dd if=/dev/zero of="$T/disk/zeros" bs=4k status=none 2>/dev/null || true
 start_answers
 before=$(shape "$PID_answers")
 assert_status 1 "$CTBPF" record -p "$PID_answers" -d 5 -o "$T/disk/full.ctr"
-assert_contains "$OUT" "full"
+assert_contains "$OUT" "the file system is full"
 answers_well
 assert_shape "$PID_answers" "$before"
 answers_end
