@@ -423,17 +423,10 @@ static __noinline void emit_enter(struct call *c, const struct pt_regs *regs)
 	bpf_ringbuf_submit_dynptr(&o.d, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline int hold_mapping(struct call *c)
-{
-	struct ct_map_range range = {.addr = c->ret, .len = c->args[1]};
-
-	return hold(CT_HOLD_FILE, c->tgid, c->tid, &range);
-}
-
 /* The new image waits in the kernel until the recorder has attached to it. */
 static __noinline void emit_exec(u32 tgid, u32 tid, const struct pt_regs *regs)
 {
-	bool held = hold(CT_HOLD_EXEC, tgid, tid, NULL) == 0;
+	bool held = hold(CT_HOLD_EXEC, tgid, tid, 0, NULL) == 0;
 	struct {
 		struct ct_event h;
 		struct ct_ev_exec x;
@@ -563,7 +556,8 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 			say_unsound(tgid, tid, CT_UNSOUND_SYSCALL, nr);
 	}
 	if (c->have_ref && nr == 9 && !file_is_kept(&c->ref)) {
-		if (hold_mapping(c))
+		/* One that is answered late is the recorder's to judge. */
+		if (hold(CT_HOLD_FILE, tgid, tid, c->ret, &c->ref) < 0)
 			say_unsound(tgid, tid, CT_UNSOUND_FILE, c->ret);
 	}
 	if (cur.t.flags & TS_EXEC)

@@ -14,6 +14,7 @@ volatile ct_u32 pinned_cpu = 0;
 volatile ct_u32 paused = 0;
 volatile ct_u32 can_hold = 0;
 volatile ct_u64 hold_released = 0;
+volatile ct_u64 recorder_beat = 0;
 volatile ct_u32 nthreads = 0;
 volatile ct_u32 follow = 1;
 struct ct_counters counters = {};
@@ -153,26 +154,39 @@ __noinline int make_current(u32 tgid, u32 tid)
 }
 
 struct spin {
-	u64 id, deadline;
+	u64 id, begin, limit;
 	u32 timed_out;
 };
 static long spin_once(u32 i, struct spin *s)
 {
+	u64 now, beat = recorder_beat;
+
 	if (hold_released >= s->id)
 		return 1;
-	if (!(i & 255) && bpf_ktime_get_ns() > s->deadline) {
+	if (i & 255)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (now - s->begin > CT_HOLD_MAX_NS && (now - s->begin > s->limit || now > beat + CT_HOLD_MAX_NS)) {
 		s->timed_out = 1;
 		return 1;
 	}
 	return 0;
 }
 
+/* One bpf_loop makes at most 1 << 23 rounds, a few milliseconds. */
+static long spin_round(u32 i, struct spin *s)
+{
+	bpf_loop(1 << 20, spin_once, s, 0);
+	return s->timed_out || hold_released >= s->id;
+}
+
 /* Nothing that BPF may do puts a thread to sleep at a place of our choosing, and a SIGSTOP would be seen by its parent.
  * So the thread spins here, invisible to everyone, for the ~0.1 ms the recorder on another CPU needs to look. */
-__noinline int hold(u32 kind, u32 tgid, u32 tid, const struct ct_map_range *range)
+__noinline int hold(u32 kind, u32 tgid, u32 tid, u64 addr, const struct ct_file_ref *ref)
 {
 	struct spin s = {};
 	struct ct_hold *h;
+	u64 took;
 
 	if (!can_hold)
 		return -1;
@@ -180,22 +194,29 @@ __noinline int hold(u32 kind, u32 tgid, u32 tid, const struct ct_map_range *rang
 	if (!h)
 		return -1;
 	s.id = __sync_fetch_and_add(&counters.holds, 1) + 1;
-	s.deadline = bpf_ktime_get_ns() + CT_HOLD_MAX_NS;
+	s.begin = bpf_ktime_get_ns();
+	s.limit = kind == CT_HOLD_EXEC ? CT_HOLD_EXEC_NS : CT_HOLD_MAX_NS;
 	h->id = s.id;
 	h->kind = kind;
 	h->pid = tgid;
 	h->tid = tid;
 	h->pad = 0;
-	h->addr = range ? range->addr : 0;
-	h->len = range ? range->len : 0;
+	h->time_ns = s.begin;
+	h->addr = addr;
+	__builtin_memset(&h->ref, 0, sizeof(h->ref));
+	if (ref)
+		h->ref = *ref;
 	bpf_ringbuf_submit(h, BPF_RB_FORCE_WAKEUP);
-	for (int i = 0; i < 16; i++) {
-		bpf_loop(1 << 23, spin_once, &s, 0); /* the most iterations one call may ask for */
-		if (s.timed_out || hold_released >= s.id)
-			break;
-	}
+	bpf_loop(1 << 20, spin_round, &s, 0);
+	took = bpf_ktime_get_ns() - s.begin;
+	if (took > counters.hold_max_ns)
+		counters.hold_max_ns = took;
+	if (hold_released >= s.id)
+		return 0;
+	/* Written before the last look at hold_released: of the two sides at least one knows that it was late. */
+	counters.hold_late = s.id;
 	if (hold_released >= s.id)
 		return 0;
 	__sync_fetch_and_add(&counters.hold_timeouts, 1);
-	return -1;
+	return 1;
 }

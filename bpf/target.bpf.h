@@ -25,6 +25,7 @@ extern volatile ct_u32 pinned_cpu;
 extern volatile ct_u32 paused; /* thread group whose events are ignored (being attached), ~0: all */
 extern volatile ct_u32 can_hold;
 extern volatile ct_u64 hold_released;
+extern volatile ct_u64 recorder_beat; /* bpf_ktime of the recorder's last sign of life */
 extern volatile ct_u32 nthreads; /* recorded threads alive */
 extern volatile ct_u32 follow;   /* record children too */
 extern struct ct_counters counters;
@@ -232,10 +233,7 @@ int make_current(u32 tgid, u32 tid);
 int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate);
 /* Fills the fingerprints entry of `tid` from its registers and the current address space. */
 int take_fingerprint(u32 tid, const struct ct_regs *regs, u32 flags);
-/* Tells the recorder and waits until it answers: 0; or does not: -1. range may be NULL. */
-struct ct_map_range {
-	u64 addr, len;
-};
-int hold(u32 kind, u32 tgid, u32 tid, const struct ct_map_range *range);
+/* Tells the recorder and waits until it answers: 0; or does not: 1; or cannot be told: -1. ref may be NULL. */
+int hold(u32 kind, u32 tgid, u32 tid, u64 addr, const struct ct_file_ref *ref);
 
 #endif

@@ -39,18 +39,22 @@ struct ct_kept {
 #define CT_KEPT_KEPT  2 /* its content is in files/ */
 #define CT_KEPT_SITES 3 /* the same, and it has instructions to probe: whoever maps it is held */
 
-/* Record of the `urgent` ring: the thread waits inside the kernel, for at most CT_HOLD_MAX_NS, until the recorder
- * stores `id` to `hold_released`. */
+/* Record of the `urgent` ring: the thread waits inside the kernel until the recorder stores `id` to `hold_released`,
+ * for at most CT_HOLD_MAX_NS. After an execve it waits on for CT_HOLD_EXEC_NS while `recorder_beat` says that the
+ * recorder lives (a new program has nobody yet whom it keeps waiting, and there is no second chance to see its first
+ * instruction); a mapped file can still be kept later if it is unchanged. */
 struct ct_hold {
 	ct_u64 id;
 	ct_u32 kind; /* enum ct_hold_kind */
 	ct_u32 pid, tid;
 	ct_u32 pad;
-	ct_u64 addr; /* FILE: where it was mapped */
-	ct_u64 len;
+	ct_u64 time_ns;
+	ct_u64 addr;            /* FILE: where it was mapped */
+	struct ct_file_ref ref; /* FILE: what was mapped (flags, offset, len: 0) */
 };
 enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };
-#define CT_HOLD_MAX_NS 200000000ull
+#define CT_HOLD_MAX_NS  200000000ull
+#define CT_HOLD_EXEC_NS 2000000000ull
 
 /* Counters, in the programs' .bss, which the recorder maps. */
 struct ct_counters {
@@ -61,6 +65,8 @@ struct ct_counters {
 	ct_u64 by_reference; /* bytes of file reads not copied */
 	ct_u64 foreign;      /* events on another CPU than the one pinned to */
 	ct_u64 holds, hold_timeouts;
+	ct_u64 hold_late;   /* id of the last hold that ended unanswered */
+	ct_u64 hold_max_ns; /* the longest */
 	ct_u64 frames_missed;
 	ct_u64 threads_full; /* threads not followed for want of room */
 };

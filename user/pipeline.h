@@ -32,6 +32,7 @@ struct ct_pipeline_opts {
 	const void *cpus;                   /* cpu_set_t the threads may run on, or NULL */
 	size_t cpus_len;
 	unsigned poll_us; /* ring polling interval when idle; 0: choose */
+	volatile ct_u64 *beat; /* or NULL: CLOCK_MONOTONIC of the consumer's last round, in ns */
 	ct_pipeline_tap *tap;
 	void *tap_ctx;
 };

@@ -376,6 +376,7 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	po.segment_size = o->segment_size;
 	po.cpus = &r->others;
 	po.cpus_len = sizeof(r->others);
+	po.beat = &r->probes.skel->bss->recorder_beat;
 	po.tap = tap;
 	po.tap_ctx = r;
 	r->pipeline = ct_pipeline_create(&po, err);

@@ -22,13 +22,13 @@ static ct_u64 kernel_dev(dev_t dev)
 	return (ct_u64)major(dev) << 20 | minor(dev);
 }
 
-static bool same_file(const struct ct_file_ref *a, const struct ct_file_ref *b)
+bool ct_recorder_same_file(const struct ct_file_ref *a, const struct ct_file_ref *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns &&
 	       a->size == b->size;
 }
 
-static void ref_from_stat(struct ct_file_ref *ref, const struct stat *st)
+void ct_recorder_file_ref(struct ct_file_ref *ref, const struct stat *st)
 {
 	memset(ref, 0, sizeof(*ref));
 	ref->dev = kernel_dev(st->st_dev);
@@ -44,7 +44,7 @@ static bool known(struct ct_recorder *r, const struct ct_file_ref *ref, struct c
 
 	pthread_mutex_lock(&r->lock);
 	for (size_t i = 0; i < r->nfiles && !found; i++) {
-		if (same_file(&r->files[i].ref, ref)) {
+		if (ct_recorder_same_file(&r->files[i].ref, ref)) {
 			*out = r->files[i];
 			found = true;
 		}
@@ -95,7 +95,7 @@ static int keep_fd(struct ct_recorder *r, int fd, const char *name, struct ct_kn
 	memset(out, 0, sizeof(*out));
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return ct_fail(err, CT_EXIT_FAILED, "%s is not a regular file", name);
-	ref_from_stat(&out->ref, &st);
+	ct_recorder_file_ref(&out->ref, &st);
 	if (known(r, &out->ref, out))
 		return out->kept ? 0 : ct_fail(err, CT_EXIT_FAILED, "the content of %s could not be kept", name);
 	if (ct_file_keep(r->dirfd, fd, name, &out->ref, out->hash, err)) {
@@ -292,8 +292,8 @@ void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev)
 		snprintf(path, sizeof(path), "/proc/%u/fd/%d", ev->pid, (int)s->args[0]);
 		job->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		if (job->fd >= 0 && !fstat(job->fd, &st)) {
-			ref_from_stat(&now, &st);
-			if (same_file(&now, &ref)) {
+			ct_recorder_file_ref(&now, &st);
+			if (ct_recorder_same_file(&now, &ref)) {
 				snprintf(path, sizeof(path), "/proc/self/fd/%d", job->fd);
 				n = readlink(path, job->name, sizeof(job->name) - 1);
 				job->name[n > 0 ? n : 0] = 0;

@@ -163,6 +163,39 @@ void ct_recorder_unprobe(struct ct_recorder *r, pid_t pid)
 
 /* ---- holds ------------------------------------------------------------------------------------------------ */
 
+static bool was_late(struct ct_recorder *r, const struct ct_held *h)
+{
+	return r->probes.counters->hold_late >= h->hold.id;
+}
+
+/* Whether fd, opened after the process had gone on, is what it mapped, with the content it had then. */
+static bool still_the_same(const struct ct_held *h)
+{
+	const struct ct_file_ref *was = &h->hold.ref;
+	struct timespec real, mono;
+	struct ct_file_ref ref;
+	struct stat st;
+	ct_u64 ctime, mapped;
+
+	if (fstat(h->fd, &st))
+		return false;
+	ct_recorder_file_ref(&ref, &st);
+	clock_gettime(CLOCK_REALTIME, &real);
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	ctime = ref.ctime_s * 1000000000ull + ref.ctime_ns;
+	mapped = real.tv_sec * 1000000000ull + real.tv_nsec -
+		 (mono.tv_sec * 1000000000ull + mono.tv_nsec - h->hold.time_ns);
+	/* A change within the tick of the clock that stamps files would not show. */
+	return ct_recorder_same_file(&ref, was) && ctime + 50000000 < mapped;
+}
+
+static bool probed_late(struct ct_recorder *r, const struct ct_held *h)
+{
+	struct stat st;
+
+	return h->stopped && !fstat(h->fd, &st) && ct_probes_has_sites(&r->probes, st.st_dev, st.st_ino);
+}
+
 static void open_mapped(struct ct_held *h)
 {
 	const struct ct_map *m;
@@ -232,6 +265,7 @@ static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 
 static void serve_file(struct ct_recorder *r, struct ct_held *h)
 {
+	bool late = was_late(r, h);
 	struct ct_probe_op *op;
 
 	if (h->stopped) {
@@ -246,7 +280,15 @@ static void serve_file(struct ct_recorder *r, struct ct_held *h)
 		}
 		ptrace(PTRACE_DETACH, h->hold.tid, 0, 0);
 	}
-	if (h->fd < 0)
+	if (late && h->fd >= 0 && (!still_the_same(h) || probed_late(r, h))) {
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
+				 probed_late(r, h)
+					 ? "%s was looked at too late: a time stamp counter or random number read in "
+					   "it may be missing"
+					 : "%s, which a process mapped, was looked at too late: it has changed",
+				 h->name);
+		close(h->fd);
+	} else if (h->fd < 0)
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
 				 "the file process %u mapped could not be opened", h->hold.pid);
 	else

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "formats/recording.h"
 #include "formats/snapshot.h"
@@ -138,6 +139,9 @@ void ct_recorder_worker_add(struct ct_recorder *r, struct ct_job *job);
 /* Waits until all jobs are done; quit: ends the thread. */
 int ct_recorder_worker_wait(struct ct_recorder *r, bool quit, struct ct_error *err);
 ct_keep_file ct_recorder_keep;
+/* A file's identity and state, named as the kernel side does; and whether two are of the same content. */
+void ct_recorder_file_ref(struct ct_file_ref *ref, const struct stat *st);
+bool ct_recorder_same_file(const struct ct_file_ref *a, const struct ct_file_ref *b);
 /* From the tap: the kernel side saw a read of a file it would like to log by reference. */
 void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev);
 /* Keeps a file that has been mapped; takes fd over. */
