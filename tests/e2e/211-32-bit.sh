@@ -10,10 +10,10 @@ _start:	mov $29, %eax	# pause
 	int $0x80
 	jmp _start
 S
-gcc -m32 -nostdlib -static -o "$T/tiny" "$T/tiny.S" 2>"$T/gcc" || skip "gcc cannot make 32-bit programs: $(head -n 1 "$T/gcc")"
+gcc -m32 -nostdlib -static -o "$T/tiny" "$T/tiny.S" 2>"$T/gcc" || fail "gcc cannot make 32-bit programs: $(head -n 1 "$T/gcc")"
 start_target tiny "$T/tiny"
 sleep 0.1
-alive "$PID_tiny" || skip "this kernel does not run 32-bit programs"
+alive "$PID_tiny" || fail "this kernel does not run 32-bit programs"
 assert_status 3 "$CTBPF" record -p "$PID_tiny" -d 0.2 -o "$T/x.ctr"
 assert_matches "$OUT" '32-bit'
 assert_status 3 "$CTBPF" record --no-replay -p "$PID_tiny" -d 0.2 -o "$T/x.ctr"

@@ -34,16 +34,16 @@ fail() { # MESSAGE
 	echo "FAILED: $* (at ${BASH_SOURCE[-1]##*/}:${BASH_LINENO[-2]-})" >&2
 	exit 1
 }
-skip() { # REASON: this machine cannot run the test
+skip() { # REASON: this machine has no hardware counters, the only thing a test may do without
 	echo "$*"
 	exit 77
 }
 step() { echo "--- $*"; }
 need() { # COMMAND...
 	local c
-	for c; do command -v "$c" >/dev/null || skip "needs $c"; done
+	for c; do command -v "$c" >/dev/null || fail "needs $c: run scripts/setup"; done
 }
-[ $EUID = 0 ] || skip "needs root"
+[ $EUID = 0 ] || fail "needs root"
 
 # --- processes --------------------------------------------------------------------------------------------
 # Starts a target in the background: its pid is in $PID and in $PID_NAME, its output in $T/NAME.log.

@@ -355,7 +355,7 @@ Test(insn_scan, all_sites_of_a_real_program_are_found)
 	struct ct_error err = {0};
 	int fd = open_program();
 	if (fd < 0)
-		cr_skip_test("tests/programs/insn_rdtsc is not built");
+		cr_assert_fail("tests/programs/insn_rdtsc is not built");
 	cr_assert_eq(ct_insn_scan(fd, "insn_rdtsc", &s, &err), 0, "%s", err.msg);
 	unsigned n[CT_INSN_CPUID + 1] = {0};
 	for (size_t i = 0; i < s.n; i++)

@@ -59,7 +59,7 @@ static ct_u64 file_offset(const void *addr)
 static struct nop5_bpf *load(bool multi)
 {
 	if (geteuid() != 0)
-		cr_skip_test("needs root");
+		cr_assert_fail("needs root");
 	struct nop5_bpf *skel = nop5_bpf__open();
 	cr_assert_not_null(skel);
 	bpf_program__set_expected_attach_type(skel->progs.nop5_hit, (enum bpf_attach_type)ct_uprobe_attach_type(multi));
@@ -107,14 +107,14 @@ static void check_hits(bool multi, pid_t pid)
 Test(uprobes, one_link_for_many_places)
 {
 	if (!ct_uprobe_multi_supported())
-		cr_skip_test("no uprobe_multi here");
+		cr_assert_fail("no uprobe_multi here");
 	check_hits(true, getpid());
 }
 
 Test(uprobes, pid_0_is_everybody)
 {
 	if (!ct_uprobe_multi_supported())
-		cr_skip_test("no uprobe_multi here");
+		cr_assert_fail("no uprobe_multi here");
 	check_hits(true, 0);
 }
 
@@ -173,7 +173,7 @@ static void check_refused(bool multi)
 Test(uprobes, the_refused_place_is_named)
 {
 	if (!ct_uprobe_multi_supported())
-		cr_skip_test("no uprobe_multi here");
+		cr_assert_fail("no uprobe_multi here");
 	check_refused(true);
 }
 
@@ -207,7 +207,7 @@ Test(selftest_nop5, gives_a_verdict_and_leaves_nothing_behind)
 {
 	char what[512] = "";
 	if (geteuid() != 0)
-		cr_skip_test("needs root");
+		cr_assert_fail("needs root");
 	int fds = open_fds();
 	int verdict = ct_selftest_nop5(what, sizeof(what));
 	cr_expect(verdict == 0 || verdict == 1, "%d: %s", verdict, what);
@@ -235,7 +235,7 @@ Test(insn_probes, a_probed_program_runs_and_all_sites_are_hit)
 	snprintf(path, sizeof(path), "%s/tests/programs/insn_rdtsc", getenv("B") ? getenv("B") : "build");
 	int fd = open(path, O_RDONLY | O_CLOEXEC), status = -1;
 	if (fd < 0)
-		cr_skip_test("%s is not built", path);
+		cr_assert_fail("%s is not built", path);
 	struct nop5_bpf *skel = load(ct_uprobe_multi_supported());
 	cr_assert_eq(ct_insn_scan(fd, path, &sites, &err), 0, "%s", err.msg);
 	cr_assert_eq(ct_insn_probes(&sites, false, &probes, &err), 0, "%s", err.msg);
