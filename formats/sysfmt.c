@@ -102,9 +102,12 @@ static bool absent_data(struct sf *f, unsigned arg, ct_u64 addr, bool bytes)
 		if (b->kind == CT_BUF_FILE && b->want && bytes) {
 			struct ct_file_ref ref;
 			memcpy(&ref, it.data, sizeof(ref));
-			sf_fmt(f, "<%u bytes of file %llu:%llu/%llu at %llu>", b->want,
-			       (unsigned long long)(ref.dev >> 20), (unsigned long long)(ref.dev & 0xfffff),
-			       (unsigned long long)ref.ino, (unsigned long long)ref.offset);
+			if (!ref.dev)
+				sf_fmt(f, "<%u bytes seen before>", b->want);
+			else
+				sf_fmt(f, "<%u bytes of file %llu:%llu/%llu at %llu>", b->want,
+				       (unsigned long long)(ref.dev >> 20), (unsigned long long)(ref.dev & 0xfffff),
+				       (unsigned long long)ref.ino, (unsigned long long)ref.offset);
 			return true;
 		}
 		if (b->kind == CT_BUF_OUT && (b->flags & CT_BUFF_CHUNKED)) {

@@ -129,6 +129,11 @@ static void file_line(struct ct_out *out, const struct ct_event *ev)
 	const char *path = ct_event_text(ev, &len);
 	char hash[33], size[CT_HUMAN];
 	ct_hash_format(file->hash, hash);
+	if (!file->ref.dev) {
+		ct_out_fmt(out, "=== FILE %s that calls return again and again, kept as files/%s",
+			   ct_human_bytes(size, file->ref.size), hash);
+		return;
+	}
 	ct_out_str(out, "=== FILE ");
 	ct_out_mem(out, path, path ? len : 0);
 	ct_out_fmt(out, " %s, device %llu:%llu inode %llu, kept as files/%s", ct_human_bytes(size, file->ref.size),

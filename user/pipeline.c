@@ -168,7 +168,11 @@ static void publish(struct ct_pipeline *p)
 static void on_record(void *ctx, const struct ct_event *ev)
 {
 	struct ct_pipeline *p = ctx;
-	struct ct_event *copy = emit(p, ev);
+	struct ct_event *copy;
+
+	if (p->opts.rewrite && ev->size >= p->opts.rewrite_min)
+		ev = p->opts.rewrite(p->opts.tap_ctx, ev);
+	copy = emit(p, ev);
 
 	if (p->opts.tap) {
 		store(p->in_tap, true);

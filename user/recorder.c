@@ -154,6 +154,13 @@ static void tap(void *ctx, const struct ct_event *ev)
 	}
 }
 
+static const struct ct_event *rewrite(void *ctx, const struct ct_event *ev)
+{
+	struct ct_recorder *r = ctx;
+
+	return r->dedup ? ct_dedup_rewrite(r->dedup, ev) : ev;
+}
+
 /* ---- a command of ours ------------------------------------------------------------------------------------- */
 
 /* Starts it, stopped behind its execve, seized by this thread. */
@@ -377,6 +384,11 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	po.cpus = &r->others;
 	po.cpus_len = sizeof(r->others);
 	po.beat = &r->probes.skel->bss->recorder_beat;
+	if (!o->no_replay) {
+		r->dedup = ct_dedup_create(ct_recorder_keep_bytes, r);
+		po.rewrite = rewrite;
+		po.rewrite_min = CT_DEDUP_MIN;
+	}
 	po.tap = tap;
 	po.tap_ctx = r;
 	r->pipeline = ct_pipeline_create(&po, err);
@@ -478,6 +490,7 @@ static void destroy(struct ct_recorder *r)
 	}
 	free(r->targets);
 	free(r->files);
+	ct_dedup_destroy(r->dedup);
 	free(r->reaps);
 	json_decref(r->manifest);
 	if (r->dirfd >= 0)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -12,10 +13,13 @@
 
 #include <bpf/bpf.h>
 
+#include "formats/dirio.h"
 #include "formats/event_access.h"
 #include "user/recorder_priv.h"
 #include "formats/sysrule.h"
 #include "record.skel.h" /* after the headers with its types */
+
+#define BYTES_WAITING_MAX (32u << 20)
 
 static ct_u64 kernel_dev(dev_t dev)
 {
@@ -154,6 +158,46 @@ static void keep_offered(struct ct_recorder *r, struct ct_job *job)
 	close(job->fd);
 }
 
+/* Content without a file: its name in the log is its hash. If it cannot be kept it goes on being copied. */
+static void keep_bytes(struct ct_recorder *r, struct ct_job *job)
+{
+	int fd = memfd_create("ctbpf-bytes", MFD_CLOEXEC);
+	struct ct_ev_file body = {0};
+	struct ct_error err;
+
+	if (fd >= 0 && ct_pwrite_full(fd, job->bytes, job->len, 0) >= 0 &&
+	    !ct_file_keep(r->dirfd, fd, "content read twice", &body.ref, body.hash, &err)) {
+		ct_dedup_ref(&body.ref, body.hash, job->len);
+		ct_recorder_append(r, CT_EV_FILE, 0, 0, &body, sizeof(body), NULL, 0);
+		ct_dedup_kept(r->dedup, job->bytes, job->len, body.hash);
+	}
+	if (fd >= 0)
+		close(fd);
+	atomic_fetch_sub(&r->bytes_waiting, job->len);
+	free(job->bytes);
+}
+
+void ct_recorder_keep_bytes(void *ctx, const void *data, size_t len)
+{
+	struct ct_recorder *r = ctx;
+	struct ct_job *job;
+
+	/* The disk may be slower than the program. */
+	if (!r->worker_on || atomic_load(&r->bytes_waiting) > BYTES_WAITING_MAX)
+		return;
+	job = calloc(1, sizeof(*job));
+	if (job)
+		job->bytes = malloc(len);
+	if (!job || !job->bytes) {
+		free(job);
+		return;
+	}
+	memcpy(job->bytes, data, len);
+	job->len = len;
+	atomic_fetch_add(&r->bytes_waiting, len);
+	ct_recorder_worker_add(r, job);
+}
+
 static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 {
 	struct ct_error err = {0};
@@ -214,6 +258,8 @@ static void *worker_main(void *arg)
 		pthread_mutex_unlock(&r->lock);
 		if (job->images)
 			write_snapshot(r, job);
+		else if (job->bytes)
+			keep_bytes(r, job);
 		else
 			keep_offered(r, job);
 		free(job);

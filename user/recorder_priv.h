@@ -13,6 +13,7 @@
 #include "formats/recording.h"
 #include "formats/snapshot.h"
 #include "user/attach/target.h"
+#include "user/dedup.h"
 #include "user/pipeline.h"
 #include "user/probes.h"
 #include "user/recorder.h"
@@ -51,6 +52,8 @@ struct ct_job {
 	struct ct_image *images; /* a snapshot, if not NULL */
 	size_t nimages;
 	struct ct_snapshot snap;
+	void *bytes; /* else bytes to keep, `len` of them, if not NULL */
+	size_t len;
 	int fd;      /* else a file to keep: */
 	bool mapped; /* it is mapped, and must be kept; else it was only read */
 	ct_u32 pid;
@@ -66,6 +69,7 @@ struct ct_recorder {
 	json_t *manifest;
 	struct ct_probes probes;
 	struct ct_pipeline *pipeline;
+	struct ct_dedup *dedup;
 	struct ct_inspector *inspector;
 	struct ring_buffer *urgent; /* libbpf's reader of the urgent ring */
 	struct ct_pin pin;
@@ -105,6 +109,7 @@ struct ct_recorder {
 	/* set by the tap on the consumer thread */
 	_Atomic ct_u64 unsound, switches;
 	_Atomic int group_exits;
+	_Atomic size_t bytes_waiting; /* in jobs of content to keep */
 	ct_u64 lost_seen, unsound_seen;
 	unsigned lines;       /* live lines shown */
 	double load;          /* of the probes, as last measured */
@@ -144,6 +149,8 @@ void ct_recorder_file_ref(struct ct_file_ref *ref, const struct stat *st);
 bool ct_recorder_same_file(const struct ct_file_ref *a, const struct ct_file_ref *b);
 /* From the tap: the kernel side saw a read of a file it would like to log by reference. */
 void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev);
+/* From the pipeline: bytes that calls have returned more than once. */
+ct_dedup_keep ct_recorder_keep_bytes;
 /* Keeps a file that has been mapped; takes fd over. */
 void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const char *name, pid_t pid);
 
