@@ -113,7 +113,10 @@ static void survey_privileges(struct ct_findings *f)
 		if (has)
 			continue;
 		lacking++;
-		missing(f, caps[i].without, caps[i].name, "run it as root: sudo ctbpf ...",
+		missing(f, caps[i].without, caps[i].name,
+			geteuid()
+				? "run it as root: sudo ctbpf ..."
+				: "this root is a restricted one (container, virtual machine): give it the capability",
 			"you lack %s, needed for %s", caps[i].name, caps[i].needed_for);
 	}
 	if (!lacking)

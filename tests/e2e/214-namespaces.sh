@@ -57,3 +57,11 @@ goes_on reaper
 assert_eq "$(sort -u "$T/reaper.log")" "tick 0 None" "what the reaper saw"
 assert_eq "$(zombies_of "$reaper")" 0 zombies
 assert_recording "$T/reaper.ctr"
+
+step "a kernel that hides its type information"
+mkdir "$T/empty"
+start_target plain sleep 60
+assert_status 77 unshare -m sh -c "mount --bind '$T/empty' /sys/kernel/btf && '$CTBPF' record -p $PID -d 0.2 -o '$T/nobtf.ctr'"
+assert_matches "$OUT" 'no type information.*CONFIG_DEBUG_INFO_BTF'
+[ ! -e "$T/nobtf.ctr" ] || fail "a directory is left"
+assert alive "$PID"
