@@ -24,11 +24,19 @@ struct ct_known_file {
 	bool kept;
 };
 
+/* What a file was when it was mapped. */
+struct ct_mapped_as {
+	struct ct_file_ref ref;
+	struct timespec mtime;
+};
+
 /* A process that was held in the kernel and is now stopped (seized, interrupted), or on its way there. */
 struct ct_held {
 	struct ct_held *next;
 	struct ct_hold hold;
 	int fd; /* FILE: the mapped file */
+	struct ct_mapped_as as;
+	bool changing; /* it was changed a moment ago */
 	char name[256];
 	bool stopped;
 };
@@ -53,6 +61,7 @@ struct ct_job {
 	struct ct_snapshot snap;
 	int fd;      /* else a file to keep: */
 	bool mapped; /* it is mapped, and must be kept; else it was only read */
+	struct ct_mapped_as as;
 	ct_u32 pid;
 	char name[256];
 };
@@ -144,8 +153,11 @@ void ct_recorder_file_ref(struct ct_file_ref *ref, const struct stat *st);
 bool ct_recorder_same_file(const struct ct_file_ref *a, const struct ct_file_ref *b);
 /* From the tap: the kernel side saw a read of a file it would like to log by reference. */
 void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev);
-/* Keeps a file that has been mapped; takes fd over. */
-void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const char *name, pid_t pid);
+/* Whether it has not been changed for so long that its ctime would show the next change. */
+bool ct_recorder_settled(const struct stat *st);
+/* Keeps a file that has been mapped; takes fd over. now: before this returns. */
+void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const struct ct_mapped_as *as, const char *name, pid_t pid,
+			     bool now);
 
 /* recorder_hold.c */
 int ct_recorder_prober_start(struct ct_recorder *r, struct ct_error *err);
