@@ -47,7 +47,7 @@ PROG    := $(if $(filter build,$(B)),ctbpf,$(B)/ctbpf)
 RUN     := $(if $(filter build,$(B)),./ctbpf,$(abspath $(B)/ctbpf))
 
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
-PROGRAMS := $(patsubst %,$(B)/%,$(basename $(wildcard tests/programs/*.c tests/programs/*.S)))
+PROGRAMS := $(patsubst %,$(B)/%,$(basename $(wildcard tests/programs/*.[cS] tests/programs/behave/*.c)))
 FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH    := $(patsubst scripts/%.c,$(B)/%,$(wildcard scripts/bench/*.c))
 MAN      := $(wildcard docs/man/*.1)
@@ -171,7 +171,7 @@ VALGRIND := valgrind -q --trace-children=yes --error-exitcode=9 --leak-check=ful
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 format: ## clang-format all C sources in place
 	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] replay/*.[ch] user/*.[ch] user/*/*.[ch] scripts/*.c \
-	  scripts/bench/*.c tests/*/*.[ch])
+	  scripts/bench/*.c tests/*/*.[ch] tests/programs/behave/*.[ch])
 
 # --- installing ------------------------------------------------------------------------------------------
 install: $(PROG) ## into DESTDIR/PREFIX: program, man pages, licence

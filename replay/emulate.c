@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -116,6 +117,42 @@ static int do_mremap(struct ct_session *s, struct ct_rthread *t, const struct ct
 	return ret == sc->ret ? 0 : ct_diverged(s, t, err, "mremap gives %#lx", ret);
 }
 
+/* Advice that changes what the program, or a child of it, will read; the rest depends on the machine. */
+static bool changes_content(ct_u64 advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_REMOVE:
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+	case 24:  /* MADV_DONTNEED_LOCKED */
+	case 102: /* MADV_GUARD_INSTALL */
+	case 103: /* MADV_GUARD_REMOVE */ return true;
+	}
+	return false;
+}
+
+/* The kernel allows advice that changes content for the caller's own memory only. */
+static int do_process_madvise(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc,
+			      struct ct_error *err)
+{
+	ct_u64 left = (ct_u64)sc->ret, iov[2];
+
+	for (ct_u64 i = 0; i < sc->args[2] && left && changes_content(sc->args[3]); i++) {
+		ct_u64 len;
+
+		if (!ct_mem_read(t->proc->memfd, sc->args[1] + i * sizeof(iov), iov, sizeof(iov)))
+			return ct_diverged(s, t, err, "the list of ranges cannot be read");
+		len = iov[1] < left ? iov[1] : left;
+		left -= len;
+		if (ct_replica_call(t, SYS_madvise, iov[0], len, sc->args[3], 0, 0, 0))
+			return ct_diverged(s, t, err, "madvise of %#llx fails", (unsigned long long)iov[0]);
+	}
+	return 0;
+}
+
 /* Calls of the memory family and a few that change what later ones or user code see. */
 static int execute(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
 {
@@ -133,11 +170,15 @@ static int execute(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 	case SYS_mlock2:
 	case SYS_msync: return 0; /* no effect on content; limits may differ here */
 	case SYS_madvise:
-		/* Only advice that changes content; the rest depends on the machine. */
-		if (sc->args[2] != MADV_DONTNEED && sc->args[2] != MADV_REMOVE && sc->args[2] != MADV_WIPEONFORK &&
-		    sc->args[2] != MADV_KEEPONFORK)
+		if (!changes_content(sc->args[2]))
 			return 0;
 		break;
+	case SYS_process_madvise: return do_process_madvise(s, t, sc, err);
+	case SYS_personality:
+		/* Asking changes nothing; what is set stays without random addresses, which a replica never has. */
+		if ((ct_u32)sc->args[0] != 0xffffffffu)
+			ct_replica_call(t, SYS_personality, sc->args[0] | ADDR_NO_RANDOMIZE, 0, 0, 0, 0, 0);
+		return 0;
 	}
 	ret = ct_replica_call(t, sc->nr, sc->args[0], sc->args[1], sc->args[2], sc->args[3], sc->args[4], sc->args[5]);
 	if (ret != sc->ret)

@@ -83,7 +83,7 @@ static void tell_kernel(struct ct_recorder *r, const struct ct_file_ref *ref, bo
 }
 
 /* A change within the same tick of the clock that stamps files would not show in ctime. */
-static bool settled(const struct stat *st)
+bool ct_recorder_settled(const struct stat *st)
 {
 	struct timespec now;
 
@@ -91,29 +91,51 @@ static bool settled(const struct stat *st)
 	return (now.tv_sec - st->st_ctim.tv_sec) * 1000 + (now.tv_nsec - st->st_ctim.tv_nsec) / 1000000 > 50;
 }
 
-static int keep_fd(struct ct_recorder *r, int fd, const char *name, struct ct_known_file *out, struct ct_error *err)
+/* A file's content is what was mapped as long as its size and mtime stay: ctime also changes when a name of it goes
+ * away, as one's that is unlinked once it is mapped. */
+static bool same_content(const struct stat *st, const struct ct_mapped_as *as)
+{
+	return (ct_u64)st->st_size == as->ref.size && st->st_mtim.tv_sec == as->mtime.tv_sec &&
+	       st->st_mtim.tv_nsec == as->mtime.tv_nsec;
+}
+
+/* as: what it was when it was mapped, and is to be found as; NULL: what it is now. */
+static int keep_fd(struct ct_recorder *r, int fd, const char *name, const struct ct_mapped_as *as,
+		   struct ct_known_file *out, struct ct_error *err)
 {
 	struct ct_ev_file body = {0};
 	struct stat st;
+	int tries = as ? 3 : 1, ret;
 
 	memset(out, 0, sizeof(*out));
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return ct_fail(err, CT_EXIT_FAILED, "%s is not a regular file", name);
-	ct_recorder_file_ref(&out->ref, &st);
-	if (known(r, &out->ref, out))
-		return out->kept ? 0 : ct_fail(err, CT_EXIT_FAILED, "the content of %s could not be kept", name);
-	if (ct_file_keep(r->dirfd, fd, name, &out->ref, out->hash, err)) {
+	do {
+		if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+			return ct_fail(err, CT_EXIT_FAILED, "%s is not a regular file", name);
+		ct_recorder_file_ref(&out->ref, &st);
+		if (known(r, as ? &as->ref : &out->ref, out))
+			return out->kept ? 0
+					 : ct_fail(err, CT_EXIT_FAILED, "the content of %s could not be kept", name);
+		if (as && !same_content(&st, as))
+			return ct_fail(err, CT_EXIT_FAILED, "it was changed after it had been mapped");
 		/* It changed while it was copied, or the disk is full: the next mapping tries again. */
+		ret = ct_file_keep(r->dirfd, fd, name, &out->ref, out->hash, err);
+	} while (ret && --tries);
+	if (ret)
 		return -1;
-	}
+	if (as && (fstat(fd, &st) || !same_content(&st, as)))
+		return ct_fail(err, CT_EXIT_FAILED, "it was changed after it had been mapped");
 	out->ref.dev = kernel_dev(st.st_dev); /* as mappings and the kernel side name it */
+	if (as)
+		out->ref = as->ref;
+	out->ref.flags = 0;
+	out->ref.offset = out->ref.len = 0;
 	out->kept = true;
 	remember(r, out);
 	body.ref = out->ref;
 	memcpy(body.hash, out->hash, sizeof(body.hash));
 	body.path_len = strlen(name);
 	ct_recorder_append(r, CT_EV_FILE, 0, 0, &body, sizeof(body), name, body.path_len);
-	if (settled(&st))
+	if (ct_recorder_settled(&st))
 		tell_kernel(r, &out->ref, ct_probes_has_sites(&r->probes, st.st_dev, st.st_ino));
 	return 0;
 }
@@ -128,7 +150,7 @@ int ct_recorder_keep(void *ctx, const char *path, const char *name, struct ct_fi
 
 	if (fd < 0)
 		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot open %s", name);
-	ret = keep_fd(r, fd, name, &file, err);
+	ret = keep_fd(r, fd, name, NULL, &file, err);
 	close(fd);
 	if (ret) {
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, 0, 0, "content of %s not kept: %s", name, err->msg);
@@ -149,11 +171,11 @@ static void keep_offered(struct ct_recorder *r, struct ct_job *job)
 	struct stat st;
 
 	if (job->mapped) {
-		if (keep_fd(r, job->fd, job->name, &file, &err))
+		if (keep_fd(r, job->fd, job->name, &job->as, &file, &err))
 			ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, job->pid, 0, "content of %s not kept: %s",
 					 job->name, err.msg);
-	} else if (!fstat(job->fd, &st) && settled(&st)) {
-		keep_fd(r, job->fd, job->name, &file, &err); /* if not, its bytes go on being copied */
+	} else if (!fstat(job->fd, &st) && ct_recorder_settled(&st)) {
+		keep_fd(r, job->fd, job->name, NULL, &file, &err); /* if not, its bytes go on being copied */
 	}
 	close(job->fd);
 }
@@ -353,7 +375,8 @@ void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev)
 	}
 }
 
-void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const char *name, pid_t pid)
+void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const struct ct_mapped_as *as, const char *name, pid_t pid,
+			     bool now)
 {
 	struct ct_job *job = calloc(1, sizeof(*job));
 
@@ -361,10 +384,16 @@ void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const char *name, pi
 		close(fd);
 		return;
 	}
-	/* Its content is safe from here on: the open descriptor holds it, and ctime is checked after copying. */
+	/* The open descriptor holds its content; that nobody has changed it is checked after copying. */
 	snprintf(job->name, sizeof(job->name), "%s", name);
 	job->fd = fd;
 	job->mapped = true;
+	job->as = *as;
 	job->pid = pid;
-	ct_recorder_worker_add(r, job);
+	if (!now) {
+		ct_recorder_worker_add(r, job);
+		return;
+	}
+	keep_offered(r, job);
+	free(job);
 }

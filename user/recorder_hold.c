@@ -200,6 +200,7 @@ static void open_mapped(struct ct_held *h)
 {
 	const struct ct_map *m;
 	struct ct_maps maps;
+	struct stat st;
 	char path[96];
 
 	if (ct_maps_read(h->hold.pid, &maps, NULL))
@@ -210,6 +211,11 @@ static void open_mapped(struct ct_held *h)
 			 (unsigned long long)m->end);
 		h->fd = open(path, O_RDONLY | O_CLOEXEC);
 		snprintf(h->name, sizeof(h->name), "%s", m->name);
+		h->as.ref = h->hold.ref;
+		if (h->fd >= 0 && !fstat(h->fd, &st)) {
+			h->as.mtime = st.st_mtim;
+			h->changing = !ct_recorder_settled(&st);
+		}
 	}
 	ct_maps_deinit(&maps);
 }
@@ -227,8 +233,9 @@ int ct_recorder_on_hold(void *ctx, void *data, size_t len)
 		h->fd = -1;
 		if (h->hold.kind == CT_HOLD_FILE)
 			open_mapped(h);
+		/* Who has just written a file and maps it may well go on writing: it waits for the copy. */
 		if (h->hold.kind == CT_HOLD_EXEC ||
-		    (h->fd >= 0 && ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd)))
+		    (h->fd >= 0 && (h->changing || ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd))))
 			h->stopped = !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD) &&
 				     !ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
 		*r->held_end = h;
@@ -265,7 +272,7 @@ static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 
 static void serve_file(struct ct_recorder *r, struct ct_held *h)
 {
-	bool late = was_late(r, h);
+	bool late = was_late(r, h), kept = false;
 	struct ct_probe_op *op;
 
 	if (h->stopped) {
@@ -278,8 +285,14 @@ static void serve_file(struct ct_recorder *r, struct ct_held *h)
 		} else {
 			free(op);
 		}
+		if (h->changing && !late) {
+			ct_recorder_keep_mapped(r, h->fd, &h->as, h->name, h->hold.pid, true);
+			kept = true;
+		}
 		ptrace(PTRACE_DETACH, h->hold.tid, 0, 0);
 	}
+	if (kept)
+		return;
 	if (late && h->fd >= 0 && (!still_the_same(h) || probed_late(r, h))) {
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
 				 probed_late(r, h)
@@ -292,7 +305,7 @@ static void serve_file(struct ct_recorder *r, struct ct_held *h)
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
 				 "the file process %u mapped could not be opened", h->hold.pid);
 	else
-		ct_recorder_keep_mapped(r, h->fd, h->name, h->hold.pid);
+		ct_recorder_keep_mapped(r, h->fd, &h->as, h->name, h->hold.pid, false);
 }
 
 void ct_recorder_serve(struct ct_recorder *r)

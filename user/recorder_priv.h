@@ -25,11 +25,19 @@ struct ct_known_file {
 	bool kept;
 };
 
+/* What a file was when it was mapped. */
+struct ct_mapped_as {
+	struct ct_file_ref ref;
+	struct timespec mtime;
+};
+
 /* A process that was held in the kernel and is now stopped (seized, interrupted), or on its way there. */
 struct ct_held {
 	struct ct_held *next;
 	struct ct_hold hold;
 	int fd; /* FILE: the mapped file */
+	struct ct_mapped_as as;
+	bool changing; /* it was changed a moment ago */
 	char name[256];
 	bool stopped;
 };
@@ -56,6 +64,7 @@ struct ct_job {
 	size_t len;
 	int fd;      /* else a file to keep: */
 	bool mapped; /* it is mapped, and must be kept; else it was only read */
+	struct ct_mapped_as as;
 	ct_u32 pid;
 	char name[256];
 };
@@ -151,8 +160,11 @@ bool ct_recorder_same_file(const struct ct_file_ref *a, const struct ct_file_ref
 void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev);
 /* From the pipeline: bytes that calls have returned more than once. */
 ct_dedup_keep ct_recorder_keep_bytes;
-/* Keeps a file that has been mapped; takes fd over. */
-void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const char *name, pid_t pid);
+/* Whether it has not been changed for so long that its ctime would show the next change. */
+bool ct_recorder_settled(const struct stat *st);
+/* Keeps a file that has been mapped; takes fd over. now: before this returns. */
+void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const struct ct_mapped_as *as, const char *name, pid_t pid,
+			     bool now);
 
 /* recorder_hold.c */
 int ct_recorder_prober_start(struct ct_recorder *r, struct ct_error *err);
