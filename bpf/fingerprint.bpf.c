@@ -9,6 +9,11 @@
 #define CODE     144 /* ... and in all */
 #define CODE_BUF 256
 
+/* Below are the page with our rseq area (user/attach/target.h), which the kernel writes to at will, and the replica's;
+ * above is the last page, in which uprobes' copies of instructions may be. */
+#define LOWEST  0x30000
+#define HIGHEST 0x7fffffffdff0ull
+
 struct harvest {
 	struct ct_fingerprint fp;
 	u64 reg[16]; /* by the numbers ModRM uses */
@@ -83,7 +88,7 @@ static long harvest_one(u32 k, void *ctx)
 		addr = REG_AT(h, rm | (rex & 1) << 3) + disp;
 	}
 	addr &= ~7ull;
-	if (addr < 0x10000 || addr > 0x7fffffffe000ull)
+	if (addr < LOWEST || addr > HIGHEST)
 		return 0;
 	if (addr >= h->ip - 4096 && addr < h->ip + 4096)
 		return 0; /* code: replay patches it */
@@ -110,7 +115,7 @@ static long sample_gpr(u32 k, void *ctx)
 	/* harvest.reg is in ModRM order: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. The fingerprint's order is that of
 	 * ct_regs: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 | rcx rdx rsi rdi. A nibble each, last one first. */
 	addr = REG_AT(h, 0x762189ab35cdefull >> 4 * k) & ~7ull;
-	if (addr < 0x10000 || addr > 0x7fffffffe000ull)
+	if (addr < LOWEST || addr > HIGHEST)
 		return 0;
 	if (!bpf_probe_read_user(h->fp.gpr[k], CT_FP_GPR, (void *)addr))
 		h->fp.mask |= 2u << k;
@@ -150,11 +155,14 @@ __noinline int take_fingerprint(u32 tid, const struct ct_regs *regs, u32 flags)
 		h->fp.ticks = ticks_of(tid);
 		h->fp.flags |= CT_FPF_TICKS;
 	}
+	if (flags & CT_FPF_LATE)
+		goto out;
 	if (!bpf_probe_read_user(h->fp.stack, CT_FP_STACK, (void *)(regs->r[CT_RSP] - 128)))
 		h->fp.mask |= 1;
 	bpf_loop(CT_FP_GPRS, sample_gpr, NULL, 0);
 	if (!bpf_probe_read_user(h->code, CODE, (void *)(h->ip - BEFORE)))
 		bpf_loop(2 * BEFORE - 8, harvest_one, NULL, 0);
+out:
 	bpf_map_update_elem(&fingerprints, &tid, &h->fp, BPF_ANY);
 	return 0;
 }

@@ -7,23 +7,78 @@
  * before this place is such an instruction. user/attach/insn_scan.h has the other end. */
 #define COOKIE_AFTER 0x10000
 
-static __always_inline void emit_insn(u32 tgid, u32 tid, struct pt_regs *ctx)
+/* Bits of thread_info.flags: TIF_UPROBE up to 6.17, and in asm-generic/thread_info_tif.h, which x86 uses since. */
+#define MAYBE_TIF_UPROBE (1u << 12 | 1u << 8)
+/* arch/x86/kernel/uprobes.c: the register that stands in for rip in a rip-relative instruction out of line. */
+#define FIX_RIP_SI       0x08
+#define FIX_RIP_DI       0x10
+#define FIX_RIP_BX       0x20
+#define XOL_SLOT         16 /* at most this many bytes of an instruction out of line, and a branch behind it */
+#define X86_FLAGS_TF     0x100ull
+
+/* The registers behind the instruction are cur.t.regs. */
+static __always_inline void emit_insn(u32 tgid, u32 tid)
 {
 	struct {
 		struct ct_event h;
 		struct ct_ev_insn i;
 	} * e;
-	struct scratch *x = scratch_get(SCRATCH_UPROBE);
 
-	if (!x || !EVENT_RESERVE(e, CT_EV_INSN, tgid, tid))
+	if (!EVENT_RESERVE(e, CT_EV_INSN, tgid, tid))
 		return;
 	e->i.ip = cur.t.insn_ip;
 	e->i.kind = cur.t.insn >> 8;
 	e->i.len = cur.t.insn & 0xff;
-	__builtin_memset(&e->i.regs, 0, sizeof(e->i.regs));
-	bpf_probe_read_kernel(&x->frame, sizeof(x->frame), ctx);
-	copy_regs(&e->i.regs, &x->frame);
+	e->i.regs = cur.t.regs;
 	EVENT_SUBMIT(e);
+}
+
+/* A thread can be interrupted while the kernel handles one of our probes: behind the breakpoint that nobody has looked
+ * at yet, or on the copy of the instruction in the [uprobes] page. No replay comes to such a place. cur.t.regs become
+ * those the thread would have there without the probe. `task` is its task_struct. */
+static __always_inline void without_probe(const struct task_struct *task)
+{
+	struct uprobe_task *utask = BPF_CORE_READ(task, utask);
+	u64 xol, ip = cur.t.regs.r[CT_RIP];
+	u8 fixups, byte = 0;
+
+	if (utask && BPF_CORE_READ(utask, active_uprobe)) {
+		if (BPF_CORE_READ(utask, state) == UTASK_RUNNING)
+			return;
+		/* The scheduler's turn comes before handle_singlestep(), so whatever that would repair is still as
+		 * the step left it. */
+		xol = BPF_CORE_READ(utask, xol_vaddr);
+		fixups = BPF_CORE_READ(utask, active_uprobe, arch.defparam.fixups);
+		if (fixups & (FIX_RIP_SI | FIX_RIP_DI | FIX_RIP_BX)) {
+			u64 saved = BPF_CORE_READ(utask, autask.saved_scratch_register);
+
+			if (fixups & FIX_RIP_SI)
+				cur.t.regs.r[CT_RSI] = saved;
+			else if (fixups & FIX_RIP_DI)
+				cur.t.regs.r[CT_RDI] = saved;
+			else
+				cur.t.regs.r[CT_RBX] = saved;
+		}
+		if (ip >= xol && ip < xol + XOL_SLOT)
+			cur.t.regs.r[CT_RIP] = ip - xol + BPF_CORE_READ(utask, vaddr);
+		cur.t.regs.r[CT_RFLAGS] &= ~X86_FLAGS_TF;
+	} else if ((BPF_CORE_READ(task, thread_info.flags) & MAYBE_TIF_UPROBE) &&
+		   !bpf_probe_read_user(&byte, 1, (void *)(ip - 1)) && byte == 0xcc) {
+		cur.t.regs.r[CT_RIP] = ip - 1;
+	}
+}
+
+__noinline int settle(u32 running, u32 tgid, u32 tid)
+{
+	if (running) /* a number, which a function verified by itself may take for a pointer; a task it must not be
+			given */
+		without_probe((const struct task_struct *)bpf_get_current_task());
+	/* The instruction has run, the probe behind it has not been reached: whatever is logged next comes after it. */
+	if (cur.t.insn && cur.t.regs.r[CT_RIP] == cur.t.insn_ip + (cur.t.insn & 0xff)) {
+		emit_insn(tgid, tid);
+		cur.t.insn = 0;
+	}
+	return 0;
 }
 
 SEC("uprobe")
@@ -38,8 +93,15 @@ int ct_insn(struct pt_regs *ctx)
 	if (cur.tid != tid)
 		make_current(tgid, tid);
 	/* A jump from elsewhere may lead to the place behind an instruction: then it has not run. */
-	if ((cookie & COOKIE_AFTER) && cur.t.insn && cur.t.insn_ip + (cur.t.insn & 0xff) == PT_REGS_IP(ctx))
-		emit_insn(tgid, tid, ctx);
+	if ((cookie & COOKIE_AFTER) && cur.t.insn && cur.t.insn_ip + (cur.t.insn & 0xff) == PT_REGS_IP(ctx)) {
+		struct scratch *x = scratch_get(SCRATCH_UPROBE);
+
+		if (!x)
+			return 0;
+		bpf_probe_read_kernel(&x->frame, sizeof(x->frame), ctx);
+		copy_regs(&cur.t.regs, &x->frame);
+		emit_insn(tgid, tid);
+	}
 	cur.t.insn = cookie & 0xffff;
 	cur.t.insn_ip = PT_REGS_IP(ctx);
 	return 0;

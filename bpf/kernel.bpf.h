@@ -148,7 +148,33 @@ struct pid {
 	struct upid numbers[1];
 };
 
+/* kernel/events/uprobes.c: what a thread does while it is at a probed instruction */
+enum uprobe_task_state { UTASK_RUNNING, UTASK_SSTEP, UTASK_SSTEP_ACK, UTASK_SSTEP_TRAPPED };
+struct arch_uprobe_task {
+	unsigned long saved_scratch_register;
+};
+struct arch_uprobe {
+	struct {
+		u8 fixups;
+	} defparam;
+};
+struct uprobe {
+	struct arch_uprobe arch;
+};
+struct uprobe_task {
+	enum uprobe_task_state state;
+	struct arch_uprobe_task autask;
+	unsigned long vaddr;
+	struct uprobe *active_uprobe;
+	unsigned long xol_vaddr;
+};
+
+struct thread_info {
+	unsigned long flags;
+};
 struct task_struct {
+	struct thread_info thread_info;
+	struct uprobe_task *utask;
 	unsigned int flags;
 	unsigned int personality;
 	void *stack;

@@ -15,6 +15,8 @@ int BPF_PROG(ct_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (!mode || !recorded(tgid))
 		return 0;
+	if (mode == CT_MODE_REPLAY && cur.tid != tid)
+		make_current(tgid, tid);
 	if (child->mm == parent->mm)
 		flags |= CT_FORKF_SHARES_MM;
 	if (child_tgid == tgid) {
@@ -57,6 +59,10 @@ int BPF_PROG(ct_exec, struct task_struct *p, int old_pid, struct linux_binprm *b
 
 	if (mode != CT_MODE_REPLAY || !recorded(tgid))
 		return 0;
+	/* After a missed switch another thread, maybe of another process, would be taken for the one that has a new
+	 * image. */
+	if (cur.tid != (u32)old_pid)
+		make_current(tgid, old_pid);
 	if (cur.tid == (u32)old_pid && cur.tid != tgid) {
 		u32 old = old_pid;
 

@@ -51,6 +51,10 @@ int BPF_PROG(ct_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 		x->signal.s.fault_addr = si.addr;
 	} else if ((s64)frame->orig_ax < 0) {
 		flags |= CT_SIGF_ASYNC;
+		if (mode == CT_MODE_REPLAY) { /* a default action may dump core here: a position like any other */
+			cur.t.regs = x->signal.s.regs;
+			settle(0, tgid, tid);
+		}
 		if (mode == CT_MODE_REPLAY && handler > 1) {
 			take_fingerprint(tid, &x->signal.s.regs, 0);
 			fp = bpf_map_lookup_elem(&fingerprints, &tid);

@@ -42,6 +42,7 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		 * number stays there until user code runs again. */
 		if (!(cur.t.flags & TS_INSYS) && (s64)frame->orig_ax < 0) {
 			cur.t.flags |= TS_USER;
+			settle(1, prev_tgid, prev_tid);
 			if (nthreads > 1) {
 				take_fingerprint(prev_tid, &cur.t.regs, 0);
 				cur.t.flags |= TS_FP;

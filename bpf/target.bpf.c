@@ -138,10 +138,11 @@ __noinline int make_current(u32 tgid, u32 tid)
 	if (cur.tid == tid || !x)
 		return 0;
 	/* The leaving thread's registers are where it left them, at the top of its kernel stack; memory it was
-	 * interrupted over may have changed, so any fingerprint is marked late. */
+	 * interrupted over may have changed or be another process's, so its fingerprint has none. */
 	if (cur.t.frame && !bpf_probe_read_kernel(&x->frame, sizeof(x->frame), (void *)cur.t.frame)) {
 		copy_regs(&cur.t.regs, &x->frame);
-		if (!(cur.t.flags & TS_INSYS) && (s64)x->frame.orig_ax < 0 && cur.tgid == tgid) {
+		if (!(cur.t.flags & TS_INSYS) && (s64)x->frame.orig_ax < 0) {
+			settle(0, cur.tgid, cur.tid);
 			take_fingerprint(cur.tid, &cur.t.regs, CT_FPF_LATE);
 			cur.t.flags |= TS_USER | TS_FP;
 		}

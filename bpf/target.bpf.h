@@ -26,8 +26,8 @@ extern volatile ct_u32 paused; /* thread group whose events are ignored (being a
 extern volatile ct_u32 can_hold;
 extern volatile ct_u64 hold_released;
 extern volatile ct_u64 recorder_beat; /* bpf_ktime of the recorder's last sign of life */
-extern volatile ct_u32 nthreads; /* recorded threads alive */
-extern volatile ct_u32 follow;   /* record children too */
+extern volatile ct_u32 nthreads;      /* recorded threads alive */
+extern volatile ct_u32 follow;        /* record children too */
 extern struct ct_counters counters;
 extern struct ct_current_state cur;
 /* One bit per thread group id modulo 65536: what a process that is not recorded pays for. */
@@ -233,6 +233,9 @@ int make_current(u32 tgid, u32 tid);
 int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate);
 /* Fills the fingerprints entry of `tid` from its registers and the current address space. */
 int take_fingerprint(u32 tid, const struct ct_regs *regs, u32 flags);
+/* Makes cur.t.regs, read from the current thread's frame in user code, those it would have without our probes, and logs
+ * the result of an instruction that has run but is not logged yet. running: it is the task that runs this program. */
+int settle(u32 running, u32 tgid, u32 tid);
 /* Tells the recorder and waits until it answers: 0; or does not: 1; or cannot be told: -1. ref may be NULL. */
 int hold(u32 kind, u32 tgid, u32 tid, u64 addr, const struct ct_file_ref *ref);
 

@@ -3,7 +3,9 @@
  * at the registers of each pass (a hardware breakpoint where there can be none), then the memory of its fingerprint. */
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -12,7 +14,23 @@
 #include "replay/trampoline.h"
 
 /* Flags that user code computes: CF PF AF ZF SF DF OF. RF and TF are the tracer's. */
-#define FLAGS 0xcd5ull
+#define FLAGS     0xcd5ull
+#define STATUS    0x8d5ull /* ... those that comparing changes */
+#define DIRECTION 0x400ull
+#define RESUME    0x10000ull /* RF: the instruction at rip goes on past a breakpoint on it */
+
+/* Looking for one position of one thread. */
+struct search {
+	struct ct_session *s;
+	struct ct_rthread *t;
+	const struct ct_regs *regs;
+	const struct ct_fingerprint *fp;
+	struct ct_trampoline *tr; /* NULL: none */
+	struct ct_rep rep;        /* the instruction at the position */
+	struct ct_maps maps;      /* read when first needed */
+	ct_u64 near;              /* passes with the right registers ... */
+	ct_u64 differs;           /* ... the last of which had other memory here */
+};
 
 bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b)
 {
@@ -23,30 +41,60 @@ bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b)
 	       !((a->r[CT_RFLAGS] ^ b->r[CT_RFLAGS]) & FLAGS);
 }
 
-static bool same_memory(int memfd, const struct ct_regs *regs, const struct ct_fingerprint *fp)
+/* Code was sampled with the recorder's breakpoints in it. It does not change, and so tells no passes apart. */
+static bool is_code(struct search *q, ct_u64 addr)
 {
-	unsigned char buf[CT_FP_STACK];
+	const struct ct_map *m;
+
+	if (!q->maps.count && ct_maps_read(q->t->real, &q->maps, NULL))
+		return false;
+	m = ct_maps_find(&q->maps, addr);
+	return m && (m->prot & PROT_EXEC) && !(m->prot & PROT_WRITE);
+}
+
+/* One sample of the fingerprint. What cannot be read here is no memory of the program's (the time page of the vDSO, the
+ * recorder's own): its mappings are those it had then, since they change by system calls only. */
+static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t len)
+{
+	unsigned char have[CT_FP_STACK];
+	const struct ct_trampoline *tr = q->tr;
+
+	if (!ct_mem_read(q->t->proc->memfd, addr, have, len))
+		return true;
+	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) /* what the jump hides */
+		if (tr->ip + i >= addr && tr->ip + i < addr + len)
+			have[tr->ip + i - addr] = tr->orig[i];
+	for (size_t i = 0; i < len; i++)
+		if (have[i] != want[i] && !is_code(q, addr + i)) {
+			q->differs = addr + i;
+			return false;
+		}
+	return true;
+}
+
+/* Only called where the registers are right. */
+static bool same_memory(struct search *q)
+{
+	const struct ct_fingerprint *fp = q->fp;
+	const struct ct_regs *regs = q->regs;
 
 	if (!fp || (fp->flags & CT_FPF_LATE))
 		return true;
+	q->near++;
 	for (ct_u32 i = 0; i < fp->noperands && i < CT_FP_HARVEST; i++)
-		if (!ct_mem_read(memfd, fp->operand[i].addr, buf, 16) || memcmp(buf, fp->operand[i].data, 16))
+		if (!same_sample(q, fp->operand[i].addr, fp->operand[i].data, sizeof(fp->operand[i].data)))
 			return false;
-	if ((fp->mask & 1) &&
-	    (!ct_mem_read(memfd, regs->r[CT_RSP] - 128, buf, CT_FP_STACK) || memcmp(buf, fp->stack, CT_FP_STACK)))
+	if ((fp->mask & 1) && !same_sample(q, regs->r[CT_RSP] - 128, fp->stack, CT_FP_STACK))
 		return false;
-	for (int k = 0; k < CT_FP_GPRS; k++) {
-		ct_u64 addr = regs->r[k < 10 ? k : k + 1] & ~7ull;
-
+	for (int k = 0; k < CT_FP_GPRS; k++)
 		if ((fp->mask >> (k + 1) & 1) &&
-		    (!ct_mem_read(memfd, addr, buf, CT_FP_GPR) || memcmp(buf, fp->gpr[k], CT_FP_GPR)))
+		    !same_sample(q, regs->r[k < 10 ? k : k + 1] & ~7ull, fp->gpr[k], CT_FP_GPR))
 			return false;
-	}
 	return true;
 }
 
 /* Execution breakpoints in the debug registers: at most four. */
-static int set_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n)
+int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n)
 {
 	unsigned long dr7 = 0;
 
@@ -60,24 +108,131 @@ static int set_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n)
 	return n && ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg[7]), dr7) ? -1 : 0;
 }
 
-/* Why a running thread stopped: 0: at a trap of ours; -1: *err is set, the position will not be reached. */
-static int next_trap(struct ct_session *s, struct ct_rthread *t, ct_u64 ip, struct ct_regs *r, struct ct_error *err)
+/* Goes on to the next trap of ours. -1: *err is set, the position will not be reached. */
+static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 {
+	struct ct_rthread *t = q->t;
+	char near[128] = "";
 	int status;
 
 	if (ct_resume(t, &status) || ct_get_regs(t->real, r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(q->s, t, err, "the replica died");
+	if (WSTOPSIG(status) == SIGTRAP) {
+		q->s->stats.position_hits++;
+		return 0;
+	}
+	if (q->near)
+		snprintf(near, sizeof(near),
+			 " (%llu passes had its registers, but other memory, the last one at %#llx)",
+			 (unsigned long long)q->near, (unsigned long long)q->differs);
 	if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
 		t->at_entry = true;
 		t->nr = (ct_s32)r->r[CT_ORIG_RAX];
-		return ct_diverged(s, t, err, "system call %d before position %#llx was reached", t->nr,
-				   (unsigned long long)ip);
+		return ct_diverged(q->s, t, err, "system call %d before position %#llx was reached%s", t->nr,
+				   (unsigned long long)q->regs->r[CT_RIP], near);
 	}
-	if (WSTOPSIG(status) != SIGTRAP)
-		return ct_diverged(s, t, err, "signal %d before position %#llx was reached", WSTOPSIG(status),
-				   (unsigned long long)ip);
-	s->stats.position_hits++;
-	return 0;
+	return ct_diverged(q->s, t, err, "signal %d before position %#llx was reached%s", WSTOPSIG(status),
+			   (unsigned long long)q->regs->r[CT_RIP], near);
+}
+
+static int set_regs(struct search *q, struct ct_regs *r, ct_u64 ip, struct ct_error *err)
+{
+	r->r[CT_RIP] = ip;
+	r->r[CT_ORIG_RAX] = (ct_u64)-1;
+	return ct_set_regs(q->t->real, r) ? ct_diverged(q->s, q->t, err, "registers cannot be set") : 0;
+}
+
+/* ---- repeated string instructions --------------------------------------------------------------------------------
+ *
+ * A breakpoint fires when the instruction begins, an interrupt comes between any two of its rounds. The registers after
+ * n rounds follow from those before; the memory after n rounds is made by executing n of them. */
+
+/* How many rounds after `r` the position would be, 0 if it cannot be there. */
+static ct_u64 rounds_to_position(const struct search *q, const struct ct_regs *r)
+{
+	const struct ct_rep *rep = &q->rep;
+	const ct_u64 rounds = r->r[CT_RCX] - q->regs->r[CT_RCX];
+	const ct_u64 step = (r->r[CT_RFLAGS] & DIRECTION ? -rounds : rounds) * rep->size;
+	struct ct_regs then = *r;
+
+	if (!rep->len || r->r[CT_RCX] <= q->regs->r[CT_RCX])
+		return 0;
+	then.r[CT_RIP] = q->regs->r[CT_RIP];
+	then.r[CT_RCX] -= rounds;
+	if (rep->rsi)
+		then.r[CT_RSI] += step;
+	if (rep->rdi)
+		then.r[CT_RDI] += step;
+	if (rep->loads)
+		then.r[CT_RAX] = q->regs->r[CT_RAX];
+	if (rep->compares)
+		then.r[CT_RFLAGS] = (then.r[CT_RFLAGS] & ~STATUS) | (q->regs->r[CT_RFLAGS] & STATUS);
+	return ct_same_position(&then, q->regs) ? rounds : 0;
+}
+
+/* `r` are the registers at the instruction, which stands at `at`; `next` is behind it. Executes so many rounds of it.
+ * 1: that is the position; 0: it is not, the thread stands where it can go on; -1: *err is set. */
+static int do_rounds(struct search *q, struct ct_regs *r, ct_u64 rounds, ct_u64 at, ct_u64 next, struct ct_error *err)
+{
+	const ct_u64 left = r->r[CT_RCX] - rounds;
+	bool equal;
+
+	r->r[CT_RCX] = rounds;
+	r->r[CT_RFLAGS] |= RESUME;
+	if (ct_breakpoints(q->t->real, &next, 1) || set_regs(q, r, at, err) || next_trap(q, r, err))
+		return -1;
+	if (r->r[CT_RIP] != next)
+		return ct_diverged(q->s, q->t, err, "a repeated instruction at %#llx does not end",
+				   (unsigned long long)q->regs->r[CT_RIP]);
+	equal = r->r[CT_RFLAGS] & 0x40;
+	if (q->rep.compares && (r->r[CT_RCX] || equal == q->rep.until_equal)) {
+		r->r[CT_RCX] += left; /* it found what it looked for */
+		return set_regs(q, r, next, err);
+	}
+	r->r[CT_RCX] = left;
+	r->r[CT_RFLAGS] |= RESUME;
+	if ((!q->rep.loads || r->r[CT_RAX] == q->regs->r[CT_RAX]) && same_memory(q)) {
+		/* Whether flags are those of the last round or of before the first one is the CPU's business. */
+		r->r[CT_RFLAGS] = (r->r[CT_RFLAGS] & ~FLAGS) | (q->regs->r[CT_RFLAGS] & FLAGS);
+		return set_regs(q, r, q->regs->r[CT_RIP], err) ? -1 : 1;
+	}
+	return set_regs(q, r, at, err);
+}
+
+/* At the position's address with registers `r`, its instruction standing at `at`: 1: this is the moment; 0: not yet,
+ * the thread's registers are such that it goes on; -1: *err is set. */
+static int look(struct search *q, struct ct_regs *r, ct_u64 at, ct_u64 next, struct ct_error *err)
+{
+	const ct_u64 ip = q->regs->r[CT_RIP];
+	ct_u64 rounds;
+
+	r->r[CT_RIP] = ip;
+	if (ct_same_position(r, q->regs) && same_memory(q))
+		return set_regs(q, r, ip, err) ? -1 : 1;
+	rounds = rounds_to_position(q, r);
+	if (rounds)
+		return do_rounds(q, r, rounds, at, next, err);
+	if (at == ip)
+		r->r[CT_RFLAGS] |= RESUME;
+	return set_regs(q, r, at, err);
+}
+
+/* ---- the two ways to notice a pass ------------------------------------------------------------------------------- */
+
+static int run_with_breakpoint(struct search *q, struct ct_error *err)
+{
+	const ct_u64 ip = q->regs->r[CT_RIP];
+	struct ct_regs r;
+	int ret;
+
+	do {
+		if (ct_breakpoints(q->t->real, &ip, 1))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "no hardware breakpoint to be had");
+		if (next_trap(q, &r, err))
+			return -1;
+		ret = look(q, &r, ip, ip + q->rep.len, err);
+	} while (!ret);
+	return ret < 0 ? -1 : 0;
 }
 
 static int single_step(struct ct_rthread *t, struct ct_regs *r)
@@ -91,65 +246,80 @@ static int single_step(struct ct_rthread *t, struct ct_regs *r)
 }
 
 /* Out of the bytes that the jump will replace. */
-static int leave_covered(struct ct_rthread *t, const struct ct_trampoline *tr, struct ct_regs *r)
+static int leave_covered(struct search *q, struct ct_regs *r, struct ct_error *err)
 {
-	while (r->r[CT_RIP] > tr->ip && r->r[CT_RIP] < tr->ip + tr->covered)
-		if (single_step(t, r))
+	const struct ct_trampoline *tr = q->tr;
+	struct ct_rthread *t = q->t;
+
+	while (r->r[CT_RIP] > tr->ip && r->r[CT_RIP] < tr->ip + tr->covered) {
+		unsigned char code[16];
+		struct ct_rep rep;
+		ct_u64 next;
+
+		if (!ct_mem_read(t->proc->memfd, r->r[CT_RIP], code, sizeof(code)))
 			return -1;
-	return 0;
-}
-
-static int run_with_trampoline(struct ct_session *s, struct ct_rthread *t, struct ct_trampoline *tr,
-			       const struct ct_regs *regs, const struct ct_fingerprint *fp, struct ct_error *err)
-{
-	struct ct_regs r;
-
-	if (set_breakpoints(t->real, tr->inner, tr->ninner))
-		return ct_fail_errno(err, CT_EXIT_FAILED, "no hardware breakpoint to be had");
-	for (;;) {
-		unsigned char jump[5];
-
-		if (next_trap(s, t, tr->ip, &r, err))
-			return -1;
-		if (r.r[CT_RIP] == tr->stop) { /* the sum of the registers is right */
-			r.r[CT_RIP] = tr->ip;
-			r.r[CT_ORIG_RAX] = (ct_u64)-1;
-			if (ct_same_position(&r, regs) && same_memory(t->proc->memfd, regs, fp))
-				return ct_set_regs(t->real, &r) ? ct_diverged(s, t, err, "registers cannot be set") : 0;
-			r.r[CT_RIP] = tr->go_on;
-			if (ct_set_regs(t->real, &r))
-				return ct_diverged(s, t, err, "registers cannot be set");
+		if (!ct_rep_decode(code, &rep) || !rep.len) {
+			if (single_step(t, r))
+				return -1;
 			continue;
 		}
-		/* A jump to one of the replaced instructions: they run in place, then the jump is put back. */
-		if (!ct_mem_read(t->proc->memfd, tr->ip, jump, sizeof(jump)) ||
-		    !ct_mem_write(t->proc->memfd, tr->ip, tr->orig, sizeof(jump)) ||
-		    set_breakpoints(t->real, NULL, 0) || leave_covered(t, tr, &r) ||
-		    !ct_mem_write(t->proc->memfd, tr->ip, jump, sizeof(jump)) ||
-		    set_breakpoints(t->real, tr->inner, tr->ninner))
-			return ct_diverged(s, t, err, "cannot step through the code at %#llx",
-					   (unsigned long long)tr->ip);
+		next = r->r[CT_RIP] + rep.len; /* a step would be one round of maybe millions */
+		if (ct_breakpoints(t->real, &next, 1) || next_trap(q, r, err) || ct_breakpoints(t->real, NULL, 0))
+			return -1;
 	}
+	return 0;
 }
 
-/* Every pass is a stop: for code that no trampoline can replace. */
-static int run_with_breakpoint(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs,
-			       const struct ct_fingerprint *fp, struct ct_error *err)
+/* The thread is at one of the replaced instructions but the first: they run in place, then the jump is put back. */
+static int step_through(struct search *q, struct ct_regs *r, struct ct_error *err)
 {
-	struct ct_regs r;
+	struct ct_trampoline *tr = q->tr;
+	unsigned char jump[CT_TRAMPOLINE_JUMP];
+	const int memfd = q->t->proc->memfd;
 
-	if (set_breakpoints(t->real, &regs->r[CT_RIP], 1))
-		return ct_fail_errno(err, CT_EXIT_FAILED, "no hardware breakpoint to be had");
-	do {
-		if (next_trap(s, t, regs->r[CT_RIP], &r, err))
-			return -1;
-	} while (!ct_same_position(&r, regs) || !same_memory(t->proc->memfd, regs, fp));
+	if (!ct_mem_read(memfd, tr->ip, jump, sizeof(jump)) || !ct_mem_write(memfd, tr->ip, tr->orig, sizeof(jump)) ||
+	    ct_breakpoints(q->t->real, NULL, 0) || leave_covered(q, r, err) ||
+	    !ct_mem_write(memfd, tr->ip, jump, sizeof(jump)))
+		return err->status ? -1
+				   : ct_diverged(q->s, q->t, err, "cannot step through the code at %#llx",
+						 (unsigned long long)tr->ip);
 	return 0;
+}
+
+static int run_with_trampoline(struct search *q, struct ct_error *err)
+{
+	struct ct_trampoline *tr = q->tr;
+	struct ct_regs r;
+	int ret;
+
+	if (ct_get_regs(q->t->real, &r))
+		return ct_diverged(q->s, q->t, err, "the replica died");
+	if (r.r[CT_RIP] > tr->ip && r.r[CT_RIP] < tr->ip + tr->covered && step_through(q, &r, err))
+		return -1;
+	if (ct_breakpoints(q->t->real, tr->inner, tr->ninner))
+		return ct_fail_errno(err, CT_EXIT_FAILED, "no hardware breakpoint to be had");
+	for (;;) {
+		if (next_trap(q, &r, err))
+			return -1;
+		if (r.r[CT_RIP] == tr->stop) { /* the sum of the registers is right */
+			ret = look(q, &r, tr->go_on, tr->moved_next, err);
+			if (ret)
+				return ret < 0 ? -1 : 0;
+			if (!tr->rep.len)
+				continue;
+		} else if (step_through(q, &r, err)) {
+			return -1;
+		}
+		if (ct_breakpoints(q->t->real, tr->inner, tr->ninner))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "no hardware breakpoint to be had");
+	}
 }
 
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err)
 {
+	struct search q = {.s = s, .t = t, .regs = regs, .fp = fp};
+	unsigned char code[16] = {0};
 	struct ct_trampoline tr;
 	struct ct_regs r;
 	int ret;
@@ -160,27 +330,23 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 				   (unsigned long long)regs->r[CT_RIP]);
 	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
-	if (ct_same_position(&r, regs) && same_memory(t->proc->memfd, regs, fp))
+	if (ct_same_position(&r, regs) && same_memory(&q)) {
+		ct_maps_deinit(&q.maps);
 		return 0;
+	}
+	r.r[CT_RFLAGS] &= ~RESUME; /* it may stand on the place already, at an earlier pass */
+	if (ct_set_regs(t->real, &r))
+		return ct_diverged(s, t, err, "registers cannot be set");
+	if (ct_mem_read(t->proc->memfd, regs->r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
+		memset(&q.rep, 0, sizeof(q.rep));
 	if (ct_trampoline_install(&tr, t, regs)) {
-		ret = run_with_breakpoint(s, t, regs, fp, err);
+		ret = run_with_breakpoint(&q, err);
 	} else {
-		/* It may stand inside of what has just been replaced, or right on it, at an earlier pass. */
-		if (r.r[CT_RIP] > tr.ip && r.r[CT_RIP] < tr.ip + tr.covered) {
-			unsigned char jump[5];
-
-			if (!ct_mem_read(t->proc->memfd, tr.ip, jump, sizeof(jump)) ||
-			    !ct_mem_write(t->proc->memfd, tr.ip, tr.orig, sizeof(jump)) || leave_covered(t, &tr, &r) ||
-			    !ct_mem_write(t->proc->memfd, tr.ip, jump, sizeof(jump)))
-				ret = ct_diverged(s, t, err, "cannot step through the code at %#llx",
-						  (unsigned long long)tr.ip);
-			else
-				ret = run_with_trampoline(s, t, &tr, regs, fp, err);
-		} else {
-			ret = run_with_trampoline(s, t, &tr, regs, fp, err);
-		}
+		q.tr = &tr;
+		ret = run_with_trampoline(&q, err);
 		ct_trampoline_remove(&tr);
 	}
-	set_breakpoints(t->real, NULL, 0);
+	ct_breakpoints(t->real, NULL, 0);
+	ct_maps_deinit(&q.maps);
 	return ret;
 }

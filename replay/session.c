@@ -341,32 +341,6 @@ static int on_exit_record(struct ct_session *s, struct ct_rthread *t)
 	return 0;
 }
 
-static int on_insn(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
-{
-	const struct ct_ev_insn *in = ct_event_payload(s->ev);
-	struct ct_regs r;
-	int status;
-
-	if (in->kind != CT_INSN_RDTSC && in->kind != CT_INSN_RDTSCP) {
-		struct ct_regs at = in->regs;
-
-		(void)at;
-		return ct_fail(err, CT_EXIT_FAILED, "event %llu: replaying rdrand is not supported by this version",
-			       (unsigned long long)s->ev->seq);
-	}
-	if (ct_apply_restart(t) || ct_resume(t, &status))
-		return ct_diverged(s, t, err, "the replica died");
-	if (WSTOPSIG(status) != SIGSEGV || ct_get_regs(t->real, &r) || r.r[CT_RIP] != in->ip)
-		return ct_diverged(s, t, err, "stop %#x instead of rdtsc at %#llx", status, (unsigned long long)in->ip);
-	r.r[CT_RAX] = in->regs.r[CT_RAX];
-	r.r[CT_RDX] = in->regs.r[CT_RDX];
-	if (in->kind == CT_INSN_RDTSCP)
-		r.r[CT_RCX] = in->regs.r[CT_RCX];
-	r.r[CT_RIP] += in->len;
-	r.r[CT_ORIG_RAX] = (ct_u64)-1;
-	return ct_set_regs(t->real, &r) ? ct_diverged(s, t, err, "registers cannot be set") : 0;
-}
-
 static int on_data(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
 	const struct ct_ev_data *d = ct_event_payload(s->ev);
@@ -438,7 +412,7 @@ static int replay_event(struct ct_session *s, struct ct_error *err)
 	case CT_EV_SIGNAL: return on_signal(s, t, err);
 	case CT_EV_FRAME: return on_frame(s, t, err);
 	case CT_EV_FORK: return ct_emulate_fork(s, t, ct_event_payload(ev), err);
-	case CT_EV_INSN: return on_insn(s, t, err);
+	case CT_EV_INSN: return ct_replay_insn(s, t, ct_event_payload(ev), err);
 	case CT_EV_DATA: return on_data(s, t, err);
 	}
 	return ct_fail(err, CT_EXIT_FAILED, "event %llu: replaying %s records is not supported by this version",

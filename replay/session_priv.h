@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Parts of a session: session.c (events in order), emulate.c (what system calls do), position.c (running to a place),
- * compare.c (the end). */
+ * insn.c (results from the log), compare.c (the end). */
 #ifndef CT_SESSION_PRIV_H
 #define CT_SESSION_PRIV_H
 
@@ -41,9 +41,13 @@ int ct_apply_bufs(struct ct_session *s, struct ct_rthread *t, struct ct_error *e
 /* The thread or process a FORK record speaks of, made from `t`, which is at the entry of its call. */
 int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_fork *f, struct ct_error *err);
 
+/* insn.c: runs `t` over an instruction whose result is in the log. */
+int ct_replay_insn(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_insn *in, struct ct_error *err);
 /* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
+/* Execution breakpoints of a thread in its debug registers: these n (at most four) and no others. */
+int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
 bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b);
 
 #endif

@@ -9,8 +9,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#define JUMP     5 /* bytes of jmp rel32 */
 #define CODE_MAX 512
+
+#define DIRECTION 0x400ull /* DF */
 
 struct emitter {
 	unsigned char code[CODE_MAX];
@@ -135,10 +136,39 @@ static ct_u64 find_room(pid_t pid, ct_u64 ip)
 	return best;
 }
 
+bool ct_rep_decode(const unsigned char *bytes, struct ct_rep *rep)
+{
+	ZydisDecodedInstruction insn;
+	ZydisDecoder dec;
+
+	memset(rep, 0, sizeof(*rep));
+	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&dec, NULL, bytes, ZYDIS_MAX_INSTRUCTION_LENGTH, &insn)) ||
+	    !(insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)))
+		return true;
+	switch (insn.opcode) {
+	case 0xa4: /* movs */
+	case 0xa5: rep->rsi = rep->rdi = true; break;
+	case 0xa6: /* cmps */
+	case 0xa7: rep->rsi = rep->rdi = rep->compares = true; break;
+	case 0xaa: /* stos */
+	case 0xab: rep->rdi = true; break;
+	case 0xac: /* lods */
+	case 0xad: rep->rsi = rep->loads = true; break;
+	case 0xae: /* scas */
+	case 0xaf: rep->rdi = rep->compares = true; break;
+	default: return false;
+	}
+	rep->len = insn.length;
+	rep->size = insn.opcode & 1 ? insn.operand_width / 8 : 1;
+	rep->until_equal = insn.attributes & ZYDIS_ATTRIB_HAS_REPNE;
+	return insn.address_width == 64;
+}
+
 int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs)
 {
 	const ct_u64 ip = regs->r[CT_RIP];
-	unsigned char bytes[CT_TRAMPOLINE_MAX + 16], jump[JUMP] = {0xe9};
+	unsigned char bytes[CT_TRAMPOLINE_MAX + 16], jump[CT_TRAMPOLINE_JUMP] = {0xe9};
 	struct emitter e = {0};
 	ZydisDecodedInstruction insn;
 	ZydisDecoder dec;
@@ -154,12 +184,13 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	if (!ct_mem_read(t->proc->memfd, ip, bytes, sizeof(bytes)))
 		return -1;
-	while (covered < JUMP) {
+	/* The sum must be the same in each round, which it cannot be if the direction flag is set. */
+	if (!ct_rep_decode(bytes, &tr->rep) || (tr->rep.len && (regs->r[CT_RFLAGS] & DIRECTION)))
+		return -1;
+	while (covered < CT_TRAMPOLINE_JUMP) {
 		if (!ZYAN_SUCCESS(
 			    ZydisDecoderDecodeInstruction(&dec, NULL, bytes + covered, sizeof(bytes) - covered, &insn)))
 			return -1;
-		if (insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE))
-			return -1; /* its registers change while it runs */
 		if (covered) {
 			if (tr->ninner == 3)
 				return -1;
@@ -182,10 +213,18 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	OP(&e, 0x48, 0x89, 0x15); /* mov %rdx,wide(%rip) */
 	emit_rel(&e, e.base + wide);
 	sum = reg_value(regs, 1);
+	if (tr->rep.len) { /* rcx counts down while the other goes up: together they stay the same */
+		int scale = tr->rep.size == 8 ? 3 : tr->rep.size == 4 ? 2 : tr->rep.size == 2 ? 1 : 0;
+		int reg = tr->rep.rsi ? 6 : 7;
+
+		OP(&e, 0x48, 0x8d, 0x0c, (unsigned char)(scale << 6 | 1 << 3 | reg)); /* lea (%reg,%rcx,size),%rcx */
+		sum = (sum << scale) + reg_value(regs, reg);
+	}
 	for (int reg = 0; reg < 16; reg++) {
 		int scale = reg == 4 ? 0 : reg & 3;
 
-		if (reg == 1)
+		if (reg == 1 || (tr->rep.len && (reg == 6 || reg == 7) && (reg == 6 ? tr->rep.rsi : tr->rep.rdi)) ||
+		    (tr->rep.loads && reg == 0))
 			continue;
 		emit_add(&e, reg, scale);
 		sum += reg_value(regs, reg) << scale;
@@ -205,6 +244,8 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 		ZydisDecoderDecodeInstruction(&dec, NULL, bytes + at, covered - at, &insn);
 		if (!relocate(&e, &dec, bytes + at, covered - at, ip + at))
 			return -1;
+		if (!at)
+			tr->moved_next = e.base + e.len;
 	}
 	OP(&e, 0xe9); /* jmp back */
 	emit_rel(&e, ip + covered);
@@ -216,14 +257,15 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	OP(&e, 0xcc); /* int3 */
 	tr->stop = e.base + e.len;
 
-	rel = (ct_s64)(e.base - (ip + JUMP));
+	rel = (ct_s64)(e.base - (ip + CT_TRAMPOLINE_JUMP));
 	if (e.failed || (ct_s32)rel != rel)
 		return -1;
 	memcpy(jump + 1, &(ct_s32){(ct_s32)rel}, 4);
 	if (ct_replica_call(t, SYS_mmap, tr->page, 2 * CT_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)tr->page)
 		return -1;
-	if (!ct_mem_write(t->proc->memfd, tr->page, e.code, e.len) || !ct_mem_write(t->proc->memfd, ip, jump, JUMP)) {
+	if (!ct_mem_write(t->proc->memfd, tr->page, e.code, e.len) ||
+	    !ct_mem_write(t->proc->memfd, ip, jump, CT_TRAMPOLINE_JUMP)) {
 		ct_replica_call(t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
 		return -1;
 	}
@@ -232,6 +274,6 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 
 void ct_trampoline_remove(struct ct_trampoline *tr)
 {
-	ct_mem_write(tr->t->proc->memfd, tr->ip, tr->orig, JUMP);
+	ct_mem_write(tr->t->proc->memfd, tr->ip, tr->orig, CT_TRAMPOLINE_JUMP);
 	ct_replica_call(tr->t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
 }

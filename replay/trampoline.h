@@ -7,18 +7,33 @@
 
 #include "replay/replica.h"
 
-#define CT_TRAMPOLINE_MAX 24 /* bytes of code that may be covered by the jump and the instructions it cuts */
+#define CT_TRAMPOLINE_JUMP 5  /* bytes that are replaced */
+#define CT_TRAMPOLINE_MAX  24 /* bytes of code that may be covered by the jump and the instructions it cuts */
+
+/* A string instruction with a repeat prefix: a thread can be interrupted between any two of its rounds. */
+struct ct_rep {
+	unsigned len;  /* of the instruction; 0: it is none */
+	unsigned size; /* bytes a round goes on by */
+	bool rsi, rdi; /* counted up (or down) each round */
+	bool loads;    /* lods: rax is another each round */
+	bool compares; /* cmps, scas: ends early, and changes flags */
+	bool until_equal;
+};
+/* What `bytes` (at least 15) begin with. False if that is a repeated instruction that cannot be handled. */
+bool ct_rep_decode(const unsigned char *bytes, struct ct_rep *rep);
 
 struct ct_trampoline {
 	struct ct_rthread *t;
 	ct_u64 ip;    /* where it is installed */
 	ct_u64 page;  /* its code, mapped near ip */
 	ct_u64 stop;  /* address behind its int3: the sum of registers is the wanted one */
-	ct_u64 go_on; /* where a thread stopped there continues if it was not the moment */
+	ct_u64 go_on; /* where a thread stopped there continues if it was not the moment: the replaced instructions */
 	unsigned covered;
 	unsigned char orig[CT_TRAMPOLINE_MAX];
 	ct_u64 inner[3]; /* addresses of the covered instructions but the first: a jump may lead there */
 	unsigned ninner;
+	struct ct_rep rep; /* the first of them */
+	ct_u64 moved_next; /* where the second of them is now, or what comes behind */
 };
 
 /* Installs one at regs->rip. -1 if the code there does not allow it (then nothing has been changed). */
