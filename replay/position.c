@@ -354,5 +354,9 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,
 		    const struct ct_fingerprint *fp)
 {
-	return ct_same_position(now, regs) && same_memory(t->proc->memfd, regs, fp);
+	struct search q = {.t = t, .regs = regs, .fp = fp};
+	bool same = ct_same_position(now, regs) && same_memory(&q);
+
+	ct_maps_deinit(&q.maps);
+	return same;
 }
