@@ -14,6 +14,34 @@ static __always_inline u64 fpstate_of(struct task_struct *t)
 	return (u64)fpstate + bpf_core_field_offset(struct fpstate, regs);
 }
 
+/* A thread that waits for a futex with priority inheritance has changed its word (FUTEX_WAITERS) before it waits, and
+ * the owner acts on that long before the call returns. */
+static __always_inline void log_waiters(u32 tgid, u32 tid, const struct pt_regs *frame)
+{
+	u32 op = frame->si & 0x7f;
+	struct {
+		struct ct_event h;
+		struct ct_ev_data d;
+		u64 word; /* 4 bytes of it are used */
+	} * e;
+
+	if (frame->orig_ax != 202 || (op != 6 && op != 13)) /* FUTEX_LOCK_PI, FUTEX_LOCK_PI2 */
+		return;
+	if (!EVENT_RESERVE(e, CT_EV_DATA, tgid, tid))
+		return;
+	e->word = 0;
+	e->d.addr = frame->di;
+	e->d.len = 4;
+	e->d.flags = 0;
+	e->h.size = sizeof(e->h) + sizeof(e->d) + 4;
+	if (bpf_probe_read_user(&e->word, 4, (void *)frame->di)) {
+		e->d.len = 0;
+		e->d.flags = CT_BUF_FAULT;
+		e->h.size -= 4;
+	}
+	EVENT_SUBMIT(e);
+}
+
 SEC("tp_btf/sched_switch")
 int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
@@ -48,14 +76,20 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 				cur.t.flags |= TS_FP;
 			}
 		}
+		if (cur.t.flags & TS_INSYS)
+			log_waiters(prev_tgid, prev_tid, frame);
 		if (!(cur.t.flags & TS_EXITING))
 			bpf_map_update_elem(&threads, &prev_tid, &cur.t, BPF_ANY);
 	}
 	if (recorded(next_tgid) && next_tid != cur.tid && cur.tid) {
 		u32 flags = 0;
 
-		if ((cur.t.flags & TS_EXITING) && cur.tid == prev_tid && !prev->clear_child_tid)
-			flags |= CT_SWF_TID_CLEARED;
+		if ((cur.t.flags & TS_EXITING) && cur.tid == prev_tid) {
+			if (!prev->clear_child_tid)
+				flags |= CT_SWF_TID_CLEARED;
+			if (!prev->robust_list)
+				flags |= CT_SWF_ROBUST;
+		}
 		log_switch(next_tgid, next_tid, flags, fpstate_of(next));
 	} else if (next_tid == cur.tid) {
 		ticks_start();

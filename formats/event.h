@@ -233,6 +233,7 @@ struct ct_ev_switch {
 #define CT_SWF_REPAIRED    0x04 /* the scheduler's tracepoint did not report it; made up from the next event */
 #define CT_SWF_EXITING     0x08 /* it is exiting */
 #define CT_SWF_TID_CLEARED 0x10 /* ... and clear_child_tid has been stored already */
+#define CT_SWF_ROBUST      0x40 /* ... and its robust futex list has been walked */
 #define CT_SWF_FPU         0x20 /* saved FPU state of `to` follows: it had been left in user code */
 
 /* First part of the XSAVE image (legacy area, header, first extended component). If bit 63 of the XCOMP_BV

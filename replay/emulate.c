@@ -44,7 +44,10 @@ int ct_apply_bufs(struct ct_session *s, struct ct_rthread *t, struct ct_error *e
 	struct ct_buf_iter it = ct_buf_iter(s->ev);
 
 	while (ct_buf_next(&it)) {
-		if (it.buf->kind == CT_BUF_FAULT)
+		/* Of what was passed in, pages that the call did not come to look at need not have been there. */
+		if (it.buf->kind == CT_BUF_FAULT &&
+		    (s->ev->type != CT_EV_SYSCALL ||
+		     ((const struct ct_ev_syscall *)ct_event_payload(s->ev))->flags & CT_SYSF_FAULT))
 			return ct_diverged(s, t, err, "a buffer could not be recorded");
 		if (it.buf->kind == CT_BUF_FILE && it.buf->want && s->ev->type == CT_EV_SYSCALL &&
 		    ((const struct ct_ev_syscall *)ct_event_payload(s->ev))->nr != SYS_mmap) {
@@ -210,6 +213,8 @@ int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_sy
 	}
 	if (sc->nr == SYS_set_tid_address)
 		t->clear_tid = sc->args[0];
+	if (sc->nr == SYS_set_robust_list && sc->ret == 0)
+		t->robust = sc->args[0];
 	if (sc->nr == SYS_sigaltstack && sc->ret == 0)
 		ct_replica_call(t, SYS_sigaltstack, sc->args[0], 0, 0, 0, 0, 0); /* rt_sigreturn looks at it */
 	if (sc->ret <= -512 && sc->ret >= -516)
@@ -219,7 +224,7 @@ int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_sy
 
 /* Arguments of clone and clone3 alike. */
 struct clone_call {
-	ct_u64 flags, stack, tls, child_tid;
+	ct_u64 flags, stack, tls, child_tid, parent_tid;
 };
 
 static void read_clone(struct ct_rthread *t, const struct ct_regs *r, struct clone_call *c)
@@ -232,11 +237,13 @@ static void read_clone(struct ct_rthread *t, const struct ct_regs *r, struct clo
 		c->flags = r->r[CT_RDI];
 		c->stack = r->r[CT_RSI];
 		c->child_tid = r->r[CT_R10];
+		c->parent_tid = r->r[CT_RDX];
 		c->tls = r->r[CT_R8];
 	} else if (t->nr == 435) {
 		ct_mem_read(t->proc->memfd, r->r[CT_RDI], a, sizeof(a));
 		c->flags = a[0];
 		c->child_tid = a[2];
+		c->parent_tid = a[3];
 		c->stack = a[5] ? a[5] + a[6] : 0;
 		c->tls = a[7];
 	} else if (t->nr == SYS_vfork) {
@@ -278,6 +285,10 @@ int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_
 	}
 	if (child.real < 0)
 		return ct_diverged(s, t, err, "thread %u cannot be made", f->child_tid);
+	/* Stored before the child runs, and glibc's threads look at it; the parent's record comes when its call
+	 * returns. */
+	if ((c.flags & CLONE_PARENT_SETTID) && c.parent_tid)
+		ct_mem_write(t->proc->memfd, c.parent_tid, &f->child_tid, sizeof(f->child_tid));
 	r.r[CT_RAX] = 0;
 	r.r[CT_RCX] = r.r[CT_RIP];
 	r.r[CT_R11] = r.r[CT_RFLAGS];

@@ -318,6 +318,7 @@ static int restore_thread(struct ct_rthread *t, const struct ct_snap_thread *s, 
 	t->tid = s->tid;
 	t->live = true;
 	t->clear_tid = s->clear_child_tid;
+	t->robust = s->robust_list;
 	t->nr = s->in_syscall;
 	if (s->in_syscall >= 0 && ax <= -512 && ax >= -516) {
 		t->restart = (ct_s32)ax;

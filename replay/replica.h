@@ -30,6 +30,7 @@ struct ct_rthread {
 	ct_s32 restart;   /* its last call returned this restart code, and nothing has been delivered since; 0: none */
 	ct_u64 clear_tid; /* where 0 is stored when it ends */
 	bool tid_cleared;
+	ct_u64 robust;        /* head of its robust futex list; 0: none, or walked */
 	unsigned char *chunk; /* data of preceding DATA records */
 	size_t chunk_len;
 	ct_u64 chunk_addr;

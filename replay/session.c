@@ -146,6 +146,13 @@ static int check_call(struct ct_session *s, struct ct_rthread *t, const struct c
 	return sc->flags & CT_SYSF_SWITCHED ? 0 : check_input(s, t, err);
 }
 
+static bool is_exec_return(const struct ct_event *ev)
+{
+	const struct ct_ev_syscall *sc = ct_event_payload(ev);
+
+	return ev->type == CT_EV_SYSCALL && (sc->nr == SYS_execve || sc->nr == SYS_execveat) && sc->ret == 0;
+}
+
 static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
 	const struct ct_ev_syscall *sc = ct_event_payload(s->ev);
@@ -169,7 +176,7 @@ static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 			return ct_diverged(s, t, err, "a new thread begins elsewhere");
 		return ct_apply_bufs(s, t, err);
 	}
-	if ((sc->nr == SYS_execve || sc->nr == SYS_execveat) && sc->ret == 0) {
+	if (is_exec_return(s->ev)) {
 		t->nr = CT_NR_EXEC; /* the EXEC snapshot brings the new image */
 		return 0;
 	}
@@ -214,7 +221,7 @@ static int on_enter(struct ct_session *s, struct ct_rthread *t, struct ct_error 
 	if (n->nr == SYS_rt_sigreturn)
 		return really_sigreturn(s, t, err);
 	if (n->nr == SYS_exit || n->nr == SYS_exit_group)
-		t->clear_tid = n->clear_child_tid;
+		t->clear_tid = n->clear_child_tid, t->robust = n->robust_list;
 	return 0;
 }
 
@@ -285,6 +292,8 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	if (!t) /* a thread that has gone already */
 		return 0;
 	if (sw->flags & CT_SWF_EXITING) {
+		if (sw->flags & (CT_SWF_ROBUST | CT_SWF_TID_CLEARED))
+			ct_futex_death(t);
 		if (sw->flags & CT_SWF_TID_CLEARED)
 			clear_tid(t);
 		return 0;
@@ -314,6 +323,8 @@ static int on_exit_record(struct ct_session *s, struct ct_rthread *t)
 
 	if (!t)
 		return 0;
+	/* Of the last thread too: the futexes may be in memory shared with other processes. */
+	ct_futex_death(t);
 	if (!(x->flags & CT_EXITF_GROUP))
 		clear_tid(t);
 	t->live = false;
@@ -387,6 +398,9 @@ static int replay_event(struct ct_session *s, struct ct_error *err)
 		return ct_fail(err, CT_EXIT_DIVERGED, "event %llu: the recording is broken here (%s)",
 			       (unsigned long long)ev->seq, ct_event_type_name(ev->type));
 	}
+	/* A thread that was not the leader is, from its execve on; the EXEC snapshot brings it. */
+	if (!t && is_exec_return(ev))
+		return 0;
 	if (!t)
 		return ct_diverged(s, NULL, err, "it is of thread %u, which the replay does not have", ev->tid);
 	switch (ev->type) {

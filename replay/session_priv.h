@@ -57,6 +57,10 @@ int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_
 
 /* insn.c: runs `t` over an instruction whose result is in the log. */
 int ct_replay_insn(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_insn *in, struct ct_error *err);
+
+/* futex.c: what the kernel does to the futexes that a dying thread holds. */
+void ct_futex_death(struct ct_rthread *t);
+
 /* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
