@@ -82,6 +82,9 @@ static int do_mmap(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 		if (!hash)
 			return ct_fail(err, CT_EXIT_FAILED, "event %llu: the mapped file is not kept",
 				       (unsigned long long)s->ev->seq);
+		ret = ct_map_shared(s, t, sc, &ref, hash, err);
+		if (ret <= 0)
+			return (int)ret;
 		if (ct_replica_map_file(t, &s->files, hash, sc->ret, sc->args[1], (int)sc->args[2], sc->args[5]))
 			return ct_diverged(s, t, err, "kept file cannot be mapped at %#llx",
 					   (unsigned long long)sc->ret);

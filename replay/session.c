@@ -540,6 +540,7 @@ void ct_session_destroy(struct ct_session *s)
 	free(s->threads);
 	free(s->procs);
 	ct_replay_files_deinit(&s->files);
+	ct_shared_deinit(s);
 	if (s->cursor)
 		ct_cursor_destroy(s->cursor);
 	free(s->divergence.ev);

@@ -33,6 +33,8 @@ struct ct_session {
 	struct ct_session_hook hook;
 	struct ct_divergence divergence; /* the last one */
 	struct ct_session_stats stats;
+	struct ct_shared_file *shared; /* shared.c */
+	size_t nshared;
 	pid_t fork_child; /* made at a FORK record, registers to be set when its parent's call returns */
 };
 
@@ -57,6 +59,11 @@ int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_
 
 /* insn.c: runs `t` over an instruction whose result is in the log. */
 int ct_replay_insn(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_insn *in, struct ct_error *err);
+
+/* shared.c: a returned mmap of a file that is, or has been, mapped shared. 1: it is not; -1: *err says why not. */
+int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc,
+		  const struct ct_file_ref *ref, const ct_u8 hash[16], struct ct_error *err);
+void ct_shared_deinit(struct ct_session *s);
 
 /* futex.c: what the kernel does to the futexes that a dying thread holds. */
 void ct_futex_death(struct ct_rthread *t);

@@ -17,6 +17,9 @@
 #include "formats/sysrule.h"
 #include "record.skel.h" /* after the headers with its types */
 
+/* A larger file is copied while the process that maps it goes on. */
+#define SHARED_WAIT (64 << 20)
+
 /* ---- the probing thread -------------------------------------------------------------------------------- */
 
 static void note_uncertain(struct ct_recorder *r, pid_t pid, const char *name, size_t uncertain)
@@ -214,7 +217,8 @@ static void open_mapped(struct ct_held *h)
 		h->as.ref = h->hold.ref;
 		if (h->fd >= 0 && !fstat(h->fd, &st)) {
 			h->as.mtime = st.st_mtim;
-			h->changing = !ct_recorder_settled(&st);
+			h->changing = !ct_recorder_settled(&st) ||
+				      ((h->hold.ref.flags & CT_FILE_SHARED_WRITABLE) && st.st_size <= SHARED_WAIT);
 		}
 	}
 	ct_maps_deinit(&maps);
@@ -233,7 +237,7 @@ int ct_recorder_on_hold(void *ctx, void *data, size_t len)
 		h->fd = -1;
 		if (h->hold.kind == CT_HOLD_FILE)
 			open_mapped(h);
-		/* Who has just written a file and maps it may well go on writing: it waits for the copy. */
+		/* Who has just written a file and maps it, or maps it in order to write, waits for the copy. */
 		if (h->hold.kind == CT_HOLD_EXEC ||
 		    (h->fd >= 0 && (h->changing || ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd))))
 			h->stopped = !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD) &&
