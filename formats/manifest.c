@@ -17,6 +17,7 @@
 
 #include "dirio.h"
 #include "recording_private.h"
+#include "segment.h"
 
 static ct_u64 clock_ns(clockid_t clock)
 {
@@ -286,17 +287,52 @@ json_t *ct_manifest_new(const ct_u8 uuid[16])
 			 (json_int_t)ct_process_start_time(getpid()));
 }
 
+/* The object as text with its checksum as last member: CRC32C of all bytes before that member's name. */
+static char *sealed_text(const json_t *manifest, size_t *len)
+{
+	json_t *copy = json_copy((json_t *)manifest);
+	char *text, *sealed = NULL;
+
+	json_object_del(copy, "crc"); /* of the text it was read from */
+	text = copy && json_object_size(copy) ? json_dumps(copy, JSON_INDENT(2)) : NULL;
+	json_decref(copy);
+	if (!text)
+		return NULL;
+	*len = strlen(text) - 2; /* without the newline and the bracket at the end */
+	if (asprintf(&sealed, "%.*s,\n  \"crc\": \"0x00000000\"\n}\n", (int)*len, text) < 0)
+		sealed = NULL;
+	free(text);
+	if (sealed) {
+		char digits[9];
+
+		*len += strlen(",\n  ");
+		snprintf(digits, sizeof(digits), "%08x", ct_crc32c(0, sealed, *len));
+		memcpy(sealed + *len + strlen("\"crc\": \"0x"), digits, 8);
+		*len = strlen(sealed);
+	}
+	return sealed;
+}
+
+bool ct_manifest_sealed(const char *text, size_t len)
+{
+	const size_t tail = strlen("\"crc\": \"0x00000000\"\n}\n");
+	char want[64];
+
+	if (len < tail)
+		return false;
+	snprintf(want, sizeof(want), "\"crc\": \"0x%08x\"\n}\n", ct_crc32c(0, text, len - tail));
+	return !memcmp(text + len - tail, want, tail);
+}
+
 int ct_manifest_write(int dirfd, const json_t *manifest, struct ct_error *err)
 {
 	static const char tmp[] = "manifest.json.tmp";
-	char *text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
-	int fd = -1, ret = -1;
 	size_t len;
+	char *text = json_is_object(manifest) ? sealed_text(manifest, &len) : NULL;
+	int fd = -1, ret = -1;
 
 	if (!text)
 		return ct_fail(err, CT_EXIT_FAILED, "manifest.json: no memory, or no object to write");
-	len = strlen(text);
-	text[len++] = '\n'; /* in place of the terminator, which is not written */
 	/* A leftover of a recorder that died between open and rename. */
 	unlinkat(dirfd, tmp, 0);
 	fd = ct_file_createat(dirfd, tmp);

@@ -113,6 +113,8 @@ static int load_manifest(struct ct_recording *rec, struct ct_error *err)
 	if (!text)
 		return -1;
 	rec->manifest = json_loadb(text, (size_t)st.st_size, JSON_REJECT_DUPLICATES, &why);
+	if (rec->manifest && !ct_manifest_sealed(text, (size_t)st.st_size))
+		add_problem(rec, "manifest.json: damaged or edited (its checksum is not that of its text)");
 	free(text);
 	if (!rec->manifest)
 		return ct_fail(err, CT_EXIT_FAILED, "%s/manifest.json: line %d: %s", rec->path, why.line, why.text);

@@ -274,6 +274,23 @@ static int reopen(const struct ct_segment *seg, struct ct_error *err)
 	return ct_fail(err, CT_EXIT_FAILED, "%s: was replaced while the recording was open; open it again", seg->name);
 }
 
+/* The bytes behind a block up to a multiple of 8 are in no checksum, but zero. The end of a cut off file may lack them.
+ */
+static bool padding_is_zero(const struct ct_segment *seg, int fd, ct_u64 end)
+{
+	ct_u64 pad = -end & 7;
+	ct_u8 byte[8];
+
+	if (end + pad > seg->blocks_end)
+		return true;
+	if (ct_pread_full(fd, byte, pad, end) != (ssize_t)pad)
+		return false;
+	for (ct_u64 i = 0; i < pad; i++)
+		if (byte[i])
+			return false;
+	return true;
+}
+
 static int read_stored(const struct ct_segment *seg, int fd, ct_u32 i, struct ct_block_header *h, ct_u8 **stored,
 		       struct ct_error *err)
 {
@@ -297,11 +314,15 @@ static int read_stored(const struct ct_segment *seg, int fd, ct_u32 i, struct ct
 	*stored = ct_pread_alloc(fd, h->stored, e->offset + sizeof(*h), "its data", err);
 	if (!*stored)
 		return -1;
-	if (ct_crc32c(0, *stored, h->stored) == h->crc)
+	if (ct_crc32c(0, *stored, h->stored) != h->crc)
+		ct_fail(err, CT_EXIT_FAILED, "its data is damaged (wrong CRC)");
+	else if (!padding_is_zero(seg, fd, e->offset + sizeof(*h) + h->stored))
+		ct_fail(err, CT_EXIT_FAILED, "the bytes behind it are damaged (not zero)");
+	else
 		return 0;
 	free(*stored);
 	*stored = NULL;
-	return ct_fail(err, CT_EXIT_FAILED, "its data is damaged (wrong CRC)");
+	return -1;
 }
 
 /* Turns `stored` into `raw` bytes of records; consumes stored. */

@@ -184,3 +184,9 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	set_breakpoints(t->real, NULL, 0);
 	return ret;
 }
+
+bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,
+		    const struct ct_fingerprint *fp)
+{
+	return ct_same_position(now, regs) && same_memory(t->proc->memfd, regs, fp);
+}

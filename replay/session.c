@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -51,24 +50,6 @@ static int add_proc(struct ct_session *s, struct ct_replica *p)
 	s->procs = more;
 	s->procs[s->nprocs++] = p;
 	return 0;
-}
-
-int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_error *err, const char *fmt, ...)
-{
-	struct ct_regs r = {0};
-	char what[400];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(what, sizeof(what), fmt, args);
-	va_end(args);
-	if (t)
-		ct_get_regs(t->real, &r);
-	return ct_fail(err, CT_EXIT_DIVERGED,
-		       "diverged at event %llu (%s of thread %u): %s; rip %#llx rsp %#llx rax %#llx",
-		       (unsigned long long)(s->ev ? s->ev->seq : 0), s->ev ? ct_event_type_name(s->ev->type) : "end",
-		       t ? t->tid : 0, what, (unsigned long long)r.r[CT_RIP], (unsigned long long)r.r[CT_RSP],
-		       (unsigned long long)r.r[CT_RAX]);
 }
 
 int ct_apply_restart(struct ct_rthread *t)
@@ -288,6 +269,7 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	struct ct_regs r;
 
 	s->stats.switches++;
+	s->current_tid = sw->to;
 	if (!t) /* a thread that has gone already */
 		return 0;
 	if (sw->flags & CT_SWF_EXITING) {
@@ -410,15 +392,17 @@ static int replay_event(struct ct_session *s, struct ct_error *err)
 
 		return snap->kind == CT_SNAP_EXEC ? restore_snapshot(s, snap->id, true, err) : 0;
 	}
-	case CT_EV_EXEC: return 0;
+	case CT_EV_EXEC:
+		if (s->current_tid == ((const struct ct_ev_exec *)ct_event_payload(ev))->old_tid)
+			s->current_tid = ev->tid;
+		return 0;
 	case CT_EV_LOST:
 	case CT_EV_UNSOUND:
 		return ct_fail(err, CT_EXIT_DIVERGED, "event %llu: the recording is broken here (%s)",
 			       (unsigned long long)ev->seq, ct_event_type_name(ev->type));
 	}
 	if (!t)
-		return ct_fail(err, CT_EXIT_DIVERGED, "event %llu is of thread %u, which the replay does not have",
-			       (unsigned long long)ev->seq, ev->tid);
+		return ct_diverged(s, NULL, err, "it is of thread %u, which the replay does not have", ev->tid);
 	switch (ev->type) {
 	case CT_EV_SYSCALL: return on_syscall(s, t, err);
 	case CT_EV_ENTER: return on_enter(s, t, err);
@@ -432,54 +416,103 @@ static int replay_event(struct ct_session *s, struct ct_error *err)
 		       (unsigned long long)ev->seq, ct_event_type_name(ev->type));
 }
 
+/* The event at hand: not yet executed. 1, 0 at the log's end, -1. */
+static int fetch(struct ct_session *s, struct ct_error *err)
+{
+	int ret;
+
+	if (s->held)
+		return 1;
+	ret = ct_cursor_next(s->cursor, &s->ev, err);
+	s->held = ret > 0;
+	return ret;
+}
+
 int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 {
 	struct timespec a, b;
 	int ret;
 
 	clock_gettime(CLOCK_MONOTONIC, &a);
-	while ((ret = ct_cursor_next(s->cursor, &s->ev, err)) > 0) {
-		if (s->ev->seq >= seq)
-			break;
+	while ((ret = fetch(s, err)) > 0 && s->ev->seq < seq) {
 		ret = replay_event(s, err);
 		if (ret)
 			break;
+		s->held = false;
 		s->stats.events++;
+		if (s->hook.event && s->hook.wants(s->hook.ctx, s->ev) && s->hook.event(s->hook.ctx, s, s->ev)) {
+			ret = 1;
+			break;
+		}
+		ret = 0;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	s->stats.seconds += (b.tv_sec - a.tv_sec) + (b.tv_nsec - a.tv_nsec) / 1e9;
-	return ret < 0 ? -1 : 0;
+	return ret < 0 ? -1 : ret && !s->held;
 }
 
-struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, struct ct_error *err)
+int ct_session_next(struct ct_session *s, const struct ct_event **ev, struct ct_error *err)
+{
+	int ret = fetch(s, err);
+
+	*ev = ret > 0 ? s->ev : NULL;
+	return ret;
+}
+
+void ct_session_set_hook(struct ct_session *s, const struct ct_session_hook *hook)
+{
+	s->hook = hook ? *hook : (struct ct_session_hook){0};
+}
+
+/* The CPU it was recorded on, or the one asked for: cpuid and rdpid tell programs which that is. Tracer and tracee on
+ * one and the same also makes a stop ten times as cheap. */
+static int choose_cpu(struct ct_session *s, const struct ct_session_opts *opts, struct ct_error *err)
+{
+	const json_t *options = json_object_get(ct_recording_manifest(s->rec), "options");
+	int recorded = (int)json_integer_value(json_object_get(options, "cpu"));
+	cpu_set_t allowed, one;
+	int cpu = opts && opts->cpu >= 0 ? opts->cpu : recorded;
+
+	CPU_ZERO(&one);
+	if (cpu >= 0 && cpu < CPU_SETSIZE)
+		CPU_SET(cpu, &one);
+	if (!CPU_COUNT(&one) || sched_setaffinity(0, sizeof(one), &one)) {
+		if (sched_getaffinity(0, sizeof(allowed), &allowed))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot tell which CPUs may be used");
+		for (cpu = 0; cpu < CPU_SETSIZE && !CPU_ISSET(cpu, &allowed); cpu++)
+			;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (sched_setaffinity(0, sizeof(one), &one))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot run on CPU %d", cpu);
+	}
+	s->stats.cpu = cpu;
+	return 0;
+}
+
+struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const struct ct_session_opts *opts,
+				     struct ct_error *err)
 {
 	struct ct_session *s = calloc(1, sizeof(*s));
 	struct ct_snapshot_reader *snap;
 	ct_u64 seq = 0;
-	cpu_set_t one;
-	const json_t *options = json_object_get(ct_recording_manifest(rec), "options");
-	int cpu = options ? (int)json_integer_value(json_object_get(options, "cpu")) : 0;
 
 	if (!s) {
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		return NULL;
 	}
 	s->rec = rec;
-	/* The CPU it was recorded on: cpuid and rdpid tell programs which that is. Tracer and tracee on one and the
-	 * same also makes a stop ten times as cheap. */
-	CPU_ZERO(&one);
-	CPU_SET(cpu >= 0 && cpu < CPU_SETSIZE ? cpu : 0, &one);
-	if (sched_setaffinity(0, sizeof(one), &one)) {
-		ct_fail_errno(err, CT_EXIT_MISSING, "the recording was made on CPU %d, which this process may not use",
-			      cpu);
+	if (choose_cpu(s, opts, err)) {
 		free(s);
 		return NULL;
 	}
 	snap = ct_snapshot_open(ct_recording_dirfd(rec), id, err);
 	if (snap) {
 		seq = ct_snapshot_get(snap)->seq;
+		s->current_tid = ct_snapshot_get(snap)->current_tid;
 		ct_snapshot_reader_close(snap);
 	}
+	s->first_seq = seq + 1;
 	s->cursor = snap ? ct_cursor_create(rec, err) : NULL;
 	if (!s->cursor || ct_replay_files_init(&s->files, rec, err) || restore_snapshot(s, id, false, err) ||
 	    ct_cursor_seek_seq(s->cursor, seq + 1, err)) {
@@ -509,6 +542,7 @@ void ct_session_destroy(struct ct_session *s)
 	ct_replay_files_deinit(&s->files);
 	if (s->cursor)
 		ct_cursor_destroy(s->cursor);
+	free(s->divergence.ev);
 	free(s);
 }
 

@@ -12,19 +12,71 @@
 
 struct ct_session;
 
+struct ct_session_opts {
+	int cpu; /* to replay on, -1: the one it was recorded on, or if that may not be used here, the first that may */
+};
+
 struct ct_session_stats {
 	ct_u64 events, syscalls, executed, signals, switches, positions, position_hits;
 	double seconds;
+	int cpu; /* it is replayed on */
 };
 
-/* Restores snapshot `id`, which must be one of all recorded processes (attach, loss, periodic). */
-struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, struct ct_error *err);
+/* Restores snapshot `id`, which must be one of all recorded processes (attach, loss, periodic). opts may be NULL. All
+ * calls for a session must come from the thread that created it, which is bound to one CPU from then on. */
+struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const struct ct_session_opts *opts,
+				     struct ct_error *err);
 void ct_session_destroy(struct ct_session *s);
-/* Executes up to the event `seq` (exclusive). 0, or -1 with a divergence (status CT_EXIT_DIVERGED) or failure. */
+/* Executes up to the event `seq` (exclusive). 0; 1: a hook stopped it; -1: a divergence (status CT_EXIT_DIVERGED) or
+ * failure, after which the session can only be looked at and destroyed. */
 int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err);
-/* Brings all threads to where snapshot `id` found them and compares registers, FPU state and memory with it. What
- * differs is written to `report`. 0: identical; 1: differs; -1: failure. */
-int ct_session_compare(struct ct_session *s, ct_u32 id, FILE *report, struct ct_error *err);
 void ct_session_stats(const struct ct_session *s, struct ct_session_stats *stats);
+/* The event that is executed next, valid until then. 1; 0: the log ends here; -1. */
+int ct_session_next(struct ct_session *s, const struct ct_event **ev, struct ct_error *err);
+
+/* Being called when certain events have just been executed, all threads standing still. */
+struct ct_session_hook {
+	/* Whether to call `event` for it: asked once for each event, cheap. */
+	bool (*wants)(void *ctx, const struct ct_event *ev);
+	/* Not 0: ct_session_run returns 1 with this event executed. */
+	int (*event)(void *ctx, struct ct_session *s, const struct ct_event *ev);
+	void *ctx;
+};
+void ct_session_set_hook(struct ct_session *s, const struct ct_session_hook *hook);
+
+/* ---- the stopped moment (inspect.c) ---- */
+
+struct ct_session_thread {
+	ct_u32 tid, pid; /* as recorded */
+	ct_s32 nr;       /* the system call it is in, -1: user code */
+	bool current;    /* the one that runs next */
+};
+/* Live threads, in no particular order; *list is malloc'ed. */
+int ct_session_threads(struct ct_session *s, struct ct_session_thread **list, size_t *count, struct ct_error *err);
+int ct_session_regs(struct ct_session *s, ct_u32 tid, struct ct_regs *regs, struct ct_error *err);
+/* What is written changes the replay: it will diverge if the program comes to depend on it. */
+int ct_session_set_regs(struct ct_session *s, ct_u32 tid, const struct ct_regs *regs, struct ct_error *err);
+int ct_session_read(struct ct_session *s, ct_u32 pid, ct_u64 addr, void *buf, size_t len, struct ct_error *err);
+int ct_session_write(struct ct_session *s, ct_u32 pid, ct_u64 addr, const void *buf, size_t len, struct ct_error *err);
+/* Executes one instruction of the current thread, or the next event where that is what comes next here. */
+int ct_session_step(struct ct_session *s, struct ct_error *err);
+/* Runs the current thread until its registers are these, which must be before its next event. */
+int ct_session_run_to(struct ct_session *s, const struct ct_regs *regs, struct ct_error *err);
+
+/* ---- the proof (compare.c) ---- */
+
+/* What one comparison looks at and what it leaves out, for people; NULL behind the last. */
+extern const char *const ct_compare_masks[];
+
+struct ct_comparison {
+	ct_u64 pages;       /* compared with the snapshot's */
+	ct_u64 extra_pages; /* not in the snapshot, compared with zero or the mapped file */
+	ct_u64 maps, threads, processes;
+	ct_u64 differences;
+};
+/* Brings all threads to where snapshot `id` found them and compares registers, FPU state, mappings and memory with it.
+ * What differs is written to `report` (may be NULL), one line each. 0: identical; 1: differs; -1: failure. */
+int ct_session_compare(struct ct_session *s, ct_u32 id, FILE *report, struct ct_comparison *result,
+		       struct ct_error *err);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Parts of a session: session.c (events in order), emulate.c (what system calls do), position.c (running to a place),
- * compare.c (the end). */
+ * compare.c (the end), report.c (what went wrong), inspect.c (the stopped moment). */
 #ifndef CT_SESSION_PRIV_H
 #define CT_SESSION_PRIV_H
 
@@ -8,6 +8,15 @@
 #include "formats/syscalls.h"
 #include "replay/replica.h"
 #include "replay/session.h"
+
+/* Kept by ct_diverged for the report. */
+struct ct_divergence {
+	char what[400];
+	struct ct_event *ev; /* a copy */
+	const struct ct_rthread *t;
+	bool has_regs;
+	struct ct_regs regs;
+};
 
 struct ct_session {
 	struct ct_recording *rec;
@@ -17,14 +26,19 @@ struct ct_session {
 	size_t nprocs;
 	struct ct_rthread **threads;
 	size_t nthreads;
-	const struct ct_event *ev; /* being replayed */
+	const struct ct_event *ev; /* being replayed, or the last one that was */
+	bool held;                 /* it has been read but not executed */
+	ct_u64 first_seq;          /* where the session began */
+	ct_u32 current_tid;        /* the thread that has the CPU */
+	struct ct_session_hook hook;
+	struct ct_divergence divergence; /* the last one */
 	struct ct_session_stats stats;
 	pid_t fork_child; /* made at a FORK record, registers to be set when its parent's call returns */
 };
 
 struct ct_rthread *ct_session_thread(struct ct_session *s, ct_u32 tid);
 struct ct_rthread *ct_session_add(struct ct_session *s, const struct ct_rthread *t);
-/* Fills *err with a divergence at the present event and returns -1. */
+/* Fills *err with a divergence at the present event, keeps it for the report, and returns -1. */
 int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_error *err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
@@ -45,5 +59,8 @@ int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
 bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b);
+/* Whether a thread with registers `now` stands at that place. */
+bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,
+		    const struct ct_fingerprint *fp);
 
 #endif

@@ -175,25 +175,6 @@ static int dump_events(const struct ct_dump *dump, struct ct_recording *rec, con
 
 /* ---- The command ---- */
 
-/* Times in the dump count from the first event; seconds get the columns that the last one needs. */
-static void set_clock(struct ct_dump *dump, const struct ct_recording *rec)
-{
-	ct_u64 first = 0, last = 0;
-	for (size_t i = 0; i < ct_recording_segments(rec); i++) {
-		ct_u32 blocks = 0;
-		const struct ct_index_entry *entry = ct_segment_index(ct_recording_segment(rec, i), &blocks);
-		for (ct_u32 k = 0; k < blocks; k++) {
-			if (!first)
-				first = entry[k].first_ns;
-			last = entry[k].last_ns > last ? entry[k].last_ns : last;
-		}
-	}
-	ct_u64 seconds = last > first ? (last - first) / 1000000000 : 0;
-	dump->first_ns = first;
-	for (dump->time_width = 1; seconds >= 10; seconds /= 10)
-		dump->time_width++;
-}
-
 static int print(struct ct_dump *dump, const char *path, struct filter *filter, ct_u32 snapshot, char **argv)
 {
 	struct ct_error err = {0};
@@ -214,7 +195,7 @@ static int print(struct ct_dump *dump, const char *path, struct filter *filter, 
 		const char *problem;
 		for (size_t i = 0; (problem = ct_recording_problem(rec, i)); i++)
 			fprintf(stderr, "%s: %s: %s\n", argv[0], path, problem);
-		set_clock(dump, rec);
+		ct_dump_set_clock(dump, rec);
 		ret = dump_events(dump, rec, filter, argv);
 	}
 	ct_recording_close(rec);

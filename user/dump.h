@@ -19,6 +19,8 @@ struct ct_dump {
 	bool hex, raw, json;
 };
 
+/* Sets first_ns and time_width to suit a recording. */
+void ct_dump_set_clock(struct ct_dump *dump, const struct ct_recording *rec);
 /* One event, checked, with a newline at the end. */
 void ct_dump_text(const struct ct_dump *dump, const struct ct_event *ev);
 void ct_dump_json(const struct ct_dump *dump, const struct ct_event *ev);

@@ -298,6 +298,25 @@ static void hex_position(struct ct_out *out, const struct ct_event *ev)
 	}
 }
 
+/* Times in the dump count from the first event; seconds get the columns that the last one needs. */
+void ct_dump_set_clock(struct ct_dump *dump, const struct ct_recording *rec)
+{
+	ct_u64 first = 0, last = 0;
+	for (size_t i = 0; i < ct_recording_segments(rec); i++) {
+		ct_u32 blocks = 0;
+		const struct ct_index_entry *entry = ct_segment_index(ct_recording_segment(rec, i), &blocks);
+		for (ct_u32 k = 0; k < blocks; k++) {
+			if (!first)
+				first = entry[k].first_ns;
+			last = entry[k].last_ns > last ? entry[k].last_ns : last;
+		}
+	}
+	ct_u64 seconds = last > first ? (last - first) / 1000000000 : 0;
+	dump->first_ns = first;
+	for (dump->time_width = 1; seconds >= 10; seconds /= 10)
+		dump->time_width++;
+}
+
 void ct_dump_text(const struct ct_dump *dump, const struct ct_event *ev)
 {
 	struct ct_out *out = dump->out;

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ * Proving one stretch, in a process of its own: tracing is a thread's business, and a CPU's.
+ *
+ * The result goes through a pipe as one line of JSON; what follows that line is the report of a divergence as text. */
+#include "verify_worker.h"
+
+#include <linux/ioprio.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../replay/session.h"
+#include "report_text.h"
+
+/* Others come first: a proof can wait, a service on the same machine cannot. */
+static void lower_priority(void)
+{
+	struct sched_param param = {0};
+
+	setpriority(PRIO_PROCESS, 0, 5);
+	sched_setscheduler(0, SCHED_BATCH, &param);
+	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
+}
+
+static json_t *stats_json(const struct ct_session_stats *n)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i}", "events", (json_int_t)n->events, "syscalls",
+			 (json_int_t)n->syscalls, "executed", (json_int_t)n->executed, "signals",
+			 (json_int_t)n->signals, "switches", (json_int_t)n->switches, "positions",
+			 (json_int_t)n->positions, "passes", (json_int_t)n->position_hits, "seconds", n->seconds, "cpu",
+			 n->cpu);
+}
+
+static json_t *compared_json(const struct ct_comparison *n)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "pages", (json_int_t)n->pages, "other_pages",
+			 (json_int_t)n->extra_pages, "mappings", (json_int_t)n->maps, "threads", (json_int_t)n->threads,
+			 "processes", (json_int_t)n->processes, "differences", (json_int_t)n->differences);
+}
+
+/* One line each, as the comparison wrote them. */
+static json_t *lines_json(char *text)
+{
+	json_t *list = json_array();
+
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		json_array_append_new(list, json_string(line));
+	return list;
+}
+
+static enum ct_verdict run(struct ct_recording *rec, const struct ct_stretch *st, int cpu, json_t *res,
+			   struct ct_out *text)
+{
+	const struct ct_session_opts opts = {.cpu = cpu};
+	struct ct_error err = {0};
+	struct ct_session *s = ct_session_create(rec, st->from, &opts, &err);
+	enum ct_verdict verdict = CT_VERIFIED;
+	struct ct_session_stats stats;
+	struct ct_comparison n = {0};
+	char *different = NULL;
+	size_t len;
+	FILE *lines = open_memstream(&different, &len);
+	int ret = -1;
+
+	if (s && lines)
+		ret = ct_session_run(s, st->end, &err);
+	if (!ret && st->to) {
+		ret = ct_session_compare(s, st->to, lines, &n, &err);
+		json_object_set_new(res, "compared", compared_json(&n));
+	}
+	if (lines)
+		fclose(lines);
+	if (ret > 0) {
+		verdict = CT_DIFFERENT;
+		json_object_set_new(res, "differences", lines_json(different));
+	} else if (ret < 0) {
+		verdict = err.status == CT_EXIT_DIVERGED ? CT_DIVERGED : CT_VERIFY_FAILED;
+		json_object_set_new(res, "error", json_string(err.msg));
+	} else if (!st->to) {
+		verdict = CT_UNPROVEN;
+	}
+	if (s && verdict == CT_DIVERGED) {
+		struct ct_report *r = ct_session_report(s);
+
+		if (r) {
+			if (r->ev)
+				json_object_set_new(res, "at", json_integer((json_int_t)r->ev->seq));
+			json_object_set_new(res, "report", ct_report_json(r, rec));
+			ct_report_print(text, r, rec);
+		}
+		ct_report_free(r);
+	}
+	if (s) {
+		ct_session_stats(s, &stats);
+		json_object_set_new(res, "replayed", stats_json(&stats));
+		ct_session_destroy(s);
+	}
+	free(different);
+	return verdict;
+}
+
+static void write_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n <= 0)
+			return;
+		data += n;
+		len -= (size_t)n;
+	}
+}
+
+_Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretch *st, int cpu, int fd, pid_t parent)
+{
+	json_t *res = json_object();
+	struct ct_out text;
+	char *line;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it died before that */
+		_exit(1);
+	lower_priority();
+	ct_out_memory(&text);
+	json_object_set_new(res, "verdict", json_string(ct_verdict_name(run(rec, st, cpu, res, &text))));
+	line = json_dumps(res, JSON_COMPACT);
+	if (!line)
+		_exit(1);
+	write_all(fd, line, strlen(line));
+	write_all(fd, "\n", 1);
+	write_all(fd, text.buf, text.len);
+	_exit(0);
+}

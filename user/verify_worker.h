@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * Private to verify*.c: what a worker process does.
+ *
+ * verify.c starts them and reads what they write. */
+#ifndef CT_VERIFY_WORKER_H
+#define CT_VERIFY_WORKER_H
+
+#include <sys/types.h>
+
+#include "../replay/stretch.h"
+#include "verify.h"
+
+/* Replays a stretch on a CPU (-1: the recorded one) and writes its result to fd. */
+_Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretch *st, int cpu, int fd, pid_t parent);
+
+#endif
