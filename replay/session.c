@@ -94,6 +94,18 @@ int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 
 /* ---- one event ---------------------------------------------------------------------------------------------- */
 
+/* Whether the call itself wrote there: input is recorded when a call returns, so that is what was written. */
+static bool overwritten(const struct ct_event *ev, const struct ct_buf *in)
+{
+	struct ct_buf_iter it = ct_buf_iter(ev);
+
+	while (ct_buf_next(&it))
+		if (it.buf->kind != CT_BUF_IN && it.buf->addr < in->addr + in->len &&
+		    in->addr < it.buf->addr + it.buf->want)
+			return true;
+	return false;
+}
+
 /* What the program passes must be what it passed then: names, and the beginning of what it writes. */
 static int check_input(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
@@ -101,7 +113,7 @@ static int check_input(struct ct_session *s, struct ct_rthread *t, struct ct_err
 	unsigned char have[256];
 
 	while (ct_buf_next(&it)) {
-		if (it.buf->kind != CT_BUF_IN || it.buf->len > sizeof(have))
+		if (it.buf->kind != CT_BUF_IN || it.buf->len > sizeof(have) || overwritten(s->ev, it.buf))
 			continue;
 		if (!ct_mem_read(t->proc->memfd, it.buf->addr, have, it.buf->len) || memcmp(have, it.data, it.buf->len))
 			return ct_diverged(s, t, err, "passes other data at %#llx (argument %d) than was recorded",
