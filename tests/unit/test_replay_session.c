@@ -59,7 +59,7 @@ static void run_target(int threads, int ready)
 		     0);
 	wiped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (getenv("WF") && madvise((void *)wiped, 4096, MADV_WIPEONFORK))
+	if (madvise((void *)wiped, 4096, MADV_WIPEONFORK))
 		_exit(1);
 	wiped[0] = 77;
 	for (int i = 1; i < threads; i++) {
