@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
-/* An iterator over threads that tells what /proc does not: signal stacks and handlers, pending signals, the addresses
- * the kernel will write to at thread exit, the mm's boundaries. Reading it touches the target in no way. */
+/* Iterators over threads and mappings that tell what /proc does not, or not fast: signal stacks and handlers, pending
+ * signals, the addresses the kernel will write to at thread exit, the mm's boundaries. Reading it touches the target in
+ * no way. */
 #include "kernel.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -20,6 +21,14 @@ struct bpf_iter_meta {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+};
+struct vm_area_struct {
+	unsigned long vm_start, vm_end, vm_flags;
+};
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct *vma;
 };
 #pragma clang attribute pop
 
@@ -108,5 +117,22 @@ int ct_inspect(struct bpf_iter__task *ctx)
 		}
 	}
 	bpf_seq_write(seq, s, sizeof(*s));
+	return 0;
+}
+
+#define VM_WIPEONFORK 0x02000000 /* include/linux/mm.h; smaps shows it, at the price of a walk over all pages */
+
+SEC("iter/task_vma")
+int ct_inspect_wiped(struct bpf_iter__task_vma *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct vm_area_struct *vma = ctx->vma;
+	u64 range[2];
+
+	if (!task || !vma || (u32)task->tgid != wanted_tgid || !(vma->vm_flags & VM_WIPEONFORK))
+		return 0;
+	range[0] = vma->vm_start;
+	range[1] = vma->vm_end;
+	bpf_seq_write(ctx->meta->seq, range, sizeof(range));
 	return 0;
 }

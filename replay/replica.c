@@ -274,6 +274,8 @@ static int restore_maps(struct ct_rthread *t, const struct ct_replay_files *file
 		if ((ct_u64)ret != m->start)
 			return ct_fail(err, CT_EXIT_FAILED, "cannot map %#llx-%#llx (%s) in the replica: error %ld",
 				       (unsigned long long)m->start, (unsigned long long)m->end, m->name, -ret);
+		if (m->flags & CT_MAPF_WIPEONFORK) /* forks are real ones here, too */
+			ct_replica_call(t, SYS_madvise, m->start, m->end - m->start, MADV_WIPEONFORK, 0, 0, 0);
 	}
 	return 0;
 }

@@ -30,9 +30,10 @@ struct ct_report {
 	char call[512];      /* the system call it stands at, if any: as it would have been made */
 	bool has_got;
 	struct ct_regs got, want;
-	ct_u32 known;     /* bit r: want.r[r] is what was recorded */
-	ct_u32 different; /* bit r: known, and got.r[r] is not that */
-	char place[512];  /* file, symbol and offset, source line of rip */
+	ct_u32 known;         /* bit r: want.r[r] is what was recorded */
+	ct_u32 different;     /* bit r: known, and got.r[r] is not that */
+	char place[512];      /* file, symbol and offset, source line of rip */
+	char want_place[512]; /* the same of the recorded rip, if that is another */
 	struct ct_report_insn insn[CT_REPORT_INSNS];
 	size_t ninsns;
 	struct ct_report_thread thread[CT_REPORT_THREADS];

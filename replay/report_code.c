@@ -94,8 +94,8 @@ static void add_line(Elf *elf, ct_u64 vaddr, char *out, size_t len)
 		dwarf_end(dw);
 }
 
-/* Names `ip` in r->place; returns the address its function begins at, or 0. */
-static ct_u64 name_place(struct ct_session *s, struct ct_report *r, const struct ct_rthread *t, ct_u64 ip)
+/* Names `ip`; returns the address its function begins at, or 0. */
+static ct_u64 name_place(struct ct_session *s, const struct ct_rthread *t, ct_u64 ip, char *out, size_t len)
 {
 	const struct ct_map *m = NULL;
 	const char *name, *hash, *symbol = NULL;
@@ -109,7 +109,7 @@ static ct_u64 name_place(struct ct_session *s, struct ct_report *r, const struct
 		return 0;
 	m = ct_maps_find(&maps, ip);
 	if (!m) {
-		snprintf(r->place, sizeof(r->place), "no mapping");
+		snprintf(out, len, "no mapping");
 		ct_maps_deinit(&maps);
 		return 0;
 	}
@@ -133,11 +133,11 @@ static ct_u64 name_place(struct ct_session *s, struct ct_report *r, const struct
 	if (elf && elf_kind(elf) == ELF_K_ELF && offset_to_vaddr(elf, offset, &vaddr))
 		symbol = find_symbol(elf, vaddr, &start);
 	if (symbol)
-		snprintf(r->place, sizeof(r->place), "%s, %s+%#llx", name, symbol, (unsigned long long)(vaddr - start));
+		snprintf(out, len, "%s, %s+%#llx", name, symbol, (unsigned long long)(vaddr - start));
 	else
-		snprintf(r->place, sizeof(r->place), "%s+%#llx", name, (unsigned long long)offset);
+		snprintf(out, len, "%s+%#llx", name, (unsigned long long)offset);
 	if (symbol && hash)
-		add_line(elf, vaddr, r->place, sizeof(r->place));
+		add_line(elf, vaddr, out, len);
 	if (elf)
 		elf_end(elf);
 	if (fd >= 0)
@@ -187,8 +187,10 @@ void ct_report_code(struct ct_session *s, struct ct_report *r, const struct ct_r
 	ZydisDecodedInstruction insn;
 	ZydisFormatter formatter;
 	ZydisDecoder dec;
-	ct_u64 at = name_place(s, r, t, ip);
+	ct_u64 at = name_place(s, t, ip, r->place, sizeof(r->place));
 
+	if (r->different & 1u << CT_RIP)
+		name_place(s, t, r->want.r[CT_RIP], r->want_place, sizeof(r->want_place));
 	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT);
 	for (at = find_start(&dec, t->proc->memfd, ip, at); r->ninsns < CT_REPORT_INSNS; at += insn.length) {

@@ -522,23 +522,28 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 	return s;
 }
 
-void ct_session_destroy(struct ct_session *s)
+void ct_kill_replicas(struct ct_replica **procs, size_t nprocs, struct ct_rthread **threads, size_t nthreads)
 {
-	for (size_t i = 0; i < s->nthreads; i++) {
+	for (size_t i = 0; i < nthreads; i++) {
 		int status;
 
 		/* Of a traced group the leader can be waited for only when all others are gone. */
-		if (s->threads[i]->real != s->threads[i]->proc->real) {
-			kill(s->threads[i]->real, SIGKILL);
-			ct_wait_stop(s->threads[i]->real, &status, 2000);
+		if (threads[i]->real != threads[i]->proc->real) {
+			kill(threads[i]->real, SIGKILL);
+			ct_wait_stop(threads[i]->real, &status, 2000);
 		}
 	}
-	for (size_t i = s->nprocs; i > 0; i--)
-		ct_replica_kill(s->procs[i - 1]);
-	for (size_t i = 0; i < s->nthreads; i++)
-		free(s->threads[i]);
-	free(s->threads);
-	free(s->procs);
+	for (size_t i = nprocs; i > 0; i--)
+		ct_replica_kill(procs[i - 1]);
+	for (size_t i = 0; i < nthreads; i++)
+		free(threads[i]);
+	free(threads);
+	free(procs);
+}
+
+void ct_session_destroy(struct ct_session *s)
+{
+	ct_kill_replicas(s->procs, s->nprocs, s->threads, s->nthreads);
 	ct_replay_files_deinit(&s->files);
 	ct_shared_deinit(s);
 	if (s->cursor)

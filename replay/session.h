@@ -63,6 +63,16 @@ int ct_session_step(struct ct_session *s, struct ct_error *err);
 /* Runs the current thread until its registers are these, which must be before its next event. */
 int ct_session_run_to(struct ct_session *s, const struct ct_regs *regs, struct ct_error *err);
 
+/* ---- going back (checkpoint.c) ---- */
+
+/* The session's processes forked where they stand: memory is shared copy-on-write, so one costs milliseconds. */
+struct ct_checkpoint;
+struct ct_checkpoint *ct_session_checkpoint(struct ct_session *s, struct ct_error *err);
+/* Puts the session back to it, as often as one likes, also after a divergence. -1: the session is as it was. */
+int ct_session_restore(struct ct_session *s, const struct ct_checkpoint *cp, struct ct_error *err);
+/* Before the session is destroyed or after, by the thread that made it. */
+void ct_checkpoint_destroy(struct ct_checkpoint *cp);
+
 /* ---- the proof (compare.c) ---- */
 
 /* What one comparison looks at and what it leaves out, for people; NULL behind the last. */

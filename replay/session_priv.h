@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Parts of a session: session.c (events in order), emulate.c (what system calls do), position.c (running to a place),
- * insn.c (results from the log), compare.c (the end), report.c (what went wrong), inspect.c (the stopped moment). */
+ * insn.c (results from the log), compare.c (the end), report.c (what went wrong), inspect.c (the stopped moment),
+ * checkpoint.c (going back). */
 #ifndef CT_SESSION_PRIV_H
 #define CT_SESSION_PRIV_H
 
@@ -38,6 +39,8 @@ struct ct_session {
 	pid_t fork_child; /* made at a FORK record, registers to be set when its parent's call returns */
 };
 
+/* Ends and frees them all, with their lists. */
+void ct_kill_replicas(struct ct_replica **procs, size_t nprocs, struct ct_rthread **threads, size_t nthreads);
 struct ct_rthread *ct_session_thread(struct ct_session *s, ct_u32 tid);
 struct ct_rthread *ct_session_add(struct ct_session *s, const struct ct_rthread *t);
 /* Fills *err with a divergence at the present event, keeps it for the report, and returns -1. */

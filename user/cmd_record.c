@@ -14,6 +14,7 @@
 #include "user/attach/survey.h"
 #include "user/cmd.h"
 #include "user/recorder.h"
+#include "user/verify.h"
 
 static const char help[] =
 	"usage: ctbpf record -p PID[,PID...] [options]\n"
@@ -40,6 +41,8 @@ static const char help[] =
 	"      --compress C        zstd, zstd:LEVEL or none (default zstd:1)\n"
 	"      --on-lost ACTION    when the buffer overflows: continue (with a new snapshot; default) or stop\n"
 	"      --strict            exit with 4 if anything was lost\n"
+	"      --verify            replay the recording at once and prove that it is the same; exit with 5 if\n"
+	"                          it is not\n"
 	"  -q, --quiet             say nothing but errors\n"
 	"  -v, --verbose           say more\n"
 	"      --json              print the summary as JSON\n"
@@ -51,7 +54,7 @@ static const char help[] =
 	"  sudo ctbpf record --no-replay -p 4242 && ctbpf dump ctbpf-*.ctr | less\n"
 	"\n"
 	"exit status: 0 done, the command's own status with --, 1 failed, 2 usage, 3 nothing attached,\n"
-	"4 events lost (--strict), 77 missing privilege or kernel feature\n";
+	"4 events lost (--strict), 5 not verified (--verify), 77 missing privilege or kernel feature\n";
 
 enum {
 	OPT_COMM = 256,
@@ -65,6 +68,7 @@ enum {
 	OPT_COMPRESS,
 	OPT_ON_LOST,
 	OPT_STRICT,
+	OPT_VERIFY,
 	OPT_JSON,
 	OPT_HELP
 };
@@ -84,6 +88,7 @@ static const struct option options[] = {
 	{"compress", required_argument, NULL, OPT_COMPRESS},
 	{"on-lost", required_argument, NULL, OPT_ON_LOST},
 	{"strict", no_argument, NULL, OPT_STRICT},
+	{"verify", no_argument, NULL, OPT_VERIFY},
 	{"quiet", no_argument, NULL, 'q'},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPT_JSON},
@@ -96,7 +101,7 @@ struct args {
 	pid_t *pids;
 	size_t npids;
 	const char *comm;
-	bool json;
+	bool json, verify;
 };
 
 /* "64M", "1G", "4096"; -1 if it is not a size within [min, max]. */
@@ -233,6 +238,7 @@ static int parse(struct args *a, int argc, char **argv)
 			a->o.stop_on_loss = !strcmp(optarg, "stop");
 			break;
 		case OPT_STRICT: a->o.strict = true; break;
+		case OPT_VERIFY: a->verify = true; break;
 		case 'q': a->o.verbose = -1; break;
 		case 'v': a->o.verbose = 1; break;
 		case OPT_JSON: a->json = true; break;
@@ -245,6 +251,8 @@ static int parse(struct args *a, int argc, char **argv)
 		a->o.command = argv + optind;
 	if (!!a->npids + !!a->comm + !!a->o.command != 1)
 		return ct_cmd_usage(argv, "give one of -p PID, --comm NAME, or -- COMMAND");
+	if (a->verify && a->o.no_replay)
+		return ct_cmd_usage(argv, "--verify has nothing to replay in a recording with --no-replay");
 	if (a->comm && find_comm(a))
 		return -2;
 	a->o.pids = a->pids;
@@ -268,13 +276,31 @@ static int refuse(struct args *a, struct ct_error *err)
 	return 0;
 }
 
-static void summary(const struct args *a, const struct ct_record_result *res)
+/* The proof of what has just been recorded. Failing to give one is no verdict, and is said as such. */
+static void prove(const struct ct_record_result *res, struct ct_verify_result *v)
+{
+	const struct ct_verify_opts opts = {.store = true};
+	struct ct_error err = {0};
+
+	if (ct_verify(res->path, &opts, v, &err)) {
+		v->verdict = CT_VERIFY_FAILED;
+		snprintf(v->why, sizeof(v->why), "%.399s", err.msg);
+	}
+}
+
+/* `v` is NULL if no proof was asked for. */
+static void summary(const struct args *a, const struct ct_record_result *res, const struct ct_verify_result *v)
 {
 	if (a->json) {
 		json_t *obj =
 			json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "path", res->path, "events",
 				  (json_int_t)res->events, "bytes", (json_int_t)res->bytes, "lost",
 				  (json_int_t)res->lost, "duration_s", res->duration_s, "pause_ms", res->pause_ms);
+
+		if (v)
+			json_object_set_new(obj, "verdict", json_string(ct_verdict_name(v->verdict)));
+		if (v && v->why[0])
+			json_object_set_new(obj, "not_verified", json_string(v->why));
 
 		json_dumpf(obj, stdout, JSON_COMPACT);
 		putchar('\n');
@@ -292,13 +318,49 @@ static void summary(const struct args *a, const struct ct_record_result *res)
 	if (!a->o.no_replay)
 		fprintf(stderr, "; target stopped for %.1f ms", res->pause_ms);
 	fprintf(stderr, "\n%s\n", res->path);
+	if (v && v->verdict == CT_VERIFIED)
+		fprintf(stderr, "VERIFIED, %zu stretch%s\n", v->stretches, v->stretches == 1 ? "" : "es");
+	else if (v)
+		fprintf(stderr, "%s: %s\n", ct_verdict_name(v->verdict), v->why);
+}
+
+/* What the recording itself ends with. */
+static int record_status(const struct args *a, const struct ct_record_result *res)
+{
+	if (a->o.strict && res->lost)
+		return CT_EXIT_LOST;
+	if (res->child_status >= 0)
+		return WIFEXITED(res->child_status) ? WEXITSTATUS(res->child_status)
+						    : 128 + WTERMSIG(res->child_status);
+	return CT_EXIT_OK;
+}
+
+static int run(struct args *a, char **argv, struct ct_error *err)
+{
+	struct ct_verify_result v = {0};
+	struct ct_record_result res;
+	int ret = ct_record(&a->o, &res, err), status;
+
+	if (!ret && a->verify)
+		prove(&res, &v);
+	if (res.path[0] && res.events)
+		summary(a, &res, !ret && a->verify ? &v : NULL);
+	status = ret ? ct_cmd_fail(argv, err) : record_status(a, &res);
+	/* A proof was asked for: that there is none counts for more than the command's own status. */
+	if (!ret && a->verify && v.verdict != CT_VERIFIED) {
+		status = ct_verdict_status(v.verdict);
+		ct_fail(err, (enum ct_exit)status, "%s: %s: %s", res.path, ct_verdict_name(v.verdict), v.why);
+		if (a->json || a->o.verbose < 0)
+			ct_cmd_fail(argv, err);
+	}
+	ct_verify_result_deinit(&v);
+	return status;
 }
 
 int cmd_record(int argc, char **argv)
 {
 	struct args a = {
 		.o = {.cpu = -1, .follow = true, .level = 1, .ring_bytes = 64 << 20, .segment_size = 256 << 20}};
-	struct ct_record_result res;
 	struct ct_error err = {0};
 	int ret = parse(&a, argc, argv);
 
@@ -314,16 +376,7 @@ int cmd_record(int argc, char **argv)
 		} else if (refuse(&a, &err)) {
 			ret = ct_cmd_fail(argv, &err);
 		} else {
-			ret = ct_record(&a.o, &res, &err);
-			if (res.path[0] && res.events)
-				summary(&a, &res);
-			if (ret)
-				ret = ct_cmd_fail(argv, &err);
-			else if (a.o.strict && res.lost)
-				ret = CT_EXIT_LOST;
-			else if (res.child_status >= 0)
-				ret = WIFEXITED(res.child_status) ? WEXITSTATUS(res.child_status)
-								  : 128 + WTERMSIG(res.child_status);
+			ret = run(&a, argv, &err);
 		}
 	}
 	free(a.pids);

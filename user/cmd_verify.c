@@ -79,6 +79,12 @@ int cmd_verify(int argc, char **argv)
 		putchar('\n');
 	}
 	status = ct_verdict_status(res.verdict);
+	if (status) {
+		ct_fail(&err, (enum ct_exit)status, "%s: %s, %zu of %zu stretch%s verified: %s", argv[optind],
+			ct_verdict_name(res.verdict), res.verified, res.stretches, res.stretches == 1 ? "" : "es",
+			res.why);
+		ct_cmd_fail(argv, &err);
+	}
 	ct_verify_result_deinit(&res);
 	return status;
 }

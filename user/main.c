@@ -23,6 +23,7 @@ static const struct command commands[] = {
 	{"ls", cmd_ls, "list recordings"},
 	{"dump", cmd_dump, "print the events of a recording"},
 	{"detach", cmd_detach, "undo what a killed recorder left in a process"},
+	{"replay", cmd_replay, "execute a recording again"},
 	{"verify", cmd_verify, "replay a recording and prove that it is the same"},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -56,8 +56,10 @@ void ct_report_print(struct ct_out *out, const struct ct_report *r, const struct
 	if (r->call[0])
 		ct_out_fmt(out, "  replayed %s\n", r->call);
 	print_regs(out, r);
+	if (r->want_place[0])
+		ct_out_fmt(out, "  recorded at %#llx: %s\n", (unsigned long long)r->want.r[CT_RIP], r->want_place);
 	if (r->place[0])
-		ct_out_fmt(out, "  at %#llx: %s\n", (unsigned long long)r->got.r[CT_RIP], r->place);
+		ct_out_fmt(out, "  replayed at %#llx: %s\n", (unsigned long long)r->got.r[CT_RIP], r->place);
 	for (size_t i = 0; i < r->ninsns; i++) {
 		ct_out_fmt(out, "  %s %14llx  ", r->insn[i].here ? "=>" : "  ", (unsigned long long)r->insn[i].ip);
 		hex_bytes(out, &r->insn[i]);
@@ -137,9 +139,9 @@ json_t *ct_report_json(const struct ct_report *r, const struct ct_recording *rec
 	}
 	for (size_t i = 0; i < r->nadvice; i++)
 		json_array_append_new(advice, json_string(r->advice[i]));
-	return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tid", (json_int_t)r->tid, "pid",
+	return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tid", (json_int_t)r->tid, "pid",
 			 (json_int_t)r->pid, "what", text_or_null(r->what), "event",
 			 r->ev ? event_json(&dump, r->ev) : json_null(), "replayed_call", text_or_null(r->call),
-			 "registers", regs_json(r), "place", text_or_null(r->place), "code", code, "threads", threads,
-			 "advice", advice);
+			 "registers", regs_json(r), "place", text_or_null(r->place), "recorded_place",
+			 text_or_null(r->want_place), "code", code, "threads", threads, "advice", advice);
 }

@@ -365,11 +365,32 @@ static enum ct_verdict worst(const struct verifier *v)
 	return verdict;
 }
 
+/* The first thing that is not as it should be. */
+static void reason(const struct verifier *v, struct ct_verify_result *res)
+{
+	const char *problem = json_string_value(json_array_get(v->problems, 0));
+
+	for (size_t i = 0; i < v->njobs && !res->why[0]; i++) {
+		const struct job *job = &v->jobs[i];
+		const char *error = json_string_value(json_object_get(job->res, "error"));
+		const char *line = json_string_value(json_array_get(json_object_get(job->res, "differences"), 0));
+
+		if (res->verdict != CT_VERIFIED && verdict_of(job->res) == res->verdict)
+			snprintf(res->why, sizeof(res->why), "stretch %zu: %s", job->number,
+				 error  ? error
+				 : line ? line
+					: "there is no snapshot at its end to compare with");
+	}
+	if (!res->why[0] && problem)
+		snprintf(res->why, sizeof(res->why), "%s", problem);
+}
+
 static void collect(struct verifier *v, struct ct_verify_result *res)
 {
 	json_t *list = json_array(), *masks = json_array();
 
 	res->verdict = worst(v);
+	reason(v, res);
 	res->stretches = v->njobs;
 	for (size_t i = 0; i < v->njobs; i++) {
 		struct job *job = &v->jobs[i];
@@ -458,8 +479,9 @@ static void tell_all(struct verifier *v, const struct ct_verify_result *res)
 		for (size_t i = 0; ct_compare_masks[i]; i++)
 			fprintf(out, "  %s\n", ct_compare_masks[i]);
 	}
-	fprintf(out, "%s: %s, %zu of %zu stretch%s verified\n", ct_recording_path(v->rec),
-		ct_verdict_name(res->verdict), res->verified, res->stretches, res->stretches == 1 ? "" : "es");
+	if (res->verdict == CT_VERIFIED)
+		fprintf(out, "%s: VERIFIED, %zu stretch%s\n", ct_recording_path(v->rec), res->stretches,
+			res->stretches == 1 ? "" : "es");
 }
 
 int ct_verify(const char *path, const struct ct_verify_opts *opts, struct ct_verify_result *res, struct ct_error *err)

@@ -28,6 +28,7 @@ struct ct_verify_opts {
 };
 struct ct_verify_result {
 	enum ct_verdict verdict; /* the worst */
+	char why[400];           /* if it is not VERIFIED: the first reason, one sentence */
 	size_t stretches, verified;
 	json_t *json; /* owned; what --json prints */
 };

@@ -69,6 +69,14 @@ static void describe_fds(struct ct_snap_proc *proc, pid_t pid, size_t most)
 	}
 }
 
+static bool is_wiped(const struct ct_target *t, ct_u64 addr)
+{
+	for (size_t i = 0; i < t->nwiped; i++)
+		if (addr >= t->wiped[i].start && addr < t->wiped[i].end)
+			return true;
+	return false;
+}
+
 static void describe_maps(struct ct_snap_proc *proc, const struct ct_target *t)
 {
 	proc->maps = calloc(t->maps.count + 1, sizeof(*proc->maps));
@@ -109,6 +117,8 @@ static void describe_maps(struct ct_snap_proc *proc, const struct ct_target *t)
 		} else if (m->shared) {
 			out->flags |= CT_MAPF_ANON_SHARED;
 		}
+		if (is_wiped(t, m->start))
+			out->flags |= CT_MAPF_WIPEONFORK;
 	}
 }
 
@@ -405,7 +415,8 @@ static int copy_now(struct ct_image *img, struct ct_target *t, bool all, struct 
 
 		if (m->flags & CT_MAPF_SPECIAL)
 			continue;
-		if (m->flags & (CT_MAPF_ANON_SHARED | CT_MAPF_DONTFORK))
+		/* What the child shares with it, does not have, or has as zeroes. */
+		if (m->flags & (CT_MAPF_ANON_SHARED | CT_MAPF_DONTFORK | CT_MAPF_WIPEONFORK))
 			ret = copy_range(img, t, m->start, m->end, err);
 		else if (all)
 			ret = copy_own(img, t, m, err);

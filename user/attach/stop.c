@@ -54,6 +54,9 @@ void ct_target_deinit(struct ct_target *t)
 	free(t->threads);
 	t->threads = NULL;
 	t->nthreads = 0;
+	free(t->wiped);
+	t->wiped = NULL;
+	t->nwiped = 0;
 }
 
 static struct ct_thread *find_thread(struct ct_target *t, pid_t tid)

@@ -58,6 +58,10 @@ struct ct_target {
 	size_t nthreads;
 	struct ct_maps maps; /* while stopped */
 	int memfd;           /* while stopped */
+	struct {
+		ct_u64 start, end;
+	} * wiped; /* as of the last inspection: ranges marked MADV_WIPEONFORK */
+	size_t nwiped;
 	ct_u64 vdso, vdso_len;
 	struct ct_vdso_patch patch[CT_VDSO_PATCHES];
 	unsigned npatches;

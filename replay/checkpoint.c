@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+/* Checkpoints: the replica processes forked where they stand, so that a session can go back there any number of times.
+ * Private memory is shared by copy-on-write; shared memory, and what a fork would wipe, is copied. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "replay/session_priv.h"
+
+#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+#define CHUNK        (1u << 20)
+
+struct ct_checkpoint {
+	struct ct_replica **procs;
+	size_t nprocs;
+	struct ct_rthread **threads;
+	size_t nthreads;
+	ct_u64 next; /* event that is executed next, 0: the log has ended */
+	ct_u32 current_tid;
+	struct ct_session_stats stats;
+};
+
+/* ---- memory that fork does not copy ------------------------------------------------------------------------- */
+
+/* A piece of shared memory of the originals, and the file that takes its place in the copies. */
+struct shared {
+	ct_u32 major, minor;
+	ct_u64 ino;
+	int fd;
+};
+struct copy {
+	struct shared *shared;
+	size_t nshared;
+	struct ct_error *err;
+};
+
+static int copy_bytes(int from, int to, ct_u64 addr, ct_u64 offset, ct_u64 len)
+{
+	char *buf = malloc(CHUNK);
+	int ret = buf ? 0 : -1;
+
+	for (ct_u64 done = 0; done < len && !ret;) {
+		size_t n = len - done < CHUNK ? (size_t)(len - done) : CHUNK;
+		ssize_t got = pread(from, buf, n, (off_t)(addr + done));
+
+		if (got <= 0) { /* beyond the end of the object: nothing to copy */
+			done += CT_PAGE - ((addr + done) & (CT_PAGE - 1));
+			continue;
+		}
+		if (pwrite(to, buf, (size_t)got, (off_t)(offset + done)) != got)
+			ret = -1;
+		done += (ct_u64)got;
+	}
+	free(buf);
+	return ret;
+}
+
+static struct shared *find_shared(struct copy *c, const struct ct_map *m)
+{
+	struct shared *more;
+
+	for (size_t i = 0; i < c->nshared; i++)
+		if (c->shared[i].ino == m->ino && c->shared[i].major == m->dev_major &&
+		    c->shared[i].minor == m->dev_minor)
+			return &c->shared[i];
+	more = realloc(c->shared, (c->nshared + 1) * sizeof(*more));
+	if (!more)
+		return NULL;
+	c->shared = more;
+	more += c->nshared;
+	*more = (struct shared){m->dev_major, m->dev_minor, m->ino, memfd_create("ctbpf-checkpoint", MFD_CLOEXEC)};
+	if (more->fd < 0)
+		return NULL;
+	c->nshared++;
+	return more;
+}
+
+/* Puts a copy of a shared mapping in place of it; processes that shared the original share the copy. */
+static int replace_shared(struct copy *c, struct ct_rthread *t, int from, const struct ct_map *m)
+{
+	struct shared *sh = find_shared(c, m);
+	const ct_u64 len = m->end - m->start;
+	struct ct_rthread *const caller = t;
+	char path[64];
+	long fd, ret;
+
+	if (!sh || (ct_u64)lseek(sh->fd, 0, SEEK_END) < m->offset + len)
+		if (!sh || ftruncate(sh->fd, (off_t)(m->offset + len)))
+			return -1;
+	if (copy_bytes(from, sh->fd, m->start, m->offset, len))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), sh->fd);
+	if (!ct_mem_write(caller->proc->memfd, CT_GADGET_TEXT, path, strlen(path) + 1))
+		return -1;
+	fd = ct_replica_call(caller, SYS_open, CT_GADGET_TEXT, O_RDWR | O_CLOEXEC, 0, 0, 0, 0);
+	if (fd < 0)
+		return -1;
+	ret = ct_replica_call(caller, SYS_mmap, m->start, len, m->prot, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
+			      m->offset);
+	ct_replica_call(caller, SYS_close, fd, 0, 0, 0, 0, 0);
+	return (ct_u64)ret == m->start ? 0 : -1;
+}
+
+/* Ranges that are marked MADV_WIPEONFORK, from smaps: copied into the fork. */
+static int refill_wiped(pid_t from_pid, int from, int to)
+{
+	char path[64], *text, *line, *save = NULL;
+	unsigned long long start = 0, end = 0;
+	int ret = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", from_pid);
+	text = ct_read_file(path, NULL);
+	if (!text)
+		return -1;
+	for (line = strtok_r(text, "\n", &save); line && !ret; line = strtok_r(NULL, "\n", &save)) {
+		unsigned long long a, b;
+
+		if (sscanf(line, "%llx-%llx ", &a, &b) == 2) {
+			start = a;
+			end = b;
+		} else if (!strncmp(line, "VmFlags:", 8) && strstr(line, " wf")) {
+			ret = copy_bytes(from, to, start, start, end - start);
+		}
+	}
+	free(text);
+	return ret;
+}
+
+static int copy_memory(struct copy *c, const struct ct_replica *from, struct ct_rthread *t)
+{
+	struct ct_maps maps;
+	int ret = 0;
+
+	if (ct_maps_read(from->real, &maps, c->err))
+		return -1;
+	for (size_t i = 0; i < maps.count && !ret; i++)
+		if (maps.map[i].shared)
+			ret = replace_shared(c, t, from->memfd, &maps.map[i]);
+	ct_maps_deinit(&maps);
+	return ret || refill_wiped(from->real, from->memfd, t->proc->memfd) ? -1 : 0;
+}
+
+/* ---- processes and threads ---------------------------------------------------------------------------------- */
+
+static bool has_live_thread(struct ct_rthread *const *threads, size_t n, const struct ct_replica *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (threads[i]->live && threads[i]->proc == p)
+			return true;
+	return false;
+}
+
+static int push(void ***list, size_t *n, void *item)
+{
+	void **more = realloc(*list, (*n + 1) * sizeof(*more));
+
+	if (!more)
+		return -1;
+	*list = more;
+	more[(*n)++] = item;
+	return 0;
+}
+
+/* A copy of thread `t` in process `p`; by the first one of the process if there is one already. */
+static struct ct_rthread *copy_thread(struct ct_checkpoint *cp, struct ct_rthread *t, struct ct_replica *p,
+				      struct ct_rthread *by, pid_t real)
+{
+	struct ct_rthread *copy = malloc(sizeof(*copy));
+	unsigned char xsave[CT_XSAVE_MAX];
+	struct ct_regs regs;
+	ct_u64 mask;
+	ssize_t len = ct_get_xsave(t->real, xsave);
+
+	if (!copy || len < 0 || ct_get_regs(t->real, &regs) || ct_get_sigmask(t->real, &mask)) {
+		free(copy);
+		return NULL;
+	}
+	if (by)
+		real = ct_replica_clone(by, THREAD_FLAGS);
+	*copy = *t;
+	copy->real = real;
+	copy->proc = p;
+	copy->chunk = NULL;
+	copy->chunk_len = 0;
+	/* Not inside of a call any more as far as the kernel knows; what t->at_entry means is ours alone. */
+	regs.r[CT_ORIG_RAX] = (ct_u64)-1;
+	if (real <= 0 || ct_set_xsave(real, xsave, (size_t)len) || ct_set_sigmask(real, mask) ||
+	    ct_set_regs(real, &regs) || push((void ***)&cp->threads, &cp->nthreads, copy)) {
+		free(copy);
+		return NULL;
+	}
+	return copy;
+}
+
+/* Replicas that share memory (vfork) must do so as copies, too. */
+static struct ct_rthread *sharer(struct ct_checkpoint *cp, struct ct_replica *const *from, size_t n, size_t index,
+				 struct ct_replica *const *made)
+{
+	for (size_t i = 0; i < index && i < n; i++) {
+		if (!made[i] || syscall(SYS_kcmp, from[i]->real, from[index]->real, KCMP_VM, 0, 0))
+			continue;
+		for (size_t k = 0; k < cp->nthreads; k++)
+			if (cp->threads[k]->proc == made[i])
+				return cp->threads[k];
+	}
+	return NULL;
+}
+
+static int copy_process(struct copy *c, struct ct_checkpoint *cp, struct ct_replica *p, struct ct_replica *from,
+			struct ct_rthread *const *threads, size_t nthreads, struct ct_rthread *shares)
+{
+	struct ct_rthread *first = NULL, *made = NULL;
+
+	*p = *from;
+	p->memfd = -1;
+	p->real = -1;
+	/* The leader makes the process, if it lives; the copy's leader is whoever that is. */
+	for (size_t i = 0; i < nthreads; i++)
+		if (threads[i]->live && threads[i]->proc == from && (!first || threads[i]->real == from->real))
+			first = threads[i];
+	/* A child of ours, not of the original: then waiting for its end leaves no zombie with anybody. */
+	p->real = ct_replica_clone(shares ? shares : first, CLONE_PARENT | (shares ? CLONE_VM : 0));
+	if (p->real < 0)
+		return -1;
+	p->memfd = ct_mem_open(p->real);
+	made = p->memfd < 0 ? NULL : copy_thread(cp, first, p, NULL, p->real);
+	if (!made || (!shares && copy_memory(c, from, made)))
+		return -1;
+	for (size_t i = 0; i < nthreads; i++)
+		if (threads[i] != first && threads[i]->live && threads[i]->proc == from &&
+		    !copy_thread(cp, threads[i], p, made, 0))
+			return -1;
+	return 0;
+}
+
+/* Copies everything that lives; to what has been made so far in *cp if it fails. */
+static int copy_all(struct ct_checkpoint *cp, struct ct_replica *const *procs, size_t nprocs,
+		    struct ct_rthread *const *threads, size_t nthreads, struct ct_error *err)
+{
+	struct ct_replica **made = calloc(nprocs ? nprocs : 1, sizeof(struct ct_replica *));
+	struct copy c = {.err = err};
+	int ret = made ? 0 : -1;
+
+	for (size_t i = 0; i < nprocs && !ret; i++) {
+		struct ct_replica *p;
+
+		if (procs[i]->gone || !has_live_thread(threads, nthreads, procs[i]))
+			continue;
+		p = calloc(1, sizeof(*p));
+		if (!p || push((void ***)&cp->procs, &cp->nprocs, p)) {
+			free(p);
+			ret = -1;
+			break;
+		}
+		p->memfd = -1;
+		ret = copy_process(&c, cp, p, procs[i], threads, nthreads, sharer(cp, procs, nprocs, i, made));
+		made[i] = p;
+	}
+	for (size_t i = 0; i < c.nshared; i++)
+		close(c.shared[i].fd);
+	free(c.shared);
+	free(made);
+	return ret ? ct_fail_errno(err, CT_EXIT_FAILED, "cannot copy the replayed processes") : 0;
+}
+
+/* ---- the public part ---------------------------------------------------------------------------------------- */
+
+void ct_checkpoint_destroy(struct ct_checkpoint *cp)
+{
+	if (!cp)
+		return;
+	ct_kill_replicas(cp->procs, cp->nprocs, cp->threads, cp->nthreads);
+	free(cp);
+}
+
+struct ct_checkpoint *ct_session_checkpoint(struct ct_session *s, struct ct_error *err)
+{
+	struct ct_checkpoint *cp = calloc(1, sizeof(*cp));
+	const struct ct_event *ev;
+
+	if (!cp) {
+		ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return NULL;
+	}
+	if (ct_session_next(s, &ev, err) < 0 || copy_all(cp, s->procs, s->nprocs, s->threads, s->nthreads, err)) {
+		ct_checkpoint_destroy(cp);
+		return NULL;
+	}
+	cp->next = ev ? ev->seq : 0;
+	cp->current_tid = s->current_tid;
+	cp->stats = s->stats;
+	return cp;
+}
+
+int ct_session_restore(struct ct_session *s, const struct ct_checkpoint *cp, struct ct_error *err)
+{
+	struct ct_checkpoint now = {0};
+
+	/* The checkpoint itself stays, so that one can come back again: the session gets a copy of it. */
+	if (copy_all(&now, cp->procs, cp->nprocs, cp->threads, cp->nthreads, err)) {
+		ct_kill_replicas(now.procs, now.nprocs, now.threads, now.nthreads);
+		return -1;
+	}
+	if (ct_cursor_seek_seq(s->cursor, cp->next ? cp->next : UINT64_MAX, err)) {
+		ct_kill_replicas(now.procs, now.nprocs, now.threads, now.nthreads);
+		return -1;
+	}
+	ct_kill_replicas(s->procs, s->nprocs, s->threads, s->nthreads);
+	s->procs = now.procs;
+	s->nprocs = now.nprocs;
+	s->threads = now.threads;
+	s->nthreads = now.nthreads;
+	s->current_tid = cp->current_tid;
+	s->stats = cp->stats;
+	s->held = false;
+	s->ev = NULL;
+	free(s->divergence.ev);
+	memset(&s->divergence, 0, sizeof(s->divergence));
+	return 0;
+}
