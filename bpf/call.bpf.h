@@ -39,6 +39,7 @@ struct call {
 	u32 rules_nr; /* row of `rules` in force, unless ... */
 	u32 use_sub;  /* ... c->r is a copy of one of `subrules` */
 	u32 have_ref;
+	u32 chunked; /* some buffer goes into DATA records */
 	u64 fault_addr;
 	struct ct_sysrules r;
 	struct ct_file_ref ref;

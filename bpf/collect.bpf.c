@@ -38,6 +38,7 @@ static __always_inline void add(struct call *c, u64 addr, u64 len, u8 kind, u8 a
 	if (kind == CT_BUF_OUT && want > CHUNK) {
 		b->flags = CT_BUFF_CHUNKED;
 		b->len = 0;
+		c->chunked = 1;
 	}
 	c->bytes += sizeof(*b) + pad8(b->len);
 	c->nbufs = n + 1;
@@ -322,6 +323,7 @@ __noinline int collect(s32 nr)
 	c->nbufs = 0;
 	c->bytes = 0;
 	c->have_ref = 0;
+	c->chunked = 0;
 	c->fault_addr = 0;
 	find_rules(c, nr);
 	if (is_clone(nr)) {

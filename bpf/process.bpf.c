@@ -57,8 +57,23 @@ int BPF_PROG(ct_exec, struct task_struct *p, int old_pid, struct linux_binprm *b
 {
 	u32 tgid = p->tgid;
 
-	if (mode != CT_MODE_REPLAY || !recorded(tgid))
+	if (!mode || !recorded(tgid))
 		return 0;
+	if (mode == CT_MODE_EVENTS) { /* nobody takes a snapshot: said at once */
+		struct {
+			struct ct_event h;
+			struct ct_ev_exec x;
+		} * e;
+
+		if (!EVENT_RESERVE(e, CT_EV_EXEC, tgid, tgid))
+			return 0;
+		e->x.old_tid = old_pid;
+		e->x.flags = 0;
+		__builtin_memset(&e->x.regs, 0, sizeof(e->x.regs));
+		bpf_get_current_comm(e->x.comm, sizeof(e->x.comm));
+		EVENT_SUBMIT(e);
+		return 0;
+	}
 	/* After a missed switch another thread, maybe of another process, would be taken for the one that has a new
 	 * image. */
 	if (cur.tid != (u32)old_pid)

@@ -313,7 +313,7 @@ struct medium_record {
 
 static __always_inline bool fits_medium(const struct call *c)
 {
-	return c->nbufs <= MEDIUM_BUFS && c->bytes <= MEDIUM && !c->have_ref;
+	return c->nbufs <= MEDIUM_BUFS && c->bytes <= MEDIUM && !c->have_ref && !c->chunked;
 }
 
 static __noinline void emit_medium(struct call *c, const struct pt_regs *regs)

@@ -318,6 +318,8 @@ static int load_segments(struct ct_recording *rec)
 		add_segment(rec, numbers[i]);
 	}
 	free(numbers);
+	if (!count && rec->state == CT_REC_COMPLETE)
+		add_problem(rec, "segments/: empty, though the recording was complete");
 	for (size_t i = 0; i < rec->nsegments; i++)
 		check_segment(rec, i, &last_seq);
 	return 0;

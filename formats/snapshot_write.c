@@ -26,7 +26,7 @@ struct ct_snapshot_writer {
 	int pages_fd;
 	ct_u32 id;
 	char name[16], tmp[24], what[64]; /* what: for error messages */
-	bool failed;
+	bool failed, lazy;
 	struct ct_page_index *idx;
 	struct ct_page_index *own_idx; /* when the caller shares none: pages repeat within a snapshot too */
 	ZSTD_CCtx *zstd;
@@ -297,6 +297,13 @@ int ct_snapshot_add_pages(struct ct_snapshot_writer *w, ct_u32 proc, ct_u64 addr
 
 /* ---- The end ---- */
 
+/* A build makes hundreds of snapshots behind execve, faster than a disk can sync them one by one. After a power cut one
+ * of them may be damaged, which its checksums show. */
+static int sync_fd(const struct ct_snapshot_writer *w, int fd)
+{
+	return w->lazy ? 0 : fsync(fd);
+}
+
 /* Appends to `pages` at w->offset, adding to the CRC. */
 static int append(struct ct_snapshot_writer *w, const void *data, size_t len, ct_u32 *crc, struct ct_error *err)
 {
@@ -335,7 +342,7 @@ static int finish_pages(struct ct_snapshot_writer *w, ct_u32 nprocs, struct ct_e
 		    0)
 			return -1;
 	h.crc = ct_crc32c(0, &h, offsetof(struct snap_pages_header, crc));
-	if (ct_pwrite_full(w->pages_fd, &h, sizeof(h), 0) < 0 || fsync(w->pages_fd) < 0)
+	if (ct_pwrite_full(w->pages_fd, &h, sizeof(h), 0) < 0 || sync_fd(w, w->pages_fd) < 0)
 		return ct_fail_write(err, w->what);
 	return 0;
 }
@@ -358,7 +365,7 @@ static int write_state(const struct ct_snapshot_writer *w, const struct ct_snaps
 	h.crc = ct_crc32c(0, &h, offsetof(struct snap_state_header, crc));
 	fd = ct_file_createat(w->dirfd, "state");
 	if (fd < 0 || ct_pwrite_full(fd, &h, sizeof(h), 0) < 0 || ct_pwrite_full(fd, data, size, sizeof(h)) < 0 ||
-	    fsync(fd) < 0)
+	    sync_fd(w, fd) < 0)
 		ret = ct_fail_write(err, w->what);
 	if (fd >= 0)
 		close(fd);
@@ -382,10 +389,11 @@ int ct_snapshot_writer_finish(struct ct_snapshot_writer *w, const struct ct_snap
 		ct_fail_prefix(err, "%s", w->what);
 		goto fail;
 	}
+	w->lazy = snap->kind == CT_SNAP_EXEC;
 	if (finish_pages(w, snap->nprocs, err) < 0 || write_state(w, snap, err) < 0)
 		goto fail;
-	if (fsync(w->dirfd) < 0 || renameat(w->snapshots_fd, w->tmp, w->snapshots_fd, w->name) < 0 ||
-	    fsync(w->snapshots_fd) < 0) {
+	if (sync_fd(w, w->dirfd) < 0 || renameat(w->snapshots_fd, w->tmp, w->snapshots_fd, w->name) < 0 ||
+	    sync_fd(w, w->snapshots_fd) < 0) {
 		ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot put it in place", w->what);
 		goto fail;
 	}

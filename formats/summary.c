@@ -2,9 +2,11 @@
  * What a recording holds, and whether it can be replayed: one pass over its events in constant memory.
  *
  * The reason given is the first cause in an order of weight, not of appearance. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "event_access.h"
 #include "recording_private.h"
@@ -21,7 +23,7 @@ struct pass {
 	bool start_snapshot, final_snapshot;
 	bool in_stretch, spoiled; /* a stretch has begun; something in it prevents its replay */
 	ct_u64 gap_at;            /* the first missing number, 0 none */
-	char unsound[160], bad_snapshot[160];
+	char unsound[160], bad_snapshot[160], bad_file[80];
 };
 
 static void note_id(ct_u8 *seen, ct_u32 id, ct_u32 *count)
@@ -105,6 +107,18 @@ static void note_unsound(struct pass *p, const struct ct_event *ev)
 			 ct_unsound_text(ev, text, sizeof(text)));
 }
 
+static void note_file(struct pass *p, const struct ct_ev_file *file)
+{
+	char name[6 + 33] = "files/";
+	struct stat st;
+
+	ct_hash_format(file->hash, name + 6);
+	if (p->bad_file[0] || (!fstatat(p->rec->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) &&
+			       (ct_u64)st.st_size == file->ref.size))
+		return;
+	snprintf(p->bad_file, sizeof(p->bad_file), "%s is missing or has another size", name);
+}
+
 static void note_event(struct pass *p, const struct ct_event *ev)
 {
 	struct ct_summary *sum = p->sum;
@@ -126,8 +140,8 @@ static void note_event(struct pass *p, const struct ct_event *ev)
 	note_id(p->processes, ev->pid, &sum->processes);
 	switch (ev->type) {
 	case CT_EV_SNAPSHOT: note_snapshot(p, payload); break;
-	case CT_EV_FILE:
-	case CT_EV_NOTE: break; /* may come before the first snapshot */
+	case CT_EV_FILE: note_file(p, payload); break;
+	case CT_EV_NOTE: break; /* may come before the first snapshot, as may files */
 	case CT_EV_SWITCH:
 		if (((const struct ct_ev_switch *)payload)->flags & CT_SWF_REPAIRED)
 			sum->repaired_switches++;
@@ -166,6 +180,8 @@ static void judge(struct pass *p)
 			 (unsigned long long)p->gap_at);
 	else if (sum->unsound)
 		snprintf(reason, room, "%s", p->unsound);
+	else if (p->bad_file[0])
+		snprintf(reason, room, "%s", p->bad_file);
 	else if (p->rec->state == CT_REC_RECORDING)
 		snprintf(reason, room, "it is still being recorded");
 	else if (p->rec->state == CT_REC_RECOVERED)
@@ -228,8 +244,11 @@ int ct_recording_summary(struct ct_recording *rec, struct ct_summary *sum, struc
 	free(p.threads);
 	free(p.processes);
 	/* What is lost behind the last record shows only in the segment's footer. */
-	if (p.gap_at && !sum->lost)
+	if (p.gap_at && !sum->lost) {
 		p.spoiled = true;
+		sum->lost =
+			(ct_u64)json_integer_value(json_object_get(json_object_get(rec->manifest, "counters"), "lost"));
+	}
 	end_stretch(&p);
 	judge(&p);
 	return 0;

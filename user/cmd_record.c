@@ -23,7 +23,7 @@ static const char help[] =
 	"\n"
 	"Records running processes, or a command from its first instruction, so that the run can be\n"
 	"replayed bit by bit. The target is stopped for some milliseconds, runs on one CPU while it is\n"
-	"recorded, and is left as it was. Children are recorded too.\n"
+	"recorded, and is left as it was. Children it makes meanwhile are recorded too.\n"
 	"\n"
 	"  -p, --pid PID[,PID...]  processes to attach to\n"
 	"      --comm NAME         all processes of this name\n"
@@ -250,7 +250,10 @@ static int parse(struct args *a, int argc, char **argv)
 	if (optind < argc)
 		a->o.command = argv + optind;
 	if (!!a->npids + !!a->comm + !!a->o.command != 1)
-		return ct_cmd_usage(argv, "give one of -p PID, --comm NAME, or -- COMMAND");
+		return ct_cmd_usage(argv, "%s",
+				    a->npids && a->o.command && ct_parse_u64(*a->o.command, 1, 1 << 30, &n) == 0
+					    ? "several processes are separated by commas: -p PID,PID"
+					    : "give one of -p PID, --comm NAME, or -- COMMAND");
 	if (a->verify && a->o.no_replay)
 		return ct_cmd_usage(argv, "--verify has nothing to replay in a recording with --no-replay");
 	if (a->comm && find_comm(a))
@@ -312,7 +315,8 @@ static void summary(const struct args *a, const struct ct_record_result *res, co
 	fprintf(stderr, "recorded %.2f s: %llu events, %.1f MB, ", res->duration_s, (unsigned long long)res->events,
 		res->bytes / 1e6);
 	if (res->lost)
-		fprintf(stderr, "%llu LOST (a larger --buffer helps)", (unsigned long long)res->lost);
+		fprintf(stderr, "%llu LOST (%s)", (unsigned long long)res->lost,
+			res->write_failed ? "they could not be written" : "a larger --buffer helps");
 	else
 		fprintf(stderr, "none lost");
 	if (!a->o.no_replay)

@@ -182,6 +182,8 @@ static pid_t start_command(struct ct_recorder *r, struct ct_error *err)
 
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
+		signal(SIGPIPE, SIG_DFL);
+		signal(SIGXFSZ, SIG_DFL);
 		sched_setaffinity(0, sizeof(all), &all);
 		if (read(go[0], &byte, 1) == 1)
 			execvp(r->opts->command[0], r->opts->command);
@@ -296,6 +298,17 @@ static void tick(struct ct_recorder *r)
 	}
 }
 
+/* Whatever would kill this program by default ends the recording instead. */
+static void ending_signals(sigset_t *set)
+{
+	static const int all[] = {SIGINT,  SIGTERM, SIGHUP,    SIGQUIT, SIGXCPU,   SIGUSR1,
+				  SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGSTKFLT, SIGPWR};
+
+	sigemptyset(set);
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		sigaddset(set, all[i]);
+}
+
 static int loop(struct ct_recorder *r, struct ct_error *err)
 {
 	int ep = epoll_create1(EPOLL_CLOEXEC), sig, ring = ring_buffer__epoll_fd(r->urgent);
@@ -303,11 +316,7 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 	ct_u64 next_tick = 0, next_line = 0;
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
+	ending_signals(&set);
 	sig = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	ev.data.fd = sig;
 	epoll_ctl(ep, EPOLL_CTL_ADD, sig, &ev);
@@ -323,6 +332,8 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 
 			left = rest < left ? rest : left;
 		}
+		if (r->held) /* the ring has told of them already */
+			left = 0;
 		if (epoll_wait(ep, &ev, 1, (int)left) > 0) {
 			if (ev.data.fd == sig && read(sig, &si, sizeof(si)) == sizeof(si))
 				end_with(r, CT_END_SIGNAL);
@@ -334,8 +345,7 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 			tick(r);
 			next_tick = ct_now_ns() + TICK_MS * 1000000ull;
 		}
-		/* Answered while something else was being waited for: the ring tells of them no more. */
-		while (r->held)
+		if (r->held)
 			ct_recorder_serve(r);
 		if (now >= next_line) {
 			ct_recorder_live(r, false);
@@ -429,6 +439,8 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 		ret = -1;
 	if (r->probes.skel)
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
+	if (r->pipeline && !ct_pipeline_drain(r->pipeline, 1000, &ignored))
+		r->end_ns = ct_now_ns();
 	for (size_t i = 0; i < r->ntargets; i++) { /* only after a failed attach or final stop */
 		struct ct_target *t = r->targets[i];
 
@@ -439,7 +451,8 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 				ct_target_undo(t, &ignored);
 			ct_target_release(t);
 		}
-		if (t->changed)
+		/* One that could not be stopped because it was about to end needs nothing any more. */
+		if (t->changed && ct_target_lives(t))
 			ret = ct_fail(err, CT_EXIT_FAILED,
 				      "process %d (%s) could not be restored: %.300s; run `ctbpf detach -p %d` when "
 				      "nothing stands "
@@ -468,6 +481,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 		res->events = stats.events;
 		res->bytes = stats.stored_bytes;
 		res->lost = stats.lost;
+		res->write_failed = stats.failed;
 		res->duration_s = stats.last_ns > stats.first_ns ? (stats.last_ns - stats.first_ns) / 1e9 : 0;
 		res->pause_ms = r->pause_ns / 1e6;
 		if (ret)
@@ -508,11 +522,10 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 	memset(result, 0, sizeof(*result));
 	result->child_status = -1;
 	/* Taken through a signalfd; a stop of the target must not be cut short by one. */
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
+	ending_signals(&set);
+	/* A write that fails says so: the target has to be put back first. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	/* Ctrl-Z would leave processes held that this one has to answer. */
 	sigaddset(&set, SIGTSTP);
 	sigprocmask(SIG_BLOCK, &set, &old);

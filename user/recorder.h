@@ -32,6 +32,7 @@ struct ct_record_result {
 	char path[512];
 	int child_status; /* wait4 status of the command, -1: none */
 	ct_u64 events, bytes, lost;
+	bool write_failed; /* `lost` were not lost on the way, but could not be written */
 	double duration_s, pause_ms;
 	bool replayable;
 };

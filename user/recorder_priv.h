@@ -91,6 +91,7 @@ struct ct_recorder {
 	ct_u32 last_snapshot;
 	struct ct_page_index *index;
 	ct_u64 start_ns, pause_ns; /* of the first attach */
+	ct_u64 end_ns;             /* when nothing was recorded any more; 0: not yet */
 	ct_u64 max_pause_ns;
 
 	pthread_t worker;

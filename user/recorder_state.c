@@ -118,6 +118,7 @@ static bool adopt(struct ct_recorder *r, pid_t pid)
 		if (r->targets[i]->npatches && r->targets[i] != t)
 			parent = r->targets[i]; /* its own parent has gone; the vDSO is the same for all */
 	t->changed = true;
+	t->pin = r->pin; /* inherited, too */
 	if (!parent)
 		return true;
 	for (size_t i = 0; i < parent->nthreads; i++) {

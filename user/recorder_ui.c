@@ -32,6 +32,7 @@ ct_u64 ct_recorder_append(struct ct_recorder *r, unsigned type, ct_u32 pid, ct_u
 	ev->type = type;
 	ev->pid = pid;
 	ev->tid = tid;
+	ev->time_ns = r->end_ns; /* what is written later belongs to the recording's last moment */
 	memcpy(ev + 1, body, len);
 	if (tail_len)
 		memcpy((char *)(ev + 1) + len, tail, tail_len);

@@ -141,10 +141,11 @@ static void survey_pmu(struct ct_findings *f)
 		ct_finding_add(f, CT_FIND_NOTE, "pmu", "run as root to find out",
 			       "hardware counters are not permitted");
 	} else {
-		ct_finding_add(
-			f, CT_FIND_NOTE, "pmu", NULL,
-			"no hardware counter of branches (%s): positions are found by fingerprint, which is as exact",
-			event ? "usual in virtual machines" : "this CPU model is not in the table");
+		ct_finding_add(f, CT_FIND_NOTE, "pmu", NULL,
+			       "no hardware counter of branches (%s): positions are found by fingerprint: exact unless "
+			       "a program passes a place again with the same "
+			       "registers, stack and memory they point to; verify tells",
+			       event ? "usual in virtual machines" : "this CPU model is not in the table");
 	}
 }
 

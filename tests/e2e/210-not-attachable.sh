@@ -43,7 +43,9 @@ start_answers stopped 1
 before=$(looks "$PID_stopped")
 kill -STOP "$PID_stopped"
 wait_for 5 eval '[ "$(state "$PID_stopped")" = T ]'
-refused "$PID_stopped" "stopped.*kill -CONT $PID_stopped"
+assert_status 3 "$CTBPF" record -p "$PID_stopped" -d 0.2 -o "$T/stopped.ctr"
+assert_matches "$OUT" "stopped.*kill -CONT $PID_stopped"
+assert_status 0 "$CTBPF" record --no-replay -p "$PID_stopped" -d 0.2 -o "$T/stopped.ctr"
 assert_eq "$(state "$PID_stopped")" T "state"
 kill -CONT "$PID_stopped"
 goes_on stopped

@@ -149,7 +149,7 @@ Test(survey, stopped)
 	waitpid(pid, NULL, WUNTRACED);
 	survey(pid);
 	end(pid);
-	assert_finding("stopped", CT_FIND_BLOCKS);
+	assert_finding("stopped", CT_FIND_BLOCKS_REPLAY);
 }
 
 Test(survey, traced_names_the_tracer)

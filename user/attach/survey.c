@@ -332,7 +332,7 @@ static bool survey_state(struct ct_survey *s)
 	if (s->state == 'T') {
 		char fix[64];
 		snprintf(fix, sizeof(fix), "let it go on first: kill -CONT %d", s->pid);
-		ct_finding_add(s->f, CT_FIND_BLOCKS, "stopped", fix, "it is stopped (by a signal or its shell)");
+		ct_finding_add(s->f, CT_FIND_BLOCKS_REPLAY, "stopped", fix, "it is stopped (by a signal or its shell)");
 	}
 	if (s->state == 'D')
 		ct_finding_add(s->f, CT_FIND_NOTE, "uninterruptible", NULL,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,16 +71,37 @@ static json_t *target_json(const struct ct_target *t)
 			 "vdso_len", (json_int_t)t->vdso_len, "patches", patches, "threads", threads);
 }
 
-int ct_undo_save(const struct ct_target *t, struct ct_error *err)
+/* Whether somebody else has changed this very process: files of earlier ones of that number do not count. */
+static int check_claim(const struct ct_target *t, const char *path, struct ct_error *err)
+{
+	json_t *root = json_load_file(path, 0, NULL);
+	pid_t recorder = json_integer_value(json_object_get(root, "recorder"));
+	bool same = root && (ct_u64)json_integer_value(json_object_get(root, "start_time")) == t->start_time;
+	bool lives = ct_proc_stat(recorder, recorder, 22) ==
+		     (ct_u64)json_integer_value(json_object_get(root, "recorder_start"));
+
+	json_decref(root);
+	if (!same || (lives && recorder == getpid()))
+		return 0;
+	if (lives)
+		return ct_fail(err, CT_EXIT_NOT_ATTACHED, "cannot attach to %d (%s): process %d records it already",
+			       t->pid, t->comm, recorder);
+	return ct_fail(err, CT_EXIT_NOT_ATTACHED,
+		       "cannot attach to %d (%s): a recorder that was killed has left it changed; run `ctbpf detach -p "
+		       "%d` first",
+		       t->pid, t->comm, t->pid);
+}
+
+static int write_file(const struct ct_target *t, struct ct_error *err)
 {
 	char path[64], tmp[64];
 	json_t *root;
 	int fd, ret = -1;
 
-	if (mkdir(CT_RUN_DIR, 0700) && errno != EEXIST)
-		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot make " CT_RUN_DIR);
 	undo_path(path, sizeof(path), t->pid, "");
 	undo_path(tmp, sizeof(tmp), t->pid, ".tmp");
+	if (check_claim(t, path, err))
+		return -1;
 	root = target_json(t);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd >= 0 && root)
@@ -93,6 +115,25 @@ int ct_undo_save(const struct ct_target *t, struct ct_error *err)
 		unlink(tmp);
 	}
 	json_decref(root);
+	return ret;
+}
+
+int ct_undo_save(const struct ct_target *t, struct ct_error *err)
+{
+	int lock, ret;
+
+	if (mkdir(CT_RUN_DIR, 0700) && errno != EEXIST)
+		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot make " CT_RUN_DIR);
+	/* Two recorders that start at the same moment have both found the process free: here one of them comes first.
+	 */
+	lock = open(CT_RUN_DIR "/lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (lock < 0 || flock(lock, LOCK_EX)) {
+		ret = ct_fail_errno(err, CT_EXIT_FAILED, "cannot lock " CT_RUN_DIR "/lock");
+	} else {
+		ret = write_file(t, err);
+	}
+	if (lock >= 0)
+		close(lock);
 	return ret;
 }
 
