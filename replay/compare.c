@@ -302,8 +302,15 @@ static int compare_thread(struct comparison *c, const struct ct_snap_thread *wan
 		differs(c, "thread %u: has ended in the replay", want->tid);
 		return 0;
 	}
-	if (want->in_syscall < 0 && (long)want->regs.r[CT_ORIG_RAX] < 0 && ct_run_to(c->s, t, &want->regs, NULL, err))
-		return -1;
+	if (want->in_syscall < 0 && (long)want->regs.r[CT_ORIG_RAX] < 0) {
+		int ret;
+
+		c->s->sought = &want->regs;
+		ret = ct_run_to(c->s, t, &want->regs, NULL, err);
+		c->s->sought = NULL;
+		if (ret)
+			return -1;
+	}
 	if (ct_get_regs(t->real, &have))
 		return ct_diverged(c->s, t, err, "the replica died");
 	c->n.threads++;

@@ -15,8 +15,9 @@ struct ct_divergence {
 	char what[400];
 	struct ct_event *ev; /* a copy */
 	const struct ct_rthread *t;
-	bool has_regs;
+	bool has_regs, has_want;
 	struct ct_regs regs;
+	struct ct_regs want; /* what was looked for, where the event does not say it */
 };
 
 struct ct_session {
@@ -32,6 +33,7 @@ struct ct_session {
 	ct_u64 first_seq;          /* where the session began */
 	ct_u32 current_tid;        /* the thread that has the CPU */
 	struct ct_session_hook hook;
+	const struct ct_regs *sought;    /* by a comparison, which runs threads to where a snapshot has them */
 	struct ct_divergence divergence; /* the last one */
 	struct ct_session_stats stats;
 	struct ct_shared_file *shared; /* shared.c */
