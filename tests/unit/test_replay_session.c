@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -53,6 +54,35 @@ static void *turn_for_ever(void *arg)
 	return NULL;
 }
 
+/* Children by fork and by vfork, which write to memory that they share with their parent. */
+static void breed_for_ever(void)
+{
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	for (;;) {
+		struct timespec now;
+		pid_t pid = fork();
+
+		if (!pid) {
+			clock_gettime(CLOCK_REALTIME, &now);
+			shared[0] += (ct_u64)now.tv_nsec + wiped[0]; /* which is 0 here */
+			must(write(null, (void *)shared, 64) == 64, "write");
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+		pid = vfork();
+		if (!pid) {
+			state->sum += shared[0];
+			syscall(SYS_write, null, state, sizeof(*state));
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+		state->turns++;
+		must(write(null, state, sizeof(*state)) == sizeof(*state), "write");
+		usleep(500);
+	}
+}
+
 static void run_target(int threads, int ready)
 {
 	state = mmap((void *)0x7e0000000000, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
@@ -68,9 +98,12 @@ static void run_target(int threads, int ready)
 		pthread_create(&id, NULL, turn_for_ever, (void *)(uintptr_t)(i * 1000));
 	}
 	must(write(ready, "", 1) == 1, "write");
+	if (!threads)
+		breed_for_ever();
 	turn_for_ever(NULL);
 }
 
+/* 0: children instead of threads. */
 static void record_and_open(int threads)
 {
 	struct ct_record_opts opts = {.duration_s = 0.3,
@@ -116,6 +149,11 @@ static void record_one(void)
 static void record_two(void)
 {
 	record_and_open(2);
+}
+
+static void record_children(void)
+{
+	record_and_open(0);
 }
 
 static void clean_up(void)
@@ -177,6 +215,7 @@ static ct_u64 turns(struct ct_session *s)
 /* ---- tests -------------------------------------------------------------------------------------------------- */
 
 TestSuite(session, .init = record_one, .fini = clean_up, .timeout = 60);
+TestSuite(session_children, .init = record_children, .fini = clean_up, .timeout = 60);
 TestSuite(session_threads, .init = record_two, .fini = clean_up, .timeout = 60);
 
 Test(session, runs_in_parts)
@@ -412,4 +451,52 @@ Test(session, checkpoints)
 Test(session_threads, checkpoints)
 {
 	go_back_and_forth();
+}
+
+/* The second event of a child that was made behind the middle: by vfork, or by fork. */
+static ct_u64 within_child(bool shares_memory)
+{
+	struct ct_cursor *cur = ct_cursor_create(rec, &err);
+	const struct ct_event *ev;
+	ct_u64 seq = 0;
+	ct_u32 child = 0;
+	int events = 0;
+
+	cr_assert(cur, "%s", err.msg);
+	ct_cursor_seek_seq(cur, middle(), &err);
+	while (!seq && ct_cursor_next(cur, &ev, &err) > 0) {
+		const struct ct_ev_fork *f = ct_event_payload(ev);
+
+		if (child && ev->pid == child && ++events == 2)
+			seq = ev->seq;
+		if (!child && ev->type == CT_EV_FORK && !(f->flags & CT_FORKF_SHARES_MM) == !shares_memory)
+			child = f->child_pid;
+	}
+	ct_cursor_destroy(cur);
+	cr_assert_neq(seq, 0, "the log has no such child");
+	return seq;
+}
+
+Test(session_children, checkpoints_in_the_middle_of_their_lives)
+{
+	for (int shares_memory = 0; shares_memory < 2; shares_memory++) {
+		struct ct_session *s = create();
+		struct ct_checkpoint *cp;
+		struct ct_session_thread *list;
+		size_t n;
+
+		run(s, within_child(shares_memory));
+		cr_assert_eq(ct_session_threads(s, &list, &n, &err), 0);
+		cr_assert_eq(n, 2);
+		free(list);
+		cp = ct_session_checkpoint(s, &err);
+		cr_assert(cp, "%s", err.msg);
+		run_to_end_and_compare(s);
+		for (int i = 0; i < 2; i++) {
+			cr_assert_eq(ct_session_restore(s, cp, &err), 0, "%s", err.msg);
+			run_to_end_and_compare(s);
+		}
+		ct_checkpoint_destroy(cp);
+		ct_session_destroy(s);
+	}
 }
