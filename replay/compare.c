@@ -169,11 +169,14 @@ static const char *prot_text(ct_u32 prot, char out[4])
 	return out;
 }
 
+/* The file itself, or the replay's copy of it if it has been mapped shared. */
 static bool is_kept_file(const struct ct_map *h, const ct_u8 hash[16])
 {
 	size_t len = strlen(h->name);
 	char want[33];
 
+	if (!strncmp(h->name, "/memfd:" CT_SHARED_NAME, strlen("/memfd:" CT_SHARED_NAME)))
+		return true;
 	ct_hash_format(hash, want);
 	return len > 32 && !strcmp(h->name + len - 32, want);
 }

@@ -16,7 +16,7 @@
 #include "replay/stretch.h"
 #include "user/recorder.h"
 
-static char *dir;
+static char *dir, file[600];
 static struct ct_recording *rec;
 static struct ct_stretches st;
 static struct ct_error err;
@@ -31,6 +31,22 @@ static struct state *state;
 static volatile ct_u64 *shared, *wiped;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* A file that is mapped shared while it is recorded. */
+static void turn_in_file(void)
+{
+	static ct_u64 *p;
+
+	if (!p) {
+		int fd = open(file, O_RDWR | O_CLOEXEC);
+
+		p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		must(p != MAP_FAILED, file);
+		close(fd);
+	}
+	*p += state->sum;
+	state->sum ^= *p;
+}
+
 static void *turn_for_ever(void *arg)
 {
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -44,7 +60,8 @@ static void *turn_for_ever(void *arg)
 		shared[0] += (ct_u64)now.tv_nsec;
 		wiped[0] ^= shared[0];
 		state->sum = state->sum * 31 + shared[0] + wiped[0] + (ct_u64)(uintptr_t)arg;
-		state->turns++;
+		if (state->turns++ >= 100)
+			turn_in_file();
 		copy = *state;
 		pthread_mutex_unlock(&lock);
 		if (write(null, &copy, sizeof(copy)) != sizeof(copy))
@@ -123,6 +140,8 @@ static void record_and_open(int threads)
 		cr_skip_test("recording needs root");
 	dir = scratch_dir();
 	snprintf(path, sizeof(path), "%s/r.ctr", dir);
+	snprintf(file, sizeof(file), "%s/file", dir);
+	put_file(file, (char[4096]){0}, 4096);
 	must(pipe(ready) == 0, "pipe");
 	pid = fork();
 	if (!pid)
