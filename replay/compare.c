@@ -169,11 +169,14 @@ static const char *prot_text(ct_u32 prot, char out[4])
 	return out;
 }
 
+/* The file itself, or the replay's copy of it if it has been mapped shared. */
 static bool is_kept_file(const struct ct_map *h, const ct_u8 hash[16])
 {
 	size_t len = strlen(h->name);
 	char want[33];
 
+	if (!strncmp(h->name, "/memfd:" CT_SHARED_NAME, strlen("/memfd:" CT_SHARED_NAME)))
+		return true;
 	ct_hash_format(hash, want);
 	return len > 32 && !strcmp(h->name + len - 32, want);
 }
@@ -302,8 +305,15 @@ static int compare_thread(struct comparison *c, const struct ct_snap_thread *wan
 		differs(c, "thread %u: has ended in the replay", want->tid);
 		return 0;
 	}
-	if (want->in_syscall < 0 && (long)want->regs.r[CT_ORIG_RAX] < 0 && ct_run_to(c->s, t, &want->regs, NULL, err))
-		return -1;
+	if (want->in_syscall < 0 && (long)want->regs.r[CT_ORIG_RAX] < 0) {
+		int ret;
+
+		c->s->sought = &want->regs;
+		ret = ct_run_to(c->s, t, &want->regs, NULL, err);
+		c->s->sought = NULL;
+		if (ret)
+			return -1;
+	}
 	if (ct_get_regs(t->real, &have))
 		return ct_diverged(c->s, t, err, "the replica died");
 	c->n.threads++;

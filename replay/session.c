@@ -545,7 +545,7 @@ void ct_session_destroy(struct ct_session *s)
 {
 	ct_kill_replicas(s->procs, s->nprocs, s->threads, s->nthreads);
 	ct_replay_files_deinit(&s->files);
-	ct_shared_deinit(s);
+	ct_shared_free(s->shared, s->nshared);
 	if (s->cursor)
 		ct_cursor_destroy(s->cursor);
 	free(s->divergence.ev);

@@ -15,9 +15,17 @@ struct ct_divergence {
 	char what[400];
 	struct ct_event *ev; /* a copy */
 	const struct ct_rthread *t;
-	bool has_regs;
+	bool has_regs, has_want;
 	struct ct_regs regs;
+	struct ct_regs want; /* what was looked for, where the event does not say it */
 };
+
+/* The copy of a file that the program has mapped shared. */
+struct ct_shared_file {
+	ct_u64 dev, ino; /* of the file, as recorded */
+	int fd;          /* a memfd, which is what replicas have mapped */
+};
+#define CT_SHARED_NAME "ctbpf-shared" /* of the memfds */
 
 struct ct_session {
 	struct ct_recording *rec;
@@ -32,6 +40,7 @@ struct ct_session {
 	ct_u64 first_seq;          /* where the session began */
 	ct_u32 current_tid;        /* the thread that has the CPU */
 	struct ct_session_hook hook;
+	const struct ct_regs *sought;    /* by a comparison, which runs threads to where a snapshot has them */
 	struct ct_divergence divergence; /* the last one */
 	struct ct_session_stats stats;
 	struct ct_shared_file *shared; /* shared.c */
@@ -66,7 +75,7 @@ int ct_replay_insn(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 /* shared.c: a returned mmap of a file that is, or has been, mapped shared. 1: it is not; -1: *err says why not. */
 int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc,
 		  const struct ct_file_ref *ref, const ct_u8 hash[16], struct ct_error *err);
-void ct_shared_deinit(struct ct_session *s);
+void ct_shared_free(struct ct_shared_file *list, size_t n);
 
 /* futex.c: what the kernel does to the futexes that a dying thread holds. */
 void ct_futex_death(struct ct_rthread *t);

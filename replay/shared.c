@@ -14,11 +14,6 @@
 
 #include "replay/session_priv.h"
 
-struct ct_shared_file {
-	ct_u64 dev, ino;
-	int fd; /* a memfd */
-};
-
 static int find(const struct ct_session *s, const struct ct_file_ref *ref)
 {
 	for (size_t i = 0; i < s->nshared; i++)
@@ -37,7 +32,7 @@ static int copy(struct ct_session *s, const ct_u8 hash[16], const struct ct_file
 		s->shared = more;
 	if (from < 0)
 		return -1;
-	fd = more ? memfd_create("ctbpf-shared", MFD_CLOEXEC) : -1;
+	fd = more ? memfd_create(CT_SHARED_NAME, MFD_CLOEXEC) : -1;
 	while (fd >= 0 && n > 0)
 		n = sendfile(fd, from, NULL, 1 << 30);
 	close(from);
@@ -83,9 +78,9 @@ int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev
 					    (unsigned long long)sc->ret, (long long)ret);
 }
 
-void ct_shared_deinit(struct ct_session *s)
+void ct_shared_free(struct ct_shared_file *list, size_t n)
 {
-	for (size_t i = 0; i < s->nshared; i++)
-		close(s->shared[i].fd);
-	free(s->shared);
+	for (size_t i = 0; i < n; i++)
+		close(list[i].fd);
+	free(list);
 }
