@@ -297,7 +297,26 @@ static void compare_xsave(struct comparison *c, struct ct_rthread *t, const stru
 	}
 }
 
-static int compare_thread(struct comparison *c, const struct ct_snap_thread *want, struct ct_error *err)
+/* Where it was stopped in user code, the snapshot's memory tells which pass of a loop that was. Only for the thread
+ * that ran last: that memory is of its moment. The others stand where their last records put them. */
+static int run_to_stop(struct comparison *c, struct ct_rthread *t, struct ct_snapshot_reader *snap, ct_u32 index,
+		       const struct ct_snap_thread *want, struct ct_error *err)
+{
+	struct ct_fingerprint *fp = NULL;
+	int ret;
+
+	if (want->tid == ct_snapshot_get(snap)->current_tid) {
+		fp = ct_stop_fingerprint(snap, index, &want->regs, t->proc->memfd);
+		if (!fp)
+			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	}
+	ret = ct_run_to(c->s, t, &want->regs, fp, err);
+	free(fp);
+	return ret;
+}
+
+static int compare_thread(struct comparison *c, struct ct_snapshot_reader *snap, ct_u32 index,
+			  const struct ct_snap_thread *want, struct ct_error *err)
 {
 	struct ct_rthread *t = ct_session_thread(c->s, want->tid);
 	struct ct_regs have;
@@ -306,7 +325,7 @@ static int compare_thread(struct comparison *c, const struct ct_snap_thread *wan
 		differs(c, "thread %u: has ended in the replay", want->tid);
 		return 0;
 	}
-	if (want->in_syscall < 0 && (long)want->regs.r[CT_ORIG_RAX] < 0 && ct_run_to(c->s, t, &want->regs, NULL, err))
+	if (want->in_syscall < 0 && (long)want->regs.r[CT_ORIG_RAX] < 0 && run_to_stop(c, t, snap, index, want, err))
 		return -1;
 	if (ct_get_regs(t->real, &have))
 		return ct_diverged(c->s, t, err, "the replica died");
@@ -380,7 +399,7 @@ int ct_session_compare(struct ct_session *s, ct_u32 id, FILE *report, struct ct_
 		for (ct_u32 i = 0; i < want->nprocs; i++)
 			for (ct_u32 k = 0; k < want->procs[i].nthreads && !ret; k++)
 				if ((want->procs[i].threads[k].tid == want->current_tid) == last)
-					ret = compare_thread(&c, &want->procs[i].threads[k], err);
+					ret = compare_thread(&c, snap, i, &want->procs[i].threads[k], err);
 	if (!ret)
 		find_survivors(&c, want);
 	for (ct_u32 i = 0; i < want->nprocs && !ret; i++)
