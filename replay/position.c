@@ -26,6 +26,7 @@ struct search {
 	const struct ct_regs *regs;
 	const struct ct_fingerprint *fp;
 	struct ct_trampoline *tr; /* NULL: none */
+	int signal;               /* that the instruction there may raise; 0: none */
 	struct ct_rep rep;        /* the instruction at the position */
 	struct ct_maps maps;      /* read when first needed */
 	ct_u64 near;              /* passes with the right registers ... */
@@ -126,7 +127,8 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 
 	if (ct_resume(t, &status) || ct_get_regs(t->real, r))
 		return ct_diverged(q->s, t, err, "the replica died");
-	if (WSTOPSIG(status) == SIGTRAP) {
+	if (WSTOPSIG(status) == SIGTRAP ||
+	    (q->signal && WSTOPSIG(status) == q->signal && r->r[CT_RIP] == q->regs->r[CT_RIP])) {
 		q->s->stats.position_hits++;
 		return 0;
 	}
@@ -371,4 +373,21 @@ bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struc
 
 	ct_maps_deinit(&q.maps);
 	return same;
+}
+
+int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,
+		    struct ct_error *err)
+{
+	struct search q = {.s = s, .t = t, .regs = regs, .signal = signal};
+	struct ct_regs r;
+	int ret;
+
+	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
+		return ct_diverged(s, t, err, "the replica died");
+	r.r[CT_RFLAGS] &= ~RESUME;
+	if (ct_set_regs(t->real, &r))
+		return ct_diverged(s, t, err, "registers cannot be set");
+	ret = run_with_breakpoint(&q, err);
+	ct_breakpoints(t->real, NULL, 0);
+	return ret;
 }

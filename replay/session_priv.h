@@ -80,6 +80,10 @@ struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u
 					   int memfd);
 /* Execution breakpoints of a thread in its debug registers: these n (at most four) and no others. */
 int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
+/* Runs it to an instruction that faulted when it was recorded, but need not fault here: a page beyond the end of its
+ * file is there in a replica. */
+int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,
+		    struct ct_error *err);
 bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b);
 /* Whether a thread with registers `now` stands at that place. */
 bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,

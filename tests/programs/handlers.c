@@ -167,12 +167,14 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	sum += (uintptr_t)info->si_addr;
 	switch (kind) {
 	case 0: mprotect((void *)page, 4096, PROT_READ | PROT_WRITE); break; /* again */
-	case 1: ftruncate((int)g[REG_RBX], 4096); break;                     /* again, with the page in the file */
-	case 2: g[REG_RCX] = 7; break;                                       /* again, with another divisor */
-	case 3: g[REG_RIP] += 2; break;                                      /* over the ud2 */
-	case 4: break;                                                       /* int3: behind it already */
-	case 5: g[REG_RAX] = (greg_t)(uintptr_t)page; break;                 /* from a non-canonical address */
-	case 6: g[REG_RIP] += 1; break;                                      /* over the hlt */
+	case 1:
+		mmap((void *)g[REG_RBX], 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		break;                                       /* again */
+	case 2: g[REG_RCX] = 7; break;                       /* again, with another divisor */
+	case 3: g[REG_RIP] += 2; break;                      /* over the ud2 */
+	case 4: break;                                       /* int3: behind it already */
+	case 5: g[REG_RAX] = (greg_t)(uintptr_t)page; break; /* from a non-canonical address */
+	case 6: g[REG_RIP] += 1; break;                      /* over the hlt */
 	}
 }
 static void faults(void)
@@ -193,10 +195,8 @@ static void faults(void)
 		mprotect((void *)page, 4096, done & 1 ? PROT_READ : PROT_NONE);
 		page[done & 4095] += 3;
 		kind = 1;
-		if (beyond != MAP_FAILED && !getenv("NO_BUS")) {
-			ftruncate(fd, 0);
-			__asm__ volatile("movq $5, (%0)" : : "r"(beyond), "b"((long)fd) : "memory");
-		}
+		mmap(beyond, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+		__asm__ volatile("movq $5, (%0)" : : "b"(beyond) : "memory");
 		kind = 2;
 		__asm__ volatile("divq %2" : "+a"(quotient), "+d"(rest), "+c"(divisor));
 		kind = 3;
@@ -517,6 +517,7 @@ static void step(void)
 
 int main(int argc, char **argv)
 {
+	struct sigaction term = {.sa_handler = on_term};
 	static const struct {
 		const char *name;
 		void (*fn)(void);
@@ -524,7 +525,8 @@ int main(int argc, char **argv)
 		    {"restart", restart}, {"queue", queue}, {"spin", spin},     {"count", count},
 		    {"vectors", vectors}, {"vdso", vdso},   {"mask", mask},     {"step", step}};
 
-	signal(SIGTERM, on_term);
+	sigfillset(&term.sa_mask); /* else a handler on top of it may jump out of both */
+	sigaction(SIGTERM, &term, NULL);
 	if (argc > 2)
 		rounds = atol(argv[2]);
 	for (size_t i = 0; argc > 1 && i < sizeof(mode) / sizeof(*mode); i++)
