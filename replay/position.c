@@ -26,10 +26,12 @@ struct search {
 	const struct ct_regs *regs;
 	const struct ct_fingerprint *fp;
 	struct ct_trampoline *tr; /* NULL: none */
+	int signal;               /* that the instruction there may raise; 0: none */
 	struct ct_rep rep;        /* the instruction at the position */
 	struct ct_maps maps;      /* read when first needed */
 	ct_u64 near;              /* passes with the right registers ... */
-	ct_u64 differs;           /* ... the last of which had other memory here */
+	ct_u64 differs;           /* ... the last of which had other memory here ... */
+	ct_u64 hint, want;        /* ... in these eight bytes, which ought to be `want`; 0: none */
 };
 
 bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b)
@@ -66,7 +68,15 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 			have[tr->ip + i - addr] = tr->orig[i];
 	for (size_t i = 0; i < len; i++)
 		if (have[i] != want[i] && !is_code(q, addr + i)) {
+			size_t word = i & ~(size_t)7;
+
 			q->differs = addr + i;
+			if (word + 8 > len)
+				word = len - 8;
+			q->hint = addr + word;
+			memcpy(&q->want, want + word, 8);
+			if (tr && q->hint + 8 > tr->ip && q->hint < tr->ip + CT_TRAMPOLINE_JUMP)
+				q->hint = 0; /* the code does not see what the jump hides */
 			return false;
 		}
 	return true;
@@ -117,7 +127,8 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 
 	if (ct_resume(t, &status) || ct_get_regs(t->real, r))
 		return ct_diverged(q->s, t, err, "the replica died");
-	if (WSTOPSIG(status) == SIGTRAP) {
+	if (WSTOPSIG(status) == SIGTRAP ||
+	    (q->signal && WSTOPSIG(status) == q->signal && r->r[CT_RIP] == q->regs->r[CT_RIP])) {
 		q->s->stats.position_hits++;
 		return 0;
 	}
@@ -209,6 +220,9 @@ static int look(struct search *q, struct ct_regs *r, ct_u64 at, ct_u64 next, str
 	r->r[CT_RIP] = ip;
 	if (ct_same_position(r, q->regs) && same_memory(q))
 		return set_regs(q, r, ip, err) ? -1 : 1;
+	if (q->tr && q->hint && !q->rep.len && ct_trampoline_hint(q->tr, q->hint, q->want))
+		return ct_diverged(q->s, q->t, err, "the trampoline cannot be written");
+	q->hint = 0;
 	rounds = rounds_to_position(q, r);
 	if (rounds)
 		return do_rounds(q, r, rounds, at, next, err);
@@ -359,4 +373,21 @@ bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struc
 
 	ct_maps_deinit(&q.maps);
 	return same;
+}
+
+int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,
+		    struct ct_error *err)
+{
+	struct search q = {.s = s, .t = t, .regs = regs, .signal = signal};
+	struct ct_regs r;
+	int ret;
+
+	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
+		return ct_diverged(s, t, err, "the replica died");
+	r.r[CT_RFLAGS] &= ~RESUME;
+	if (ct_set_regs(t->real, &r))
+		return ct_diverged(s, t, err, "registers cannot be set");
+	ret = run_with_breakpoint(&q, err);
+	ct_breakpoints(t->real, NULL, 0);
+	return ret;
 }

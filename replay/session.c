@@ -232,6 +232,8 @@ static int on_signal(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	int status;
 
 	s->stats.signals++;
+	if ((sig->flags & CT_SIGF_SYNC) && sig->sig == SIGBUS)
+		return ct_run_to_fault(s, t, &sig->regs, SIGBUS, err);
 	if (sig->flags & CT_SIGF_SYNC) {
 		if (ct_apply_restart(t) || ct_resume(t, &status))
 			return ct_diverged(s, t, err, "the replica died");

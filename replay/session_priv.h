@@ -83,8 +83,16 @@ void ct_futex_death(struct ct_rthread *t);
 /* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
+/* stop_fingerprint.c: of a thread of process `index` that ran last before the snapshot and was stopped in user code;
+ * memfd is for its code. NULL without memory; the caller frees it. */
+struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,
+					   int memfd);
 /* Execution breakpoints of a thread in its debug registers: these n (at most four) and no others. */
 int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
+/* Runs it to an instruction that faulted when it was recorded, but need not fault here: a page beyond the end of its
+ * file is there in a replica. */
+int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,
+		    struct ct_error *err);
 bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b);
 /* Whether a thread with registers `now` stands at that place. */
 bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,

@@ -57,6 +57,22 @@ static void emit_add(struct emitter *e, int reg, int scale)
 		   (unsigned char)(scale << 6 | (reg & 7) << 3 | 1));
 }
 
+/* Goes on behind this if rcx is 0, else to where the last of `fail` say. A jrcxz alone does not reach far enough. */
+static void emit_unless_zero(struct emitter *e, size_t *fail, unsigned *nfail)
+{
+	OP(e, 0xe3, 0x05);                   /* jrcxz over the jump */
+	OP(e, 0xe9, 0x00, 0x00, 0x00, 0x00); /* jmp fail */
+	fail[(*nfail)++] = e->len;
+}
+
+static void emit_restore(struct emitter *e, ct_u64 save, ct_u64 wide)
+{
+	OP(e, 0x48, 0x8b, 0x15); /* mov wide(%rip),%rdx */
+	emit_rel(e, wide);
+	OP(e, 0x48, 0x8b, 0x0d); /* mov save(%rip),%rcx */
+	emit_rel(e, save);
+}
+
 /* By hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
 static ct_u64 reg_value(const struct ct_regs *r, int reg)
 {
@@ -173,8 +189,9 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	ZydisDecodedInstruction insn;
 	ZydisDecoder dec;
 	unsigned covered = 0;
-	const ct_u64 save = CT_PAGE, wide = CT_PAGE + 8;
-	size_t fix;
+	const ct_u64 save = CT_PAGE, wide = CT_PAGE + 8, zero = CT_PAGE + 16;
+	size_t fail[CT_TRAMPOLINE_HINTS + 1];
+	unsigned nfail = 0;
 	ct_u64 sum = 0;
 	ct_s64 rel;
 
@@ -233,12 +250,25 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	sum = -sum;
 	emit(&e, &sum, 8);
 	emit_add(&e, 2, 0);
-	OP(&e, 0x48, 0x8b, 0x15); /* mov wide(%rip),%rdx */
-	emit_rel(&e, e.base + wide);
-	OP(&e, 0xe3, 0x00); /* jrcxz candidate */
-	fix = e.len;
-	OP(&e, 0x48, 0x8b, 0x0d); /* mov save(%rip),%rcx */
-	emit_rel(&e, e.base + save);
+	emit_unless_zero(&e, fail, &nfail);
+	for (int i = 0; i < CT_TRAMPOLINE_HINTS; i++) { /* at first: of a word that is zero */
+		const ct_u64 addr = e.base + zero, want = 0;
+
+		OP(&e, 0x48, 0xb9); /* movabs $addr,%rcx */
+		tr->hint[i] = e.base + e.len;
+		emit(&e, &addr, 8);
+		OP(&e, 0x48, 0x8b, 0x09); /* mov (%rcx),%rcx */
+		OP(&e, 0x48, 0xba);       /* movabs $-want,%rdx */
+		emit(&e, &want, 8);
+		emit_add(&e, 2, 0);
+		emit_unless_zero(&e, fail, &nfail);
+	}
+	emit_restore(&e, e.base + save, e.base + wide);
+	OP(&e, 0xcc); /* int3 */
+	tr->stop = e.base + e.len;
+	for (unsigned i = 0; i < nfail && !e.failed; i++)
+		memcpy(e.code + fail[i] - 4, &(ct_s32){(ct_s32)(e.len - fail[i])}, 4);
+	emit_restore(&e, e.base + save, e.base + wide);
 	tr->go_on = e.base + e.len;
 	for (unsigned at = 0; at < covered; at += insn.length) {
 		ZydisDecoderDecodeInstruction(&dec, NULL, bytes + at, covered - at, &insn);
@@ -249,14 +279,6 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	}
 	OP(&e, 0xe9); /* jmp back */
 	emit_rel(&e, ip + covered);
-	if (e.failed || e.len - fix > 127)
-		return -1;
-	e.code[fix - 1] = (unsigned char)(e.len - fix);
-	OP(&e, 0x48, 0x8b, 0x0d); /* candidate: mov save(%rip),%rcx */
-	emit_rel(&e, e.base + save);
-	OP(&e, 0xcc); /* int3 */
-	tr->stop = e.base + e.len;
-
 	rel = (ct_s64)(e.base - (ip + CT_TRAMPOLINE_JUMP));
 	if (e.failed || (ct_s32)rel != rel)
 		return -1;
@@ -270,6 +292,17 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 		return -1;
 	}
 	return 0;
+}
+
+int ct_trampoline_hint(struct ct_trampoline *tr, ct_u64 addr, ct_u64 want)
+{
+	const ct_u64 at = tr->hint[tr->nhints++ % CT_TRAMPOLINE_HINTS];
+	const ct_u64 minus = -want;
+
+	/* movabs $addr,%rcx; mov (%rcx),%rcx; movabs $-want,%rdx */
+	return ct_mem_write(tr->t->proc->memfd, at, &addr, 8) && ct_mem_write(tr->t->proc->memfd, at + 13, &minus, 8)
+		       ? 0
+		       : -1;
 }
 
 void ct_trampoline_remove(struct ct_trampoline *tr)
