@@ -12,7 +12,9 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 
 #define WAIT_MS 600000
@@ -69,9 +71,7 @@ int ct_apply_restart(struct ct_rthread *t)
 
 int ct_resume(struct ct_rthread *t, int *status)
 {
-	if (ptrace(PTRACE_SYSEMU, t->real, 0, 0) || ct_wait_stop(t->real, status, WAIT_MS) || !WIFSTOPPED(*status))
-		return -1;
-	return 0;
+	return ct_resume_by(t, PTRACE_SYSEMU, status);
 }
 
 int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
@@ -107,15 +107,20 @@ static bool overwritten(const struct ct_event *ev, const struct ct_buf *in)
 }
 
 /* What the program passes must be what it passed then: names, and the beginning of what it writes. */
+bool ct_checked_input(const struct ct_event *ev, const struct ct_buf *buf)
+{
+	return buf->kind == CT_BUF_IN && buf->len && buf->len <= CT_CHECKED_INPUT && !overwritten(ev, buf);
+}
+
 static int check_input(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
 	struct ct_buf_iter it = ct_buf_iter(s->ev);
-	unsigned char have[256];
+	unsigned char have[CT_CHECKED_INPUT];
 
 	while (ct_buf_next(&it)) {
-		if (it.buf->kind != CT_BUF_IN || it.buf->len > sizeof(have) || overwritten(s->ev, it.buf))
+		if (!ct_checked_input(s->ev, it.buf))
 			continue;
-		if (!ct_mem_read(t->proc->memfd, it.buf->addr, have, it.buf->len) || memcmp(have, it.data, it.buf->len))
+		if (!ct_replica_read(t->proc, it.buf->addr, have, it.buf->len) || memcmp(have, it.data, it.buf->len))
 			return ct_diverged(s, t, err, "passes other data at %#llx (argument %d) than was recorded",
 					   (unsigned long long)it.buf->addr, it.buf->arg);
 	}
@@ -143,7 +148,7 @@ static int check_call(struct ct_session *s, struct ct_rthread *t, const struct c
 				   (unsigned long long)sc->ip, (unsigned long long)sc->sp);
 	if (CT_SAVED_HASH(r.r[CT_RBX], r.r[CT_RBP], r.r[CT_R12], r.r[CT_R13], r.r[CT_R14], r.r[CT_R15]) != sc->saved)
 		return ct_diverged(s, t, err, "call %d: callee-saved registers differ", sc->nr);
-	return sc->flags & CT_SYSF_SWITCHED ? 0 : check_input(s, t, err);
+	return (sc->flags & CT_SYSF_SWITCHED) || t->input_checked ? 0 : check_input(s, t, err);
 }
 
 static bool is_exec_return(const struct ct_event *ev)
@@ -155,9 +160,13 @@ static bool is_exec_return(const struct ct_event *ev)
 
 static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
-	const struct ct_ev_syscall *sc = ct_event_payload(s->ev);
+	const struct ct_ev_syscall *sc;
 	struct ct_regs r;
+	int ret = ct_inproc_run(s, t, err);
 
+	if (ret)
+		return ret < 0 ? -1 : 0;
+	sc = ct_event_payload(s->ev);
 	s->stats.syscalls++;
 	if (sc->nr < 0) { /* rt_sigreturn was executed at its ENTER record */
 		struct ct_buf_iter it = ct_buf_iter(s->ev);
@@ -182,7 +191,11 @@ static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 	}
 	if (ct_run_to_syscall(s, t, err) || check_call(s, t, sc, err))
 		return -1;
-	return ct_emulate(s, t, sc, err);
+	t->input_checked = false;
+	if (ct_emulate(s, t, sc, err))
+		return -1;
+	ct_mm_saw_call(t, sc->ip, sc->nr);
+	return 0;
 }
 
 static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
@@ -193,10 +206,9 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 
 	if (ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
-	r.r[CT_RIP] -= 2;
+	ip = r.r[CT_RIP] = CT_GADGET; /* all it takes from here is the stack */
 	r.r[CT_RAX] = SYS_rt_sigreturn;
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
-	ip = r.r[CT_RIP];
 	t->at_entry = false;
 	if (ct_set_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
@@ -204,7 +216,7 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) ||
 		    !WIFSTOPPED(status) || ct_get_regs(t->real, &r))
 			return ct_diverged(s, t, err, "the replica died in rt_sigreturn");
-	} while (r.r[CT_RIP] == ip && r.r[CT_RAX] == SYS_rt_sigreturn);
+	} while (r.r[CT_RIP] == ip || status >> 16 == PTRACE_EVENT_SECCOMP);
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
 	r.r[CT_RFLAGS] &= ~0x100ull;
 	return ct_set_regs(t->real, &r);
@@ -434,6 +446,7 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 	int ret;
 
 	clock_gettime(CLOCK_MONOTONIC, &a);
+	s->until = seq;
 	while ((ret = fetch(s, err)) > 0 && s->ev->seq < seq) {
 		ret = replay_event(s, err);
 		if (ret)
@@ -514,8 +527,8 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 	}
 	s->first_seq = seq + 1;
 	s->cursor = snap ? ct_cursor_create(rec, err) : NULL;
-	if (!s->cursor || ct_replay_files_init(&s->files, rec, err) || restore_snapshot(s, id, false, err) ||
-	    ct_cursor_seek_seq(s->cursor, seq + 1, err)) {
+	if (!s->cursor || ct_replay_files_init(&s->files, rec, err) || !(s->files.inproc = ct_inproc_create(err)) ||
+	    restore_snapshot(s, id, false, err) || ct_cursor_seek_seq(s->cursor, seq + 1, err)) {
 		ct_session_destroy(s);
 		return NULL;
 	}
@@ -544,6 +557,11 @@ void ct_kill_replicas(struct ct_replica **procs, size_t nprocs, struct ct_rthrea
 void ct_session_destroy(struct ct_session *s)
 {
 	ct_kill_replicas(s->procs, s->nprocs, s->threads, s->nthreads);
+	ct_inproc_destroy(s->files.inproc);
+	for (size_t i = 0; i < sizeof(s->open_files) / sizeof(*s->open_files); i++)
+		if (s->open_files[i].fd)
+			close(s->open_files[i].fd - 1);
+	free(s->run);
 	ct_replay_files_deinit(&s->files);
 	ct_shared_deinit(s);
 	if (s->cursor)
