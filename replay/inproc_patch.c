@@ -18,6 +18,7 @@
 #define SPRING_MAX  (2 * GRAIN)
 #define REGIONS     16
 #define INT3        0xcc
+#define BEFORE      62 /* bytes of code looked at before a call */
 #define NEVER       (-2)
 
 /* A patch is a jump to a springboard, a few instructions near it that lead to the common code. Either it replaces the
@@ -219,26 +220,37 @@ static ct_u64 find_room(struct ct_rthread *t, struct ct_mm *mm, ct_u64 at, size_
 
 /* ---- patching ------------------------------------------------------------------------------------------------ */
 
-/* Whether `mov $nr,%eax` is what stands before the system call at code[at]: then every way of reading the bytes before
- * that leads to the call passes its beginning, for the true one is among them. */
-static bool mov_before(const ZydisDecoder *dec, const unsigned char *code, unsigned at, ct_s32 nr)
+/* Whether reading the code from each of these places leads to code[to], if it leads to code[at] at all. */
+static bool all_lead_to(const ZydisDecoder *dec, const unsigned char *code, unsigned from, unsigned to, unsigned at)
 {
 	ZydisDecodedInstruction insn;
-	ct_s32 imm;
 
-	memcpy(&imm, code + at - 4, 4);
-	if (code[at - JUMP] != 0xb8 || imm != nr)
-		return false;
-	for (unsigned from = at - JUMP - ZYDIS_MAX_INSTRUCTION_LENGTH; from < at - JUMP; from++) {
-		unsigned p = from;
+	for (unsigned i = 0; i < ZYDIS_MAX_INSTRUCTION_LENGTH; i++) {
+		unsigned p = from + i;
 
-		while (p < at && p != at - JUMP &&
+		while (p < at && p != to &&
 		       ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(dec, NULL, code + p, at - p, &insn)))
 			p += insn.length;
 		if (p == at)
 			return false;
 	}
 	return true;
+}
+
+/* Whether `mov $nr,%eax` is what stands before the system call at code[at]. An instruction begins in each stretch of 15
+ * bytes: if all ways of reading from one such stretch agree, the true one is among them. Near the call a constant may
+ * leave two ways open (ba 04 00 00 00 b8 ...); from farther away they have met. */
+static bool mov_before(const ZydisDecoder *dec, const unsigned char *code, unsigned at, ct_s32 nr)
+{
+	ct_s32 imm;
+
+	memcpy(&imm, code + at - 4, 4);
+	if (code[at - JUMP] != 0xb8 || imm != nr)
+		return false;
+	for (unsigned back = JUMP + ZYDIS_MAX_INSTRUCTION_LENGTH; back <= at; back += 14)
+		if (all_lead_to(dec, code, at - back, at - JUMP, at))
+			return true;
+	return false;
 }
 
 /* What the recorder puts behind the vDSO: mov $nr,%eax; syscall; ret. Reached by jumps only, zero bytes before it. */
@@ -313,8 +325,8 @@ static bool turn_on(struct ct_replica *p, struct site *s)
 
 static int patch(struct ct_rthread *t, struct ct_mm *mm, ct_u64 ip, ct_s32 nr, struct site *s)
 {
-	unsigned char code[20 + 2 + ZYDIS_MAX_INSTRUCTION_LENGTH], spring[SPRING_MAX];
-	const unsigned at = 20; /* of the system call in code[] */
+	unsigned char code[BEFORE + 2 + ZYDIS_MAX_INSTRUCTION_LENGTH], spring[SPRING_MAX];
+	const unsigned at = BEFORE; /* of the system call in code[] */
 	unsigned n = 0, moved = 0;
 	ZydisDecoder dec;
 	bool before;
