@@ -67,7 +67,7 @@ struct ct_inproc {
 	int ctl_fd, table_fd;
 	struct ct_inproc_ctl *ctl;
 	unsigned char *table;
-	ct_u32 nsites;
+	ct_u32 site_users[CT_INPROC_SITES]; /* address spaces that have a site of this index */
 };
 struct ct_inproc *ct_inproc_create(struct ct_error *err);
 void ct_inproc_destroy(struct ct_inproc *in);

@@ -87,11 +87,14 @@ struct ct_mm *ct_mm_fork(const struct ct_mm *mm)
 	child->sites = calloc(mm->nsites + 1, sizeof(*child->sites));
 	child->regions = calloc(mm->nregions + 1, sizeof(*child->regions));
 	if (!child->sites || !child->regions) {
+		child->nsites = 0;
 		ct_mm_release(child);
 		return NULL;
 	}
 	if (mm->nsites)
 		memcpy(child->sites, mm->sites, mm->nsites * sizeof(*mm->sites));
+	for (size_t i = 0; i < mm->nsites; i++)
+		mm->in->site_users[mm->sites[i].index]++;
 	if (mm->nregions)
 		memcpy(child->regions, mm->regions, mm->nregions * sizeof(*mm->regions));
 	return child;
@@ -101,6 +104,8 @@ void ct_mm_release(struct ct_mm *mm)
 {
 	if (!mm || --mm->refs)
 		return;
+	for (size_t i = 0; i < mm->nsites; i++)
+		mm->in->site_users[mm->sites[i].index]--;
 	free(mm->sites);
 	free(mm->regions);
 	free(mm);
@@ -332,7 +337,9 @@ static int patch(struct ct_rthread *t, struct ct_mm *mm, ct_u64 ip, ct_s32 nr, s
 	bool before;
 
 	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	if (mm->in->nsites == CT_INPROC_SITES || !steady(t->real, ip - 2 - at, sizeof(code)) ||
+	while (s->index < CT_INPROC_SITES && mm->in->site_users[s->index])
+		s->index++;
+	if (s->index == CT_INPROC_SITES || !steady(t->real, ip - 2 - at, sizeof(code)) ||
 	    !ct_replica_read(t->proc, ip - 2 - at, code, sizeof(code)) || code[at] != 0x0f || code[at + 1] != 0x05)
 		return -1;
 	before = is_thunk(t->proc, code, at, ip, nr) || mov_before(&dec, code, at, nr);
@@ -347,7 +354,6 @@ static int patch(struct ct_rthread *t, struct ct_mm *mm, ct_u64 ip, ct_s32 nr, s
 	s->spring = find_room(t, mm, s->at, SPRING_MAX, !before);
 	if (!s->spring)
 		return -1;
-	s->index = mm->in->nsites;
 
 	if (before) {
 		memcpy(spring, s->orig, JUMP);
@@ -384,7 +390,7 @@ static int patch(struct ct_rthread *t, struct ct_mm *mm, ct_u64 ip, ct_s32 nr, s
 	if (!turn_on(t->proc, s))
 		return -1;
 	s->on = true;
-	mm->in->nsites++;
+	mm->in->site_users[s->index]++;
 	return 0;
 }
 
@@ -437,7 +443,7 @@ bool ct_mm_touches(const struct ct_mm *mm, ct_u64 addr, ct_u64 len)
 	return false;
 }
 
-/* Forgets a site; its index in the control area stays taken, for a forked replica may use it. */
+/* Forgets a site. */
 static void drop(struct ct_replica *p, struct ct_mm *mm, size_t i)
 {
 	struct slot *slot = find_slot(mm, mm->sites[i].ip);
@@ -446,6 +452,7 @@ static void drop(struct ct_replica *p, struct ct_mm *mm, size_t i)
 		ct_mem_write(p->memfd, mm->sites[i].at, mm->sites[i].orig, JUMP);
 	else
 		mm->off--;
+	mm->in->site_users[mm->sites[i].index]--;
 	slot->site = -1;
 	slot->stops = 0;
 	mm->nsites--;

@@ -42,7 +42,7 @@ static int as_entry(struct ct_rthread *t, const struct ct_inproc *in, struct ct_
 	const volatile struct ct_inproc_ctl *ctl = in->ctl;
 	const ct_u32 site = ctl->site;
 
-	if (site >= in->nsites)
+	if (site >= CT_INPROC_SITES)
 		return -1;
 	r->r[CT_RIP] = r->r[CT_RCX] = ctl->sites[site].ip;
 	r->r[CT_RFLAGS] = r->r[CT_R11] = ctl->rflags;

@@ -329,6 +329,14 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	return ct_diverged(s, t, err, "left at another place than %#llx", (unsigned long long)sw->regs.r[CT_RIP]);
 }
 
+/* Its process will not run again: others may have its sites. */
+static void leave(struct ct_rthread *t)
+{
+	t->live = false;
+	ct_mm_release(t->proc->mm);
+	t->proc->mm = NULL;
+}
+
 static int on_exit_record(struct ct_session *s, struct ct_rthread *t)
 {
 	const struct ct_ev_exit *x = ct_event_payload(s->ev);
@@ -340,8 +348,10 @@ static int on_exit_record(struct ct_session *s, struct ct_rthread *t)
 	if (!(x->flags & CT_EXITF_GROUP))
 		clear_tid(t);
 	t->live = false;
-	if (x->flags & CT_EXITF_GROUP)
+	if (x->flags & CT_EXITF_GROUP) {
 		t->proc->gone = true;
+		leave(t);
+	}
 	return 0;
 }
 
@@ -375,7 +385,7 @@ static int restore_snapshot(struct ct_session *s, ct_u32 id, bool exec, struct c
 		}
 		for (size_t k = 0; exec && k < s->nthreads; k++) /* the old image's threads are no more */
 			if (s->threads[k]->proc->pid == p->pid)
-				s->threads[k]->live = false;
+				leave(s->threads[k]);
 		for (size_t k = 0; k < n; k++)
 			if (!ct_session_add(s, &threads[k]))
 				ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
