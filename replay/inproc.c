@@ -35,6 +35,7 @@ struct ct_inproc *ct_inproc_create(struct ct_error *err)
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		return NULL;
 	}
+	in->refs = 1;
 	in->table_fd = -1;
 	in->ctl = shared("ctbpf-control", CT_INPROC_CTL_SIZE, &in->ctl_fd);
 	if (in->ctl)
@@ -43,16 +44,16 @@ struct ct_inproc *ct_inproc_create(struct ct_error *err)
 	if (!in->table || fcntl(in->table_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) ||
 	    fcntl(in->ctl_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW)) {
 		ct_fail_errno(err, CT_EXIT_FAILED, "cannot make memory to share with replicas");
-		ct_inproc_destroy(in);
+		ct_inproc_release(in);
 		return NULL;
 	}
 	in->ctl->entry = CT_INPROC_CODE + (ct_u64)(ct_inproc_entry - ct_inproc_code);
 	return in;
 }
 
-void ct_inproc_destroy(struct ct_inproc *in)
+void ct_inproc_release(struct ct_inproc *in)
 {
-	if (!in)
+	if (!in || --in->refs)
 		return;
 	if (in->ctl)
 		munmap(in->ctl, CT_INPROC_CTL_SIZE);

@@ -64,13 +64,14 @@ extern const unsigned char ct_inproc_entry[], ct_inproc_stop[], ct_inproc_syscal
 
 /* The area of a session. */
 struct ct_inproc {
+	unsigned refs; /* the session and address spaces: a checkpoint may outlive the session */
 	int ctl_fd, table_fd;
 	struct ct_inproc_ctl *ctl;
 	unsigned char *table;
 	ct_u32 site_users[CT_INPROC_SITES]; /* address spaces that have a site of this index */
 };
 struct ct_inproc *ct_inproc_create(struct ct_error *err);
-void ct_inproc_destroy(struct ct_inproc *in);
+void ct_inproc_release(struct ct_inproc *in);
 /* Maps it in a new replica, which has been given the two descriptors under these numbers; closes them there. 1: not
  * possible, for the program has mappings there itself. */
 #define CT_INPROC_CTL_FD   100

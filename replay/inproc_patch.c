@@ -66,6 +66,7 @@ struct ct_mm *ct_mm_create(struct ct_inproc *in)
 		return NULL;
 	mm->refs = 1;
 	mm->in = in;
+	in->refs++;
 	return mm;
 }
 
@@ -84,6 +85,7 @@ struct ct_mm *ct_mm_fork(const struct ct_mm *mm)
 		return NULL;
 	*child = *mm;
 	child->refs = 1;
+	child->in->refs++;
 	child->sites = calloc(mm->nsites + 1, sizeof(*child->sites));
 	child->regions = calloc(mm->nregions + 1, sizeof(*child->regions));
 	if (!child->sites || !child->regions) {
@@ -106,6 +108,7 @@ void ct_mm_release(struct ct_mm *mm)
 		return;
 	for (size_t i = 0; i < mm->nsites; i++)
 		mm->in->site_users[mm->sites[i].index]--;
+	ct_inproc_release(mm->in);
 	free(mm->sites);
 	free(mm->regions);
 	free(mm);

@@ -567,7 +567,7 @@ void ct_kill_replicas(struct ct_replica **procs, size_t nprocs, struct ct_rthrea
 void ct_session_destroy(struct ct_session *s)
 {
 	ct_kill_replicas(s->procs, s->nprocs, s->threads, s->nthreads);
-	ct_inproc_destroy(s->files.inproc);
+	ct_inproc_release(s->files.inproc);
 	for (size_t i = 0; i < sizeof(s->open_files) / sizeof(*s->open_files); i++)
 		if (s->open_files[i].fd)
 			close(s->open_files[i].fd - 1);

@@ -398,6 +398,31 @@ Test(inproc, steps_see_no_patches)
 	ct_recording_close(rec);
 }
 
+Test(inproc, checkpoints_have_the_patches)
+{
+	struct ct_recording *rec = record(ROUNDS, NULL);
+	struct ct_session *s = start(rec);
+	struct ct_session_stats stats;
+	struct ct_checkpoint *cp;
+	struct ct_comparison result;
+	struct ct_error err = {0};
+
+	cr_assert(ct_session_run(s, 1000, &err) == 0, "%s", err.msg);
+	cp = ct_session_checkpoint(s, &err);
+	cr_assert(cp != NULL, "%s", err.msg);
+	for (int i = 0; i < 2; i++) {
+		cr_assert(ct_session_run(s, 2000, &err) == 0, "%s", err.msg);
+		cr_assert(ct_session_restore(s, cp, &err) == 0, "%s", err.msg);
+	}
+	cr_assert(ct_session_run(s, CALLS + 2, &err) == 0, "%s", err.msg);
+	ct_session_stats(s, &stats);
+	cr_assert(ge(u64, stats.answered, (ROUNDS - 20) * 5));
+	cr_assert(ct_session_compare(s, 2, stderr, &result, &err) == 0, "%s", err.msg);
+	ct_session_destroy(s);
+	ct_checkpoint_destroy(cp);
+	ct_recording_close(rec);
+}
+
 /* ---- what differs is found, at its event ---- */
 
 #define LATE 2000 /* getpid, the first call of its round: read, write, madvise, read, getpid follow */
