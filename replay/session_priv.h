@@ -36,8 +36,9 @@ struct ct_session {
 	struct ct_session_stats stats;
 	struct ct_shared_file *shared; /* shared.c */
 	size_t nshared;
-	ct_u64 until;       /* the first event that is not to be replayed yet */
-	struct ct_run *run; /* the last run of answers, see inproc_run.c */
+	bool sigchld_was_open; /* before the session blocked it */
+	ct_u64 until;          /* the first event that is not to be replayed yet */
+	struct ct_run *run;    /* the last run of answers, see inproc_run.c */
 	struct {
 		ct_u8 hash[16];
 		int fd; /* of a kept file, + 1 */

@@ -47,7 +47,8 @@ verified "$T/redis.ctr"
 assert_ge "$(answered "$T/redis.ctr")" 95 "percent of redis' calls answered without a stop"
 
 step "calls that change memory"
-assert_status 0 timeout -s INT -k 5 30 "$CTBPF" record -q -o "$T/memory.ctr" -- python3 -c '
+python=$(python3 -c "import sys; print(sys.executable)") # itself, not a script that looks for it
+assert_status 0 timeout -s INT -k 5 30 "$CTBPF" record -q -o "$T/memory.ctr" -- "$python" -c '
 import mmap
 for i in range(3000):
     m = mmap.mmap(-1, 1 << 16, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -61,7 +62,7 @@ assert_ge "$(answered "$T/memory.ctr")" 75 "percent of calls answered without a 
 assert_ge "$("$CTBPF" verify --json -n "$T/memory.ctr" | json stretches.0.replayed.executed)" 12000 "calls really made"
 
 step "a forked process has the patches of its parent, and others of its own"
-assert_status 0 timeout -s INT -k 5 30 "$CTBPF" record -q -o "$T/fork.ctr" -- python3 -c '
+assert_status 0 timeout -s INT -k 5 30 "$CTBPF" record -q -o "$T/fork.ctr" -- "$python" -c '
 import os
 for i in range(300):
     os.getppid()
