@@ -94,6 +94,8 @@ void ct_mm_release(struct ct_mm *mm);
 void ct_mm_saw_call(struct ct_rthread *t, ct_u64 ip, ct_s32 nr);
 /* Index of the patched site before `ip`, or -1. */
 int ct_mm_site(const struct ct_mm *mm, ct_u64 ip);
+/* Two pages near `ip` for a trampoline, always the same ones; writable. 0: there is no room. */
+ct_u64 ct_mm_pages(struct ct_rthread *t, ct_u64 ip);
 /* Whether a change of these mappings concerns anything patched; and what to do before making one. */
 bool ct_mm_touches(const struct ct_mm *mm, ct_u64 addr, ct_u64 len);
 void ct_mm_before_change(struct ct_rthread *t, ct_u64 addr, ct_u64 len);

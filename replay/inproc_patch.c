@@ -189,7 +189,7 @@ static ct_u64 take_room(struct region *r, ct_u64 at, size_t len, bool punned)
 {
 	const size_t grains = (len + GRAIN - 1) / GRAIN;
 
-	for (size_t g = 0; g + grains <= GRAINS; g++) {
+	for (size_t g = 2 * CT_PAGE / GRAIN; g + grains <= GRAINS; g++) { /* behind the pages of ct_mm_pages */
 		size_t n = 0;
 
 		if (!reaches(at, r->base + g * GRAIN, punned))
@@ -204,26 +204,53 @@ static ct_u64 take_room(struct region *r, ct_u64 at, size_t len, bool punned)
 	return 0;
 }
 
-static ct_u64 find_room(struct ct_rthread *t, struct ct_mm *mm, ct_u64 at, size_t len, bool punned)
+static struct region *add_region(struct ct_rthread *t, struct ct_mm *mm, ct_u64 at)
 {
 	struct region *more;
-	ct_u64 base, room;
+	ct_u64 base;
+
+	if (mm->nregions == REGIONS || !(base = find_gap(t->real, at)))
+		return NULL;
+	more = realloc(mm->regions, (mm->nregions + 1) * sizeof(*more));
+	if (!more)
+		return NULL;
+	mm->regions = more;
+	if (ct_replica_call(t, SYS_mmap, base, REGION, PROT_READ | PROT_WRITE | PROT_EXEC,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0) != (long)base)
+		return NULL;
+	more += mm->nregions++;
+	memset(more, 0, sizeof(*more));
+	more->base = base;
+	return more;
+}
+
+static ct_u64 find_room(struct ct_rthread *t, struct ct_mm *mm, ct_u64 at, size_t len, bool punned)
+{
+	struct region *r;
+	ct_u64 room;
 
 	for (size_t i = 0; i < mm->nregions; i++)
 		if ((room = take_room(&mm->regions[i], at, len, punned)))
 			return room;
-	if (mm->nregions == REGIONS || !(base = find_gap(t->real, at)))
+	r = add_region(t, mm, at);
+	return r ? take_room(r, at, len, punned) : 0;
+}
+
+ct_u64 ct_mm_pages(struct ct_rthread *t, ct_u64 ip)
+{
+	struct ct_mm *mm = t->proc->mm;
+	struct region *r;
+
+	if (!mm || mm->never)
 		return 0;
-	more = realloc(mm->regions, (mm->nregions + 1) * sizeof(*more));
-	if (!more)
-		return 0;
-	mm->regions = more;
-	if (ct_replica_call(t, SYS_mmap, base, REGION, PROT_READ | PROT_EXEC,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0) != (long)base)
-		return 0;
-	memset(&mm->regions[mm->nregions], 0, sizeof(*more));
-	mm->regions[mm->nregions].base = base;
-	return take_room(&mm->regions[mm->nregions++], at, len, punned);
+	for (size_t i = 0; i < mm->nregions; i++) {
+		const ct_s64 rel = (ct_s64)(mm->regions[i].base - ip);
+
+		if (rel > -(7ll << 28) && rel < 7ll << 28) /* what the moved code refers to is near ip, too */
+			return mm->regions[i].base;
+	}
+	r = add_region(t, mm, ip);
+	return r ? r->base : 0;
 }
 
 /* ---- patching ------------------------------------------------------------------------------------------------ */

@@ -10,13 +10,11 @@
 #include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "replay/inproc.h"
 #include "replay/session_priv.h"
 
-#define WAIT_MS    600000
 #define TABLE_SIZE (CT_INPROC_END - CT_INPROC_TABLE)
 #define MOST       8192 /* answers in a run */
 #define STOP       (CT_INPROC_CODE + (ct_u64)(ct_inproc_stop - ct_inproc_code))
@@ -57,29 +55,6 @@ static int as_entry(struct ct_rthread *t, const struct ct_inproc *in, struct ct_
 	return ct_set_regs(t->real, r);
 }
 
-/* Waits without using the CPU, which is the one that the replica needs: a stop is announced by SIGCHLD, which the
- * session has blocked. The limit is for a replay that has gone astray and loops. */
-static int wait_stop(pid_t tid, int *status)
-{
-	const struct timespec now_and_then = {.tv_nsec = 20000000};
-	sigset_t chld;
-
-	sigemptyset(&chld);
-	sigaddset(&chld, SIGCHLD);
-	for (unsigned waited = 0; waited < WAIT_MS / 20;) {
-		pid_t got;
-
-		if (sigtimedwait(&chld, NULL, &now_and_then) < 0 && errno == EAGAIN)
-			waited++; /* or the signal went to somebody else */
-		got = waitpid(tid, status, __WALL | WNOHANG);
-		if (got == tid)
-			return 0;
-		if (got < 0 && errno != EINTR)
-			return -errno;
-	}
-	return -ETIMEDOUT;
-}
-
 int ct_resume_by(struct ct_rthread *t, int request, int *status)
 {
 	const struct ct_mm *mm = t->proc->mm;
@@ -92,7 +67,7 @@ int ct_resume_by(struct ct_rthread *t, int request, int *status)
 	    poke(t->real, offsetof(struct user_regs_struct, rip), ip))
 		return -1;
 	for (;;) {
-		if (ptrace(request, t->real, 0, 0) || wait_stop(t->real, status) || !WIFSTOPPED(*status))
+		if (ptrace(request, t->real, 0, 0) || ct_replica_wait(t->real, status) || !WIFSTOPPED(*status))
 			return -1;
 		if (!mm)
 			return 0;

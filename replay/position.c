@@ -240,8 +240,8 @@ static int single_step(struct ct_rthread *t, struct ct_regs *r)
 {
 	int status;
 
-	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, 10000) ||
-			       !WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
+	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) || !WIFSTOPPED(status) ||
+			       WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
 		       ? -1
 		       : 0;
 }

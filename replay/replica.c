@@ -17,6 +17,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "replay/inproc.h"
@@ -108,6 +109,29 @@ static pid_t start_stub(const struct ct_inproc *in, struct ct_error *err)
 	return pid;
 }
 
+/* Waits without using the CPU, which is the one that the replica needs: a stop is announced by SIGCHLD, which the
+ * session has blocked. The limit is for a replay that has gone astray and loops. */
+int ct_replica_wait(pid_t tid, int *status)
+{
+	const struct timespec now_and_then = {.tv_nsec = 20000000};
+	sigset_t chld;
+
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	for (unsigned waited = 0; waited < WAIT_MS / 20;) {
+		pid_t got;
+
+		if (sigtimedwait(&chld, NULL, &now_and_then) < 0 && errno == EAGAIN)
+			waited++; /* or the signal went to somebody else */
+		got = waitpid(tid, status, __WALL | WNOHANG);
+		if (got == tid)
+			return 0;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+	}
+	return -ETIMEDOUT;
+}
+
 long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64 a2, ct_u64 a3, ct_u64 a4, ct_u64 a5)
 {
 	struct ct_regs saved, r;
@@ -125,7 +149,7 @@ long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64
 	if (ct_set_regs(t->real, &r))
 		return -ESRCH;
 	do { /* a step out of a SYSEMU stop reports before it has executed anything */
-		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) ||
+		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) ||
 		    !WIFSTOPPED(status) || ct_get_regs(t->real, &r))
 			return -ESRCH;
 	} while (r.r[CT_RIP] == CT_GADGET || status >> 16 == PTRACE_EVENT_SECCOMP);
@@ -152,7 +176,7 @@ pid_t ct_replica_clone(struct ct_rthread *t, unsigned long flags)
 	if (ct_set_regs(t->real, &r))
 		return -1;
 	do {
-		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) ||
+		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) ||
 		    !WIFSTOPPED(status))
 			return -1;
 		if (status >> 16 && status >> 16 != PTRACE_EVENT_SECCOMP)

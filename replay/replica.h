@@ -69,6 +69,8 @@ struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct
 void ct_replica_kill(struct ct_replica *p);
 /* Memory as the program has it, without patches of ours. */
 bool ct_replica_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len);
+/* Waits for a stop of a replica's thread, leaving the CPU to it: it has the same. As ct_wait_stop. */
+int ct_replica_wait(pid_t tid, int *status);
 /* A system call really made by a stopped thread; its registers are as before afterwards. Result or -errno. */
 long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64 a2, ct_u64 a3, ct_u64 a4, ct_u64 a5);
 /* A new thread or process of `t`'s, by clone with these flags; stopped, registers as the parent's. -1 on failure. */

@@ -17,8 +17,6 @@
 #include "replay/inproc.h"
 #include "replay/session_priv.h"
 
-#define WAIT_MS 600000
-
 struct ct_rthread *ct_session_thread(struct ct_session *s, ct_u32 tid)
 {
 	for (size_t i = 0; i < s->nthreads; i++)
@@ -213,7 +211,7 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 	if (ct_set_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
 	do {
-		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) ||
+		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) ||
 		    !WIFSTOPPED(status) || ct_get_regs(t->real, &r))
 			return ct_diverged(s, t, err, "the replica died in rt_sigreturn");
 	} while (r.r[CT_RIP] == ip || status >> 16 == PTRACE_EVENT_SECCOMP);
