@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
@@ -197,7 +198,8 @@ static int copy_memory(struct copy *c, const struct ct_replica *from, struct ct_
 	if (ct_maps_read(from->real, &maps, c->err))
 		return -1;
 	for (size_t i = 0; i < maps.count && !ret; i++)
-		if (maps.map[i].shared || (maps.map[i].ino && find_shared(c, &maps.map[i])))
+		if ((maps.map[i].shared || (maps.map[i].ino && find_shared(c, &maps.map[i]))) &&
+		    !ct_mm_is_ours(from->mm, maps.map[i].start))
 			ret = replace(c, t, from->memfd, &maps.map[i]);
 	ct_maps_deinit(&maps);
 	return ret || refill_wiped(from->real, from->memfd, t->proc->memfd) ? -1 : 0;
@@ -243,8 +245,6 @@ static struct ct_rthread *copy_thread(struct world *w, struct ct_rthread *t, str
 	*copy = *t;
 	copy->real = real;
 	copy->proc = p;
-	copy->chunk = NULL;
-	copy->chunk_len = 0;
 	/* Not inside of a call any more as far as the kernel knows; what t->at_entry means is ours alone. */
 	regs.r[CT_ORIG_RAX] = (ct_u64)-1;
 	if (real <= 0 || ct_set_xsave(real, xsave, (size_t)len) || ct_set_sigmask(real, mask) ||
@@ -277,6 +277,7 @@ static int copy_process(struct copy *c, struct world *to, struct ct_replica *p, 
 	*p = *original;
 	p->memfd = -1;
 	p->real = -1;
+	p->mm = NULL;
 	/* The leader makes the process, if it lives; the copy's leader is whoever that is. */
 	for (size_t i = 0; i < from->nthreads; i++)
 		if (from->threads[i]->live && from->threads[i]->proc == original &&
@@ -287,6 +288,8 @@ static int copy_process(struct copy *c, struct world *to, struct ct_replica *p, 
 	if (p->real < 0)
 		return -1;
 	p->memfd = ct_mem_open(p->real);
+	if (original->mm && !(p->mm = shares ? ct_mm_share(shares->proc->mm) : ct_mm_fork(original->mm)))
+		return -1;
 	made = p->memfd < 0 ? NULL : copy_thread(to, first, p, NULL, p->real);
 	if (!made || (!shares && copy_memory(c, original, made)))
 		return -1;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 
 #define MOST_LINES 20
@@ -16,7 +17,9 @@
 
 const char *const ct_compare_masks[] = {
 	"[vvar], [vsyscall], [uprobes]: the kernel's own pages, other at every moment",
-	"the recorder's page at 0x20000 in the process and the replay's at 0x10000: not the program's",
+	"the recorder's page at 0x20000 in the process and the replay's below 0x200000 and where it has moved code to: "
+	"not the "
+	"program's",
 	"how far a stack's mapping reaches down below what was used: the kernel grows it by what it touches itself",
 	"whether a file is mapped shared or private where nothing can be written through it: kept files are mapped "
 	"privately",
@@ -94,7 +97,7 @@ static int compare_kept(struct comparison *c, struct ct_replica *p, struct ct_sn
 		if (ct_snapshot_read_page(snap, index, i, want, err))
 			return -1;
 		c->n.pages++;
-		if (ct_mem_read(p->memfd, pages[i].addr, have, CT_PAGE))
+		if (ct_replica_read(p, pages[i].addr, have, CT_PAGE))
 			compare_page(c, proc, pages[i].addr, have, want);
 		else
 			differs(c, "page %#llx of process %u (%s): not there in the replay",
@@ -142,7 +145,7 @@ static int compare_extra(struct extra *x, const struct ct_snap_map *m, ct_u64 st
 			while (x->next < x->count && x->pages[x->next].addr < addr)
 				x->next++;
 			if (!is_own(entry[i]) || (x->next < x->count && x->pages[x->next].addr == addr) ||
-			    !ct_mem_read(x->p->memfd, addr, have, CT_PAGE))
+			    !ct_replica_read(x->p, addr, have, CT_PAGE))
 				continue;
 			memset(want, 0, CT_PAGE);
 			if (fd >= 0 && pread(fd, want, CT_PAGE, (off_t)(addr - m->start + m->offset)) < 0) {
@@ -203,12 +206,12 @@ static void compare_range(struct comparison *c, ct_u32 pid, const struct ct_map 
 }
 
 /* Mappings without those that are compared by nobody, in place. */
-static void drop_own_maps(struct ct_maps *maps)
+static void drop_own_maps(struct ct_maps *maps, const struct ct_replica *p)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < maps->count; i++)
-		if (maps->map[i].start != CT_GADGET && strcmp(maps->map[i].name, "[vsyscall]"))
+		if (!ct_mm_is_ours(p->mm, maps->map[i].start) && strcmp(maps->map[i].name, "[vsyscall]"))
 			maps->map[n++] = maps->map[i];
 	maps->count = n;
 }
@@ -380,7 +383,7 @@ static int compare_process(struct comparison *c, struct ct_snapshot_reader *snap
 	c->n.processes++;
 	if (compare_kept(c, x.p, snap, index, err) || ct_maps_read(x.p->real, &maps, err))
 		return -1;
-	drop_own_maps(&maps);
+	drop_own_maps(&maps, x.p);
 	x.pages = ct_snapshot_pages(snap, index, &x.count);
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", x.p->real);
 	x.pagemap = open(path, O_RDONLY | O_CLOEXEC);

@@ -10,6 +10,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 #include "replay/trampoline.h"
 
@@ -61,7 +62,7 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 	unsigned char have[CT_FP_STACK];
 	const struct ct_trampoline *tr = q->tr;
 
-	if (!ct_mem_read(q->t->proc->memfd, addr, have, len))
+	if (!ct_replica_read(q->t->proc, addr, have, len))
 		return true;
 	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) /* what the jump hides */
 		if (tr->ip + i >= addr && tr->ip + i < addr + len)
@@ -253,8 +254,8 @@ static int single_step(struct ct_rthread *t, struct ct_regs *r)
 {
 	int status;
 
-	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, 10000) ||
-			       !WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
+	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) || !WIFSTOPPED(status) ||
+			       WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
 		       ? -1
 		       : 0;
 }
@@ -351,6 +352,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	r.r[CT_RFLAGS] &= ~RESUME; /* it may stand on the place already, at an earlier pass */
 	if (ct_set_regs(t->real, &r))
 		return ct_diverged(s, t, err, "registers cannot be set");
+	ct_mm_bare(t->proc, regs->r[CT_RIP]);
 	if (ct_mem_read(t->proc->memfd, regs->r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
 		memset(&q.rep, 0, sizeof(q.rep));
 	if (ct_trampoline_install(&tr, t, regs)) {

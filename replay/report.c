@@ -165,7 +165,7 @@ static void format_call(struct ct_report *r, const struct ct_rthread *t)
 			continue;
 		len = input_size(rule, args);
 		b.addr = args[rule->arg];
-		while (len && !ct_mem_read(t->proc->memfd, b.addr, data, len)) /* the mapping's end */
+		while (len && !ct_replica_read(t->proc, b.addr, data, len)) /* the mapping's end */
 			len--;
 		if (!len)
 			continue;

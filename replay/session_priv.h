@@ -45,7 +45,14 @@ struct ct_session {
 	struct ct_session_stats stats;
 	struct ct_shared_file *shared; /* shared.c */
 	size_t nshared;
-	pid_t fork_child; /* made at a FORK record, registers to be set when its parent's call returns */
+	bool sigchld_was_open; /* before the session blocked it */
+	ct_u64 until;          /* the first event that is not to be replayed yet */
+	struct ct_run *run;    /* the last run of answers, see inproc_run.c */
+	struct {
+		ct_u8 hash[16];
+		int fd; /* of a kept file, + 1 */
+	} open_files[8];
+	unsigned next_open;
 };
 
 /* Ends and frees them all, with their lists. */
@@ -62,8 +69,25 @@ int ct_apply_restart(struct ct_rthread *t);
 int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
 /* Continues `t` to its next stop of whatever kind; rdtsc traps are answered by INSN records, never here. */
 int ct_resume(struct ct_rthread *t, int *status);
+/* As ct_resume, by PTRACE_SYSEMU or PTRACE_CONT. */
+int ct_resume_by(struct ct_rthread *t, int request, int *status);
+/* Lets patched call sites of `t`, which is not in a call, answer calls from s->ev on, as many as they can. 1: s->ev is
+ * replayed now; 0: it is still to be; both may be another event than before. -1: failure. */
+int ct_inproc_run(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
+
+/* What the program passes is compared with the log up to this length of a buffer. */
+#define CT_CHECKED_INPUT 256
+/* Whether this buffer of a call is. */
+bool ct_checked_input(const struct ct_event *ev, const struct ct_buf *buf);
 
 /* emulate.c: the effects of a returned call. */
+/* What has to be made of an executed call that was successful: nothing, one call with other arguments (*call; *brk, the
+ * end of the heap, is then what it will be), or more than that. */
+enum { CT_REAL_NONE, CT_REAL_CALL, CT_REAL_OTHER };
+struct ct_real_call;
+int ct_real_call(const struct ct_event *ev, const struct ct_ev_syscall *sc, ct_u64 *brk, struct ct_real_call *call);
+/* Reads kept content of a file. */
+bool ct_file_content(struct ct_session *s, const struct ct_file_ref *ref, void *buf, size_t len);
 int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err);
 int ct_apply_bufs(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
 /* The thread or process a FORK record speaks of, made from `t`, which is at the entry of its call. */

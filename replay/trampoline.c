@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "replay/inproc.h"
+
 #define CODE_MAX 512
 
 #define DIRECTION 0x400ull /* DF */
@@ -219,8 +221,9 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 		return -1;
 	tr->covered = covered;
 	memcpy(tr->orig, bytes, covered);
-	tr->page = find_room(t->real, ip);
-	if (!tr->page)
+	tr->page = ct_mm_pages(t, ip);
+	tr->mapped = !tr->page;
+	if (!tr->page && !(tr->page = find_room(t->real, ip)))
 		return -1;
 	e.base = tr->page;
 
@@ -283,12 +286,13 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	if (e.failed || (ct_s32)rel != rel)
 		return -1;
 	memcpy(jump + 1, &(ct_s32){(ct_s32)rel}, 4);
-	if (ct_replica_call(t, SYS_mmap, tr->page, 2 * CT_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)tr->page)
+	if (tr->mapped && ct_replica_call(t, SYS_mmap, tr->page, 2 * CT_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)tr->page)
 		return -1;
 	if (!ct_mem_write(t->proc->memfd, tr->page, e.code, e.len) ||
 	    !ct_mem_write(t->proc->memfd, ip, jump, CT_TRAMPOLINE_JUMP)) {
-		ct_replica_call(t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
+		if (tr->mapped)
+			ct_replica_call(t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
 		return -1;
 	}
 	return 0;
@@ -308,5 +312,6 @@ int ct_trampoline_hint(struct ct_trampoline *tr, ct_u64 addr, ct_u64 want)
 void ct_trampoline_remove(struct ct_trampoline *tr)
 {
 	ct_mem_write(tr->t->proc->memfd, tr->ip, tr->orig, CT_TRAMPOLINE_JUMP);
-	ct_replica_call(tr->t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
+	if (tr->mapped)
+		ct_replica_call(tr->t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
 }

@@ -27,6 +27,7 @@ struct ct_trampoline {
 	struct ct_rthread *t;
 	ct_u64 ip;    /* where it is installed */
 	ct_u64 page;  /* its code, mapped near ip */
+	bool mapped;  /* only for it */
 	ct_u64 stop;  /* address behind its int3: the sum of registers is the wanted one */
 	ct_u64 go_on; /* where a thread stopped there continues if it was not the moment: the replaced instructions */
 	unsigned covered;
