@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # `ctbpf verify` finds the places that are hard to find: inside of repeated string instructions, in loops that count in
-# timeout: 400
 # memory only, in nested handlers, at random number instructions, and between the steps of the recorder's own probes.
+# timeout: 400
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016
 source "$(dirname "$0")/100-common.sh"
 
