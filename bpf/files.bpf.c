@@ -4,6 +4,7 @@
 #include "files.bpf.h"
 
 struct kept_map kept SEC(".maps");
+volatile ct_u32 watch_writes = 0;
 
 #define S_IFMT  0170000
 #define S_IFREG 0100000
@@ -65,7 +66,19 @@ __noinline int file_identity(s32 fd, struct ct_file_ref *ref, u64 map_flags)
 			     : 0;
 	ref->offset = 0;
 	ref->len = 0;
+	if (mode == CT_MODE_REPLAY &&
+	    ((ref->flags & CT_FILE_SHARED_WRITABLE) || BPF_CORE_READ(file, f_inode, i_writecount.counter) > 0))
+		watch_writes = 1;
 	return 1;
+}
+
+__noinline int file_is_mapped(s32 fd)
+{
+	struct file *file = file_of(fd);
+	struct inode *inode = file ? BPF_CORE_READ(file, f_inode) : NULL;
+
+	return inode && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFREG &&
+	       BPF_CORE_READ(inode, i_mapping, i_mmap.rb_root.rb_node);
 }
 
 static __always_inline bool only_holder(struct file *file)
