@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -235,6 +236,20 @@ static int execute(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 	return 0;
 }
 
+/* The one limit that the replica's own kernel enforces without a call: how far a stack grows when it is touched. */
+static void limit_stack(struct ct_rthread *t, const struct ct_ev_syscall *sc)
+{
+	ct_u64 limit = 0;
+
+	if (sc->nr == SYS_setrlimit && sc->args[0] == RLIMIT_STACK)
+		limit = sc->args[1];
+	else if (sc->nr == SYS_prlimit64 && sc->args[1] == RLIMIT_STACK &&
+		 (!sc->args[0] || sc->args[0] == t->proc->pid))
+		limit = sc->args[2];
+	if (limit)
+		ct_replica_call(t, SYS_prlimit64, 0, RLIMIT_STACK, limit, 0, 0, 0);
+}
+
 int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
 {
 	const struct ct_syscall *row = ct_syscall(sc->nr);
@@ -242,6 +257,8 @@ int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_sy
 
 	if (row && row->rules.action == CT_ACT_EXECUTE && sc->ret >= 0 && execute(s, t, sc, err))
 		return -1;
+	if (sc->ret == 0)
+		limit_stack(t, sc); /* before the old limit may be stored where the new one is */
 	if (ct_apply_bufs(s, t, err) || ct_get_regs(t->real, &r))
 		return -1;
 	t->at_entry = false;
