@@ -69,6 +69,11 @@ __noinline int file_identity(s32 fd, struct ct_file_ref *ref, u64 map_flags)
 	if (mode == CT_MODE_REPLAY &&
 	    ((ref->flags & CT_FILE_SHARED_WRITABLE) || BPF_CORE_READ(file, f_inode, i_writecount.counter) > 0))
 		watch_writes = 1;
+	if (ref->flags & CT_FILE_SHARED_WRITABLE) { /* from here on its times do not tell its content */
+		struct ct_kept_key key = {ref->dev, ref->ino};
+
+		bpf_map_delete_elem(&kept, &key);
+	}
 	return 1;
 }
 
