@@ -71,8 +71,10 @@ __noinline int file_identity(s32 fd, struct ct_file_ref *ref, u64 map_flags)
 		watch_writes = 1;
 	if (ref->flags & CT_FILE_SHARED_WRITABLE) { /* from here on its times do not tell its content */
 		struct ct_kept_key key = {ref->dev, ref->ino};
+		struct ct_kept *k = bpf_map_lookup_elem(&kept, &key);
 
-		bpf_map_delete_elem(&kept, &key);
+		if (k && k->state != CT_KEPT_SHARED)
+			bpf_map_delete_elem(&kept, &key);
 	}
 	return 1;
 }
@@ -106,8 +108,8 @@ __noinline int file_is_kept(const struct ct_file_ref *ref)
 	key.dev = ref->dev;
 	key.ino = ref->ino;
 	k = bpf_map_lookup_elem(&kept, &key);
-	return k && k->state == CT_KEPT_KEPT && k->ctime_s == ref->ctime_s && k->ctime_ns == ref->ctime_ns &&
-	       k->size == ref->size;
+	return k && (k->state == CT_KEPT_KEPT || k->state == CT_KEPT_SHARED) && k->ctime_s == ref->ctime_s &&
+	       k->ctime_ns == ref->ctime_ns && k->size == ref->size;
 }
 
 __noinline int file_reference(s32 fd, u64 pos, u64 len, struct ct_file_ref *ref)
@@ -146,7 +148,7 @@ __noinline int file_reference(s32 fd, u64 pos, u64 len, struct ct_file_ref *ref)
 	key.ino = ref->ino;
 	k = bpf_map_lookup_elem(&kept, &key);
 	if (k && k->ctime_s == ref->ctime_s && k->ctime_ns == ref->ctime_ns && k->size == ref->size) {
-		if (k->state >= CT_KEPT_KEPT)
+		if (k->state == CT_KEPT_KEPT || k->state == CT_KEPT_SITES)
 			return 1;
 		return 0; /* asked already */
 	}

@@ -38,6 +38,8 @@ struct ct_kept {
 #define CT_KEPT_ASKED 1 /* the kernel side has offered it (a FILE buffer with want 0) */
 #define CT_KEPT_KEPT  2 /* its content is in files/ */
 #define CT_KEPT_SITES 3 /* the same, and it has instructions to probe: whoever maps it is held */
+#define CT_KEPT_SHARED                                                                                                 \
+	4 /* kept as it was when it was mapped shared: enough for mapping it again, not for reads of it */
 
 /* Record of the `urgent` ring: the thread waits inside the kernel until the recorder stores `id` to `hold_released`,
  * for at most CT_HOLD_MAX_NS. After an execve it waits on for CT_HOLD_EXEC_NS while `recorder_beat` says that the

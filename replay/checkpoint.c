@@ -112,7 +112,7 @@ static int copy_files(struct copy *c, struct world *to, const struct world *from
 
 		if (fd < 0)
 			return -1;
-		to->files[to->nfiles++] = (struct ct_shared_file){from->files[i].dev, from->files[i].ino, fd};
+		to->files[to->nfiles++] = (struct ct_shared_file){from->files[i].ref, fd};
 		if (fstat(from->files[i].fd, &st) || ftruncate(fd, st.st_size) ||
 		    copy_bytes(from->files[i].fd, fd, 0, 0, (ct_u64)st.st_size))
 			return -1;

@@ -22,8 +22,8 @@ struct ct_divergence {
 
 /* The copy of a file that the program has mapped shared. */
 struct ct_shared_file {
-	ct_u64 dev, ino; /* of the file, as recorded */
-	int fd;          /* a memfd, which is what replicas have mapped */
+	struct ct_file_ref ref; /* what the file was when it was copied */
+	int fd;                 /* a memfd, which is what replicas have mapped */
 };
 #define CT_SHARED_NAME "ctbpf-shared" /* of the memfds */
 

@@ -99,8 +99,11 @@ static void tell_kernel(struct ct_recorder *r, const struct ct_file_ref *ref, bo
 				.size = ref->size,
 				.state = sites ? CT_KEPT_SITES : CT_KEPT_KEPT};
 
-	if (written_through_maps(r, ref, false))
-		return;
+	if (written_through_maps(r, ref, false)) {
+		if (sites)
+			return;
+		value.state = CT_KEPT_SHARED;
+	}
 	bpf_map_update_elem(bpf_map__fd(r->probes.skel->maps.kept), &key, &value, BPF_ANY);
 }
 
