@@ -70,7 +70,8 @@ static void remember(struct ct_recorder *r, const struct ct_known_file *file)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Stores through shared mappings change a file on tmpfs, but none of its times. */
+/* Of stores through a shared mapping only the first to a page changes the times of the file
+ * (fault_dirty_shared_page()). */
 static bool written_through_maps(struct ct_recorder *r, const struct ct_file_ref *ref, bool now_too)
 {
 	struct ct_kept_key *more;

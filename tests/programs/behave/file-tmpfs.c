@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A file on tmpfs is read, changed through a shared mapping, which leaves no trace in its times, and read again. */
+/* A file on tmpfs is read, changed through a shared mapping, and read again. */
 #include "behave.h"
 #include <sys/mman.h>
 
