@@ -109,6 +109,33 @@ static pid_t start_stub(const struct ct_inproc *in, struct ct_error *err)
 	return pid;
 }
 
+bool ct_replica_expect_stops(void)
+{
+	struct sigaction sa;
+	sigset_t chld, old;
+
+	/* Who ignores it is not sent it. */
+	if (!sigaction(SIGCHLD, NULL, &sa) && (sa.sa_handler == SIG_IGN || (sa.sa_flags & SA_NOCLDSTOP))) {
+		sa.sa_flags &= ~SA_NOCLDSTOP;
+		if (sa.sa_handler == SIG_IGN)
+			sa.sa_handler = SIG_DFL;
+		sigaction(SIGCHLD, &sa, NULL);
+	}
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	return !pthread_sigmask(SIG_BLOCK, &chld, &old) && !sigismember(&old, SIGCHLD);
+}
+
+void ct_replica_expect_no_stops(bool was_open)
+{
+	sigset_t chld;
+
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	if (was_open)
+		pthread_sigmask(SIG_UNBLOCK, &chld, NULL);
+}
+
 /* Waits without using the CPU, which is the one that the replica needs: a stop is announced by SIGCHLD, which the
  * session has blocked. The limit is for a replay that has gone astray and loops. */
 int ct_replica_wait(pid_t tid, int *status)

@@ -69,6 +69,10 @@ struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct
 void ct_replica_kill(struct ct_replica *p);
 /* Memory as the program has it, without patches of ours. */
 bool ct_replica_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len);
+/* Stops are waited for by their signal, SIGCHLD, which the calling thread blocks for that time. Returns whether it was
+ * open. */
+bool ct_replica_expect_stops(void);
+void ct_replica_expect_no_stops(bool was_open);
 /* Waits for a stop of a replica's thread, leaving the CPU to it: it has the same. As ct_wait_stop. */
 int ct_replica_wait(pid_t tid, int *status);
 /* A system call really made by a stopped thread; its registers are as before afterwards. Result or -errno. */

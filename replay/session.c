@@ -513,35 +513,6 @@ static int choose_cpu(struct ct_session *s, const struct ct_session_opts *opts, 
 	return 0;
 }
 
-/* Stops of replicas are waited for by their signal. */
-static void expect_stops(struct ct_session *s)
-{
-	struct sigaction sa;
-	sigset_t chld, old;
-
-	sigemptyset(&chld);
-	sigaddset(&chld, SIGCHLD);
-	if (!pthread_sigmask(SIG_BLOCK, &chld, &old))
-		s->sigchld_was_open = !sigismember(&old, SIGCHLD);
-	/* Who ignores it is not sent it. */
-	if (!sigaction(SIGCHLD, NULL, &sa) && (sa.sa_handler == SIG_IGN || (sa.sa_flags & SA_NOCLDSTOP))) {
-		sa.sa_flags &= ~SA_NOCLDSTOP;
-		if (sa.sa_handler == SIG_IGN)
-			sa.sa_handler = SIG_DFL;
-		sigaction(SIGCHLD, &sa, NULL);
-	}
-}
-
-static void expect_no_stops(struct ct_session *s)
-{
-	sigset_t chld;
-
-	sigemptyset(&chld);
-	sigaddset(&chld, SIGCHLD);
-	if (s->sigchld_was_open)
-		pthread_sigmask(SIG_UNBLOCK, &chld, NULL);
-}
-
 struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const struct ct_session_opts *opts,
 				     struct ct_error *err)
 {
@@ -554,9 +525,9 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 		return NULL;
 	}
 	s->rec = rec;
-	expect_stops(s);
+	s->sigchld_was_open = ct_replica_expect_stops();
 	if (choose_cpu(s, opts, err)) {
-		expect_no_stops(s);
+		ct_replica_expect_no_stops(s->sigchld_was_open);
 		free(s);
 		return NULL;
 	}
@@ -607,7 +578,7 @@ void ct_session_destroy(struct ct_session *s)
 	ct_shared_free(s->shared, s->nshared);
 	if (s->cursor)
 		ct_cursor_destroy(s->cursor);
-	expect_no_stops(s);
+	ct_replica_expect_no_stops(s->sigchld_was_open);
 	free(s->divergence.ev);
 	free(s);
 }
