@@ -18,6 +18,7 @@ attached() { # NAME COMMAND...: recorded in mid-run
 	pid=PID_$1
 	assert_status 0 "$CTBPF" record -q -p "${!pid}" -d 0.3 -o "$T/$1.ctr"
 	stop "${!pid}"
+	wait "${!pid}" || fail "$1 ended with status $?: $(tail -n 1 "$T/$1.log")"
 	verified "$T/$1.ctr"
 }
 busy() { # NAME: it has set up its handlers and is at work
@@ -33,6 +34,9 @@ for mode in nested jump faults context spin count vectors; do
 	attached "handlers_$mode" "$PROGRAMS/handlers" "$mode"
 	assert_ge "$(info "$T/handlers_$mode.ctr" events_by_type.frame)" 3 "signal frames"
 done
+
+attached sequences "$PROGRAMS/sequences" 3
+assert_ge "$(info "$T/sequences.ctr" events_by_type.switch)" 5 switches
 
 step "from the beginning, calls and queues"
 for mode in restart mask queue vdso; do
