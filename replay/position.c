@@ -64,9 +64,12 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 
 	if (!ct_replica_read(q->t->proc, addr, have, len))
 		return true;
-	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) /* what the jump hides */
-		if (tr->ip + i >= addr && tr->ip + i < addr + len)
+	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) { /* what the jumps hide */
+		if (i < tr->jump && tr->ip + i >= addr && tr->ip + i < addr + len)
 			have[tr->ip + i - addr] = tr->orig[i];
+		if (tr->jump == 2 && tr->slot + i >= addr && tr->slot + i < addr + len)
+			have[tr->slot + i - addr] = tr->slot_orig[i];
+	}
 	for (size_t i = 0; i < len; i++)
 		if (have[i] != want[i] && !is_code(q, addr + i)) {
 			size_t word = i & ~(size_t)7;
@@ -76,7 +79,9 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 				word = len - 8;
 			q->hint = addr + word;
 			memcpy(&q->want, want + word, 8);
-			if (tr && q->hint + 8 > tr->ip && q->hint < tr->ip + CT_TRAMPOLINE_JUMP)
+			if (tr &&
+			    ((q->hint + 8 > tr->ip && q->hint < tr->ip + tr->jump) ||
+			     (tr->jump == 2 && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP)))
 				q->hint = 0; /* the code does not see what the jump hides */
 			return false;
 		}
@@ -292,9 +297,9 @@ static int step_through(struct search *q, struct ct_regs *r, struct ct_error *er
 	unsigned char jump[CT_TRAMPOLINE_JUMP];
 	const int memfd = q->t->proc->memfd;
 
-	if (!ct_mem_read(memfd, tr->ip, jump, sizeof(jump)) || !ct_mem_write(memfd, tr->ip, tr->orig, sizeof(jump)) ||
+	if (!ct_mem_read(memfd, tr->ip, jump, tr->jump) || !ct_mem_write(memfd, tr->ip, tr->orig, tr->jump) ||
 	    ct_breakpoints(q->t->real, NULL, 0) || leave_covered(q, r, err) ||
-	    !ct_mem_write(memfd, tr->ip, jump, sizeof(jump)))
+	    !ct_mem_write(memfd, tr->ip, jump, tr->jump))
 		return err->status ? -1
 				   : ct_diverged(q->s, q->t, err, "cannot step through the code at %#llx",
 						 (unsigned long long)tr->ip);

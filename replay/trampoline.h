@@ -31,6 +31,9 @@ struct ct_trampoline {
 	ct_u64 stop;  /* address behind its int3: the sum of registers is the wanted one */
 	ct_u64 go_on; /* where a thread stopped there continues if it was not the moment: the replaced instructions */
 	unsigned covered;
+	unsigned jump; /* bytes replaced at ip: 5, or 2 for a short jump to a long one in unused bytes at `slot` */
+	ct_u64 slot;
+	unsigned char slot_orig[CT_TRAMPOLINE_JUMP];
 	unsigned char orig[CT_TRAMPOLINE_MAX];
 	ct_u64 inner[3]; /* addresses of the covered instructions but the first: a jump may lead there */
 	unsigned ninner;

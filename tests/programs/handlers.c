@@ -117,13 +117,12 @@ static void nested(void)
 	handle(SIGPROF, on_nested, SA_NODEFER | SA_RESTART);
 	handle(SIGALRM, on_nested, SA_ONSTACK | SA_RESTART);
 	handle(SIGVTALRM, on_nested, SA_ONSTACK | SA_NODEFER);
-	handle(SIGUSR1, on_nested, SA_ONSTACK | SA_RESETHAND);
+	handle(SIGUSR1, on_nested, SA_ONSTACK);
 	every(ITIMER_PROF, 400);
 	every(ITIMER_REAL, 700);
 	every(ITIMER_VIRTUAL, 500);
 	while (go_on()) {
 		sum += work((uint64_t)done);
-		handle(SIGUSR1, on_nested, SA_ONSTACK | SA_RESETHAND);
 	}
 }
 
