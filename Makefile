@@ -23,7 +23,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Wer
               -I. -I$(B)/gen -I/usr/include/x86_64-linux-gnu -MMD -MP
 PROG_CFLAGS = -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -MMD -MP -MT $@ -MF $@.d
 
-LIBS_formats := -lzstd -lxxhash -ljansson -lpthread
+LIBS_formats := -lzstd -lxxhash -ljansson -lsqlite3 -lpthread
 LIBS_replay  := -ldw -lelf -lZydis
 LIBS_user    := -lbpf -luring -lcap
 
@@ -121,6 +121,9 @@ $(B)/tests/programs/%: tests/programs/%.S
 $(B)/bench/%: scripts/bench/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -o $@ $<
+$(B)/bench/stepdb: scripts/bench/stepdb.c $(LIB_formats)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MT $@ -MF $@.d -o $@ $< $(LIB_formats) $(LIBS_formats)
 FUZZ_DEPS := $(SRC_formats) $(wildcard formats/*.h tests/*/*.h)
 $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_DEPS) $(GEN)
 	$(call say,FUZZCC,$<)
