@@ -23,7 +23,8 @@
 	X(5, EXCEPTION, "exception") /* raised here */                                                                 \
 	X(6, GLOBAL, "global")       /* a global or module variable */                                                 \
 	X(7, CLOSURE, "closure")     /* a variable of an enclosing function */                                         \
-	X(8, FIELD, "field")         /* an attribute or element, by a name of its own ("self.x") */
+	X(8, FIELD, "field")         /* an attribute or element, by a name of its own ("self.x") */                    \
+	X(9, RESUME, "resume")       /* written by ct_stepdb_reenter: the call that resumed this one, 0: none */
 enum ct_value_kind {
 #define X(num, sym, name) CT_VALUE_##sym = num,
 	CT_VALUE_KINDS(X)

@@ -403,13 +403,16 @@ int ct_stepdb_reenter(struct ct_stepdb_writer *w, ct_u32 thread, ct_u64 call)
 {
 	struct sd_thread *th = find_thread(w, thread);
 	struct sd_frame *f = th ? unpark(w, call) : NULL;
+	ct_u8 small[64];
+	struct ct_node_builder b = {.data = small, .cap = sizeof(small), .fixed = true};
 
 	if (!f)
 		return -1;
 	f->thread = thread;
 	f->since_ns = th->ns;
+	ct_node_int(&b, th->depth ? (ct_s64)th->stack[th->depth - 1]->id : 0, NULL);
 	if (sd_push(w, th, f))
-		return 0;
+		return put_value(w, th, f, CT_VALUE_RESUME, 0, b.data, b.len);
 	free_frame(w, f);
 	return sd_no_memory(w);
 }

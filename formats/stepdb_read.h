@@ -136,6 +136,10 @@ struct ct_local {
 };
 int ct_stepdb_locals(struct ct_stepdb *db, ct_u64 call, ct_u64 step, int (*each)(void *arg, const struct ct_local *),
 		     void *arg, struct ct_error *err);
+/* Who was below the call on the stack at a step, and at which of its steps: the caller, or for a generator whoever
+ * resumed it last. 0: nobody. */
+int ct_stepdb_caller(struct ct_stepdb *db, ct_u64 call, ct_u64 step, ct_u64 *caller, ct_u64 *from_step,
+		     struct ct_error *err);
 /* The `n` closed calls with the longest duration, longest first; returns how many there are. */
 int ct_stepdb_slowest(struct ct_stepdb *db, size_t n, ct_u64 *calls, struct ct_error *err);
 /* Ids of files whose path is, or ends with a component sequence equal to, `path`; of functions with this name (with

@@ -150,6 +150,7 @@ struct place {
 };
 struct locals {
 	ct_u32 function;
+	unsigned kinds; /* bit per enum ct_value_kind */
 	struct slot *slot;
 	size_t nslots;
 	struct place *place;
@@ -158,10 +159,12 @@ struct locals {
 	bool failed;
 };
 
-static bool is_local(ct_u64 kind)
+#define KIND(kind)  (1u << (kind))
+#define LOCAL_KINDS (KIND(CT_VALUE_LOCAL) | KIND(CT_VALUE_ARGUMENT) | KIND(CT_VALUE_CLOSURE) | KIND(CT_VALUE_FIELD))
+
+static bool is_wanted(const struct locals *l, ct_u64 kind)
 {
-	return kind == CT_VALUE_LOCAL || kind == CT_VALUE_ARGUMENT || kind == CT_VALUE_CLOSURE ||
-	       kind == CT_VALUE_FIELD;
+	return kind < 32 && l->kinds >> kind & 1;
 }
 
 /* The function's names; a variable that is an argument first and then a local is one. */
@@ -172,7 +175,7 @@ static bool find_slots(struct ct_stepdb *db, struct locals *l)
 		struct slot *slot;
 		size_t i = 0;
 
-		if (v[CT_VAR_FUNCTION] != l->function || !is_local(v[CT_VAR_KIND]))
+		if (v[CT_VAR_FUNCTION] != l->function || !is_wanted(l, v[CT_VAR_KIND]))
 			continue;
 		while (i < l->nslots && l->slot[i].name != v[CT_VAR_NAME])
 			i++;
@@ -191,7 +194,7 @@ static struct slot *slot_of(struct ct_stepdb *db, struct locals *l, ct_u64 varia
 {
 	const struct ct_name *v = ct_stepdb_name(db, CT_VARIABLES, variable);
 
-	for (size_t i = 0; v && is_local(v->v[CT_VAR_KIND]) && i < l->nslots; i++)
+	for (size_t i = 0; v && is_wanted(l, v->v[CT_VAR_KIND]) && i < l->nslots; i++)
 		if (l->slot[i].name == v->v[CT_VAR_NAME])
 			return &l->slot[i];
 	return NULL;
@@ -339,10 +342,10 @@ static int resolve(struct ct_stepdb *db, struct locals *l, ct_u64 call, ct_u64 s
 	return done == entry ? 0 : look_into(db, l, entry, call, step, err);
 }
 
-int ct_stepdb_locals(struct ct_stepdb *db, ct_u64 call, ct_u64 step, int (*each)(void *arg, const struct ct_local *),
-		     void *arg, struct ct_error *err)
+static int latest(struct ct_stepdb *db, ct_u64 call, ct_u64 step, unsigned kinds,
+		  int (*each)(void *arg, const struct ct_local *), void *arg, struct ct_error *err)
 {
-	struct locals l = {0};
+	struct locals l = {.kinds = kinds};
 	ct_u64 row[CT_CALL_NCOLS];
 	int ret = 0;
 
@@ -366,6 +369,44 @@ int ct_stepdb_locals(struct ct_stepdb *db, ct_u64 call, ct_u64 step, int (*each)
 	free(l.slot);
 	free(l.place);
 	return ret;
+}
+
+int ct_stepdb_locals(struct ct_stepdb *db, ct_u64 call, ct_u64 step, int (*each)(void *arg, const struct ct_local *),
+		     void *arg, struct ct_error *err)
+{
+	return latest(db, call, step, LOCAL_KINDS, each, arg, err);
+}
+
+struct caller {
+	ct_u64 call, from_step;
+};
+
+static int take_caller(void *arg, const struct ct_local *local)
+{
+	struct caller *c = arg;
+	const ct_u8 *p = local->node;
+	struct ct_node node;
+
+	if (ct_node_next(&p, p + local->len, &node) && node.tag == CT_NODE_INT && node.integer >= 0)
+		*c = (struct caller){(ct_u64)node.integer, node.integer ? local->step : 0};
+	return 0;
+}
+
+int ct_stepdb_caller(struct ct_stepdb *db, ct_u64 call, ct_u64 step, ct_u64 *caller, ct_u64 *from_step,
+		     struct ct_error *err)
+{
+	ct_u64 row[CT_CALL_NCOLS];
+	struct caller c;
+
+	if (!read_row(db, CT_CALLS, call, CT_CALL_FROM_STEP + 1, row, err))
+		return -1;
+	c = (struct caller){row[CT_CALL_PARENT], row[CT_CALL_FROM_STEP]};
+	/* A generator's frame is under whoever resumed it last. */
+	if (latest(db, call, step, KIND(CT_VALUE_RESUME), take_caller, &c, err) < 0)
+		return -1;
+	*caller = c.call;
+	*from_step = c.from_step;
+	return 0;
 }
 
 /* ---- The slowest calls ---- */

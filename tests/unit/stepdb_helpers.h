@@ -167,6 +167,13 @@ static inline void model_act(struct model *m)
 		ct_u64 call = m->suspended[--m->nsuspended];
 
 		must(ct_stepdb_reenter(m->w, t + 1, call) == 0, "reenter");
+		m->value[++m->nvalues] = (struct model_value){
+			m->call[call].function,
+			0,
+			CT_VALUE_RESUME,
+			call,
+			m->last_step[t] > m->call[call].from_step ? m->last_step[t] : m->call[call].from_step,
+			(ct_s64)top};
 		m->stack[t][m->depth[t]++] = call;
 	} else if (what < 40) {
 		model_value(m, t, model_random(m, 10) ? top : m->stack[t][model_random(m, d)], CT_VALUE_LOCAL,
