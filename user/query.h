@@ -19,6 +19,7 @@ struct query_rows {
 	struct ct_table table;
 	unsigned waiting; /* rows in the table */
 	bool titled;
+	bool units; /* times have units in tables: titles say no "_ns" */
 };
 /* `right`: bit c for a column that is right-aligned in tables. */
 void query_begin(struct query_rows *rows, struct ct_out *out, enum query_form form, const char *const *names,

@@ -32,6 +32,8 @@ static void title(struct query_rows *rows)
 
 		for (i = 0; rows->name[c][i] && i < sizeof(name) - 1; i++)
 			name[i] = rows->name[c][i] == '_' ? ' ' : (char)toupper((unsigned char)rows->name[c][i]);
+		if (rows->units && i > 3 && strcmp(rows->name[c] + i - 3, "_ns") == 0)
+			i -= 3;
 		name[i] = 0;
 		ct_table_cell(&rows->table, name);
 	}

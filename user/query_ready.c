@@ -128,6 +128,7 @@ static int value_rows(struct query *q, const ct_u32 *keys, size_t nkeys, bool ex
 		return -1;
 	}
 	query_begin(&rows, q->out, q->form, exceptions ? raised : history, exceptions ? 7 : 9, 0xf);
+	rows.units = true;
 	while (!enough(q, shown) && (got = ct_scan_next(scan, &id, err)) > 0) {
 		ct_u64 at[CT_STEP_NCOLS] = {0};
 		const ct_u64 *v;
@@ -250,6 +251,7 @@ static int line_rows(struct query *q, const ct_u32 *keys, size_t nkeys, struct c
 		return -1;
 	}
 	query_begin(&rows, q->out, q->form, names, 7, 0x1f);
+	rows.units = true;
 	while (!enough(q, shown) && (got = ct_scan_next(scan, &id, err)) > 0) {
 		for (unsigned c = 0; c < CT_STEP_NCOLS && got > 0; c++)
 			got = ct_scan_get(scan, c, &v[c], err) < 0 ? -1 : 1;
@@ -343,6 +345,7 @@ int query_callers(struct query *q, const char *function, struct ct_error *err)
 	}
 	qsort(site, nsites, sizeof(*site), compare_sites);
 	query_begin(&rows, q->out, q->form, names, 5, 3);
+	rows.units = true;
 	for (size_t i = 0; i < nsites && !enough(q, i); i++) {
 		const ct_u64 *v = site[i]->v;
 
@@ -385,6 +388,7 @@ static int slow_functions(struct query *q, ct_u64 limit, struct ct_error *err)
 		ids[i] = i + 1;
 	qsort_r(ids, n, sizeof(*ids), compare_ids, q);
 	query_begin(&rows, q->out, q->form, names, 7, 0x3f);
+	rows.units = true;
 	for (ct_u32 i = 0; i < n && i < limit; i++) {
 		const ct_u64 *v = ct_stepdb_name(q->db, CT_STATS, ids[i])->v;
 
@@ -411,6 +415,7 @@ static int slow_calls(struct query *q, ct_u64 limit, struct ct_error *err)
 	struct query_rows rows;
 
 	query_begin(&rows, q->out, q->form, names, 8, 0x3f);
+	rows.units = true;
 	for (int i = 0; i < n; i++) {
 		ct_u64 at[CT_STEP_NCOLS] = {0};
 
