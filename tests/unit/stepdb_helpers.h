@@ -198,7 +198,15 @@ static inline void model_free(struct model *m)
 	free(m->value);
 }
 
-/* ---- Comparing; each returns NULL or what differs ---- */
+/* ---- Comparing; each returns NULL, or "WRONG: ..." for what differs, or the message of an error ---- */
+
+static inline const char *the_error(const struct ct_error *err)
+{
+	static char text[sizeof(err->msg)];
+
+	memcpy(text, err->msg, sizeof(text));
+	return text;
+}
 
 static inline const char *differ_steps(struct ct_stepdb *db, const struct model *m, ct_u64 from, ct_u64 n)
 {
@@ -210,14 +218,14 @@ static inline const char *differ_steps(struct ct_stepdb *db, const struct model 
 		ct_u64 row[CT_STEP_NCOLS];
 
 		if (!ct_stepdb_step_row(db, id, row, &err))
-			return strdup(err.msg);
+			return the_error(&err);
 		loc = ct_stepdb_name(db, CT_LOCATIONS, row[CT_STEP_LOCATION]);
 		if (!loc || loc->v[CT_LOC_FUNCTION] != s->function || loc->v[CT_LOC_FILE] != s->file ||
 		    loc->v[CT_LOC_LINE] != s->line)
-			return "a step's location";
+			return "WRONG: a step's location";
 		if (row[CT_STEP_CALL] != s->call || row[CT_STEP_THREAD] != s->thread ||
 		    row[CT_STEP_EVENT] != s->event || row[CT_STEP_TIME] != s->ns)
-			return "a step";
+			return "WRONG: a step";
 	}
 	return NULL;
 }
@@ -231,17 +239,17 @@ static inline const char *differ_calls(struct ct_stepdb *db, const struct model 
 		ct_u64 row[CT_CALL_NCOLS];
 
 		if (!ct_stepdb_call_row(db, id, row, &err))
-			return strdup(err.msg);
+			return the_error(&err);
 		if (row[CT_CALL_PARENT] != c->parent || row[CT_CALL_THREAD] != c->thread ||
 		    row[CT_CALL_FUNCTION] != c->function || row[CT_CALL_FROM_STEP] != c->from_step ||
 		    row[CT_CALL_DEPTH] != c->depth || row[CT_CALL_ENTER_EVENT] != c->enter_event ||
 		    row[CT_CALL_ENTER_TIME] != c->enter_ns)
-			return "how a call began";
+			return "WRONG: how a call began";
 		if (row[CT_CALL_STATE] != c->state || row[CT_CALL_EXCEPTION] != c->exception)
-			return "how a call ended";
+			return "WRONG: how a call ended";
 		if (c->state && (row[CT_CALL_FIRST_STEP] != c->first_step || row[CT_CALL_LAST_STEP] != c->last_step ||
 				 row[CT_CALL_EXIT_EVENT] != c->exit_event || row[CT_CALL_DURATION] != c->duration))
-			return "when a call ended";
+			return "WRONG: when a call ended";
 	}
 	return NULL;
 }
@@ -254,7 +262,9 @@ static inline const char *differ_values(struct ct_stepdb *db, const struct model
 	const char *ret = NULL;
 	ct_u64 id, n = 0;
 
-	while (!ret && scan && ct_scan_next(scan, &id, &err) == 1) {
+	int got = scan ? 0 : -1;
+
+	while (!ret && scan && (got = ct_scan_next(scan, &id, &err)) == 1) {
 		const struct model_value *v = &m->value[id];
 		const struct ct_name *var;
 		ct_u64 variable, step, call;
@@ -262,21 +272,25 @@ static inline const char *differ_values(struct ct_stepdb *db, const struct model
 		const ct_u8 *p;
 		size_t len;
 
-		if (++n != id || id > m->nvalues)
-			return "rows of values";
+		if (++n != id || id > m->nvalues) {
+			ret = "WRONG: rows of values";
+			break;
+		}
 		if (ct_scan_get(scan, CT_VALUE_VARIABLE, &variable, &err) < 0 ||
 		    ct_scan_get(scan, CT_VALUE_STEP, &step, &err) < 0 ||
 		    ct_scan_get(scan, CT_VALUE_CALL, &call, &err) < 0 || ct_scan_node(scan, &p, &len, &err) < 0)
-			return strdup(err.msg);
+			return the_error(&err);
 		var = ct_stepdb_name(db, CT_VARIABLES, variable);
 		if (!var || var->v[CT_VAR_FUNCTION] != v->function || var->v[CT_VAR_NAME] != v->name ||
 		    var->v[CT_VAR_KIND] != v->kind || call != v->call || step != v->step)
-			ret = "a value's row";
+			ret = "WRONG: a value's row";
 		else if (!ct_node_next(&p, p + len, &node) || node.tag != CT_NODE_INT || node.integer != v->number)
-			ret = "a value";
+			ret = "WRONG: a value";
 	}
 	ct_scan_close(scan);
-	return ret ? ret : n == m->nvalues ? NULL : "how many values there are";
+	if (got < 0)
+		return the_error(&err);
+	return ret ? ret : n == m->nvalues ? NULL : "WRONG: how many values there are";
 }
 
 /* All of it. */
@@ -287,7 +301,7 @@ static inline const char *differ(struct ct_stepdb *db, const struct model *m)
 
 	ct_stepdb_info(db, &info);
 	if (info.steps != m->nsteps || info.calls != m->ncalls || info.values != m->nvalues)
-		return "how many rows there are";
+		return "WRONG: how many rows there are";
 	ret = differ_steps(db, m, 1, m->nsteps);
 	ret = ret ? ret : differ_calls(db, m, 1, m->ncalls);
 	return ret ? ret : differ_values(db, m);
