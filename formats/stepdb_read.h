@@ -28,6 +28,27 @@ struct ct_stepdb_info {
 };
 void ct_stepdb_info(const struct ct_stepdb *db, struct ct_stepdb_info *info);
 
+/* ---- What is in the files, for looking at the format ---- */
+
+struct ct_group_info {
+	ct_u64 first_chunk, chunks, first_row, rows, offset, directory, end;
+	ct_u64 pages[2]; /* posting pages of each kind */
+};
+struct ct_chunk_info {
+	ct_u64 first_row, rows, mark, offset, size;
+	unsigned ncols;
+	struct {
+		const char *name, *codec;
+		bool packed;
+		ct_u64 raw, stored; /* bytes */
+		ct_u64 min, max;
+	} col[16];
+};
+struct ct_table_info {
+	const char *name, *file;
+	ct_u64 rows, chunks, groups, bytes;
+};
+
 /* ---- Names ---- */
 
 enum ct_names {
@@ -94,6 +115,13 @@ bool ct_stepdb_step_row(struct ct_stepdb *db, ct_u64 id, ct_u64 row[CT_STEP_NCOL
 bool ct_stepdb_call_row(struct ct_stepdb *db, ct_u64 id, ct_u64 row[CT_CALL_NCOLS], struct ct_error *err);
 /* Row numbers of the first step whose event/time is above `value`; rows + 1 if none is. */
 int ct_stepdb_step_after(struct ct_stepdb *db, unsigned column, ct_u64 value, ct_u64 *id, struct ct_error *err);
+
+/* How the rows are stored; false with *err. Groups and chunks count from 0. */
+void ct_stepdb_table_info(const struct ct_stepdb *db, enum ct_rows table, struct ct_table_info *info);
+bool ct_stepdb_group_info(struct ct_stepdb *db, enum ct_rows table, ct_u64 group, struct ct_group_info *info,
+			  struct ct_error *err);
+bool ct_stepdb_chunk_info(struct ct_stepdb *db, enum ct_rows table, ct_u64 chunk, struct ct_chunk_info *info,
+			  struct ct_error *err);
 
 /* ---- Scans ---- */
 

@@ -156,7 +156,7 @@ static void format_scalar(struct text *t, const struct ct_node *n)
 		put_escaped(t, n->text, n->text_len, '\'', n->tag == CT_NODE_BYTES);
 		put_str(t, n->info.truncated ? "'..." : "'");
 		break;
-	case CT_NODE_NUMBER: put(t, (const char *)n->text, n->text_len); break;
+	case CT_NODE_NUMBER:
 	case CT_NODE_TEXT:
 		put_escaped(t, n->text, n->text_len, 0, false);
 		if (n->info.truncated)
