@@ -508,3 +508,71 @@ Test(stepdb, nonsense_is_refused_and_remembered)
 	cr_assert(ct_stepdb_commit(w, NULL, 0, false, &err) < 0);
 	ct_stepdb_writer_close(w);
 }
+
+/* ---- A stranger ---- */
+
+static void print_model(const struct model *m, FILE *to)
+{
+	for (ct_u64 i = 1; i <= m->nsteps; i++) {
+		const struct model_step *s = &m->step[i];
+
+		fprintf(to, "step %llu %u %u %u %u %llu %llu %llu\n", (unsigned long long)i, s->function, s->file,
+			s->line, s->thread, (unsigned long long)s->call, (unsigned long long)s->event,
+			(unsigned long long)s->ns);
+	}
+	for (ct_u64 i = 1; i <= m->ncalls; i++) {
+		const struct model_call *c = &m->call[i];
+
+		fprintf(to, "call %llu %u %llu %u %llu %u %llu %llu", (unsigned long long)i, c->function,
+			(unsigned long long)c->parent, c->thread, (unsigned long long)c->from_step, c->depth,
+			(unsigned long long)c->enter_event, (unsigned long long)c->enter_ns);
+		if (c->state)
+			fprintf(to, " %u %u %llu %llu %llu %llu\n", c->state, c->exception,
+				(unsigned long long)c->first_step, (unsigned long long)c->last_step,
+				(unsigned long long)c->exit_event, (unsigned long long)c->duration);
+		else
+			fputs(" 0 0 0 0 0 0\n", to);
+	}
+	for (ct_u64 i = 1; i <= m->nvalues; i++) {
+		const struct model_value *v = &m->value[i];
+
+		fprintf(to, "value %llu %u %u %u %llu %llu %lld\n", (unsigned long long)i, v->function, v->name,
+			v->kind, (unsigned long long)v->call, (unsigned long long)v->step, (long long)v->number);
+	}
+}
+
+/* docs/stepdb.md says enough: a reader written after it, in another language, reads the same. */
+Test(stepdb, a_reader_written_after_the_documentation_reads_the_same)
+{
+	struct ct_stepdb_writer *w = create();
+	char *line = NULL, *want = NULL, *command;
+	size_t cap = 0, want_cap = 0, n = 0;
+	FILE *expected, *got;
+	struct model m;
+
+	model_start(&m, w, 71);
+	for (unsigned k = 0; k < 40000; k++) {
+		model_act(&m);
+		if (k == 15000)
+			commit(w, "");
+	}
+	commit(w, "");
+	ct_stepdb_writer_close(w);
+	expected = fopen(below(dir, "expected"), "w+");
+	must(expected && asprintf(&command, "python3 tests/unit/stepdb_reader.py %s/steps 2>&1", dir) > 0, "expected");
+	print_model(&m, expected);
+	rewind(expected);
+	got = popen(command, "r");
+	must(got != NULL, "popen");
+	while (getline(&want, &want_cap, expected) > 0) {
+		n++;
+		cr_assert(getline(&line, &cap, got) > 0, "line %zu is missing", n);
+		cr_assert(strcmp(line, want) == 0, "line %zu: %s, expected %s", n, line, want);
+	}
+	cr_assert(eq(int, pclose(got), 0));
+	fclose(expected);
+	free(command);
+	free(line);
+	free(want);
+	model_free(&m);
+}
