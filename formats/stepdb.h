@@ -101,7 +101,8 @@ ct_u64 ct_stepdb_steps(struct ct_stepdb_writer *w, ct_u32 thread, const ct_u32 *
 int ct_stepdb_return(struct ct_stepdb_writer *w, ct_u32 thread, const void *node, size_t len);
 /* An exception of this type appears in the innermost call: raised, or come out of native code. Once per exception. */
 int ct_stepdb_raise(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 type, const void *node, size_t len);
-/* The innermost call ends by it; if no raise told of it, this one does. One call a frame that is left. */
+/* The innermost call ends by it; if no raise told of it, this one does. One call a frame that is left. A step in
+ * between counts as handling: the next unwind tells of an exception again. */
 int ct_stepdb_unwind(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 type, const void *node, size_t len);
 /* A generator or coroutine: its call leaves the stack without ending; later it is the innermost again, of this or
  * another thread. */
@@ -110,7 +111,8 @@ int ct_stepdb_reenter(struct ct_stepdb_writer *w, ct_u32 thread, ct_u64 call);
 /* The call ends although it is not on a stack: a suspended generator that is closed or collected. */
 int ct_stepdb_drop(struct ct_stepdb_writer *w, ct_u64 call);
 /* A variable of the innermost call, or of the one `call`, has this value from the thread's last step on. For kinds
- * without names `name` is 0. Returns 0 or -1. */
+ * without names `name` is 0. The node is what a ct_node_builder that has not failed made: bytes that are no node fail
+ * the writer. Returns 0 or -1. */
 int ct_stepdb_value(struct ct_stepdb_writer *w, ct_u32 thread, enum ct_value_kind kind, ct_u32 name, const void *node,
 		    size_t len);
 int ct_stepdb_value_of(struct ct_stepdb_writer *w, ct_u32 thread, ct_u64 call, enum ct_value_kind kind, ct_u32 name,

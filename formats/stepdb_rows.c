@@ -424,17 +424,27 @@ static int compare_slow(const void *a, const void *b)
 					  : (x->id > y->id) - (x->id < y->id);
 }
 
-/* Keeps the best n, best first. */
+/* Keeps the best n in a heap whose first is the least of them. */
 static void keep(struct slow *best, size_t n, size_t *have, ct_u64 duration, ct_u64 id)
 {
-	size_t i;
+	struct slow one = {duration, id, false};
+	size_t i, child;
 
-	if (*have == n && best[n - 1].duration >= duration)
+	if (*have < n) {
+		for (i = (*have)++; i && best[(i - 1) / 2].duration > duration; i = (i - 1) / 2)
+			best[i] = best[(i - 1) / 2];
+		best[i] = one;
 		return;
-	*have += *have < n;
-	for (i = *have - 1; i && best[i - 1].duration < duration; i--)
-		best[i] = best[i - 1];
-	best[i] = (struct slow){duration, id, false};
+	}
+	if (best[0].duration >= duration)
+		return;
+	for (i = 0; (child = 2 * i + 1) < n; i = child) {
+		child += child + 1 < n && best[child + 1].duration < best[child].duration;
+		if (best[child].duration >= duration)
+			break;
+		best[i] = best[child];
+	}
+	best[i] = one;
 }
 
 static int list_chunks(struct ct_stepdb *db, enum ct_rows table, unsigned column, struct slow *list, size_t *n,
@@ -474,18 +484,24 @@ static int best_of(struct ct_stepdb *db, const struct slow *c, struct slow *best
 int ct_stepdb_slowest(struct ct_stepdb *db, size_t n, ct_u64 *out, struct ct_error *err)
 {
 	size_t total = (size_t)(db->t[CT_CALLS].chunks + db->t[CT_EXITS].chunks), have = 0, nlist = 0;
-	struct slow *list = calloc(total + 1, sizeof(*list)), *best = calloc(n + 1, sizeof(*best));
+	struct slow *list, *best;
 	int ret = -1;
 
+	n = n < db->t[CT_CALLS].rows ? n : (size_t)db->t[CT_CALLS].rows;
+	list = calloc(total + 1, sizeof(*list));
+	best = calloc(n + 1, sizeof(*best));
 	if (!list || !best)
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	else if (n == 0 || (list_chunks(db, CT_CALLS, CT_CALL_DURATION, list, &nlist, err) == 0 &&
 			    list_chunks(db, CT_EXITS, SD_EXIT_COL(CT_CALL_DURATION), list, &nlist, err) == 0))
 		ret = 0;
-	qsort(list, nlist, sizeof(*list), compare_slow);
-	/* A chunk whose longest call is no longer than the last of n cannot change anything. */
-	for (size_t i = 0; i < nlist && ret == 0 && (have < n || list[i].duration > best[n - 1].duration); i++)
+	if (ret == 0 && n)
+		qsort(list, nlist, sizeof(*list), compare_slow);
+	/* A chunk whose longest call is no longer than the least of n cannot change anything. */
+	for (size_t i = 0; i < nlist && ret == 0 && (have < n || list[i].duration > best[0].duration); i++)
 		ret = best_of(db, &list[i], best, n, &have, err);
+	if (have)
+		qsort(best, have, sizeof(*best), compare_slow);
 	for (size_t i = 0; i < have && ret == 0; i++)
 		out[i] = best[i].id;
 	free(list);

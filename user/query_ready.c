@@ -409,11 +409,15 @@ static int slow_calls(struct query *q, ct_u64 limit, struct ct_error *err)
 {
 	static const char *const names[] = {"duration_ns", "self_ns",    "enter_ns", "thread",
 					    "call",        "first_step", "function", "place"};
-	ct_u64 *calls = malloc((size_t)(limit + 1) * sizeof(*calls)), row[CT_CALL_NCOLS];
-	int n = calls ? ct_stepdb_slowest(q->db, (size_t)limit, calls, err)
-		      : ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	ct_u64 *calls, row[CT_CALL_NCOLS];
+	struct ct_stepdb_info info;
 	struct query_rows rows;
+	int n;
 
+	ct_stepdb_info(q->db, &info);
+	limit = limit < info.calls ? limit : info.calls;
+	calls = malloc((size_t)(limit + 1) * sizeof(*calls));
+	n = calls ? ct_stepdb_slowest(q->db, (size_t)limit, calls, err) : ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	query_begin(&rows, q->out, q->form, names, 8, 0x3f);
 	rows.units = true;
 	for (int i = 0; i < n; i++) {
@@ -440,7 +444,7 @@ static int slow_calls(struct query *q, ct_u64 limit, struct ct_error *err)
 
 int query_slowest(struct query *q, struct ct_error *err)
 {
-	ct_u64 limit = q->limit ? q->limit : 100000;
+	ct_u64 limit = q->limit ? q->limit : UINT64_MAX;
 
 	if (slow_functions(q, limit, err) < 0)
 		return -1;
@@ -585,8 +589,11 @@ int query_where(struct query *q, const char *text, struct ct_error *err)
 		}
 		/* The caller stands where it made the call. */
 		location = 0;
-		if (from_step && ct_stepdb_step_row(q->db, from_step, from, err))
+		if (from_step) {
+			if (!ct_stepdb_step_row(q->db, from_step, from, err))
+				return -1;
 			location = from[CT_STEP_LOCATION];
+		}
 		if (n > DEEPEST)
 			return ct_fail(err, CT_EXIT_FAILED, "steps/calls.ctcol: the stack of step %llu has no end",
 				       (unsigned long long)step);

@@ -261,8 +261,8 @@ Test(stepdb_query, the_word_values_is_a_table_where_no_parenthesis_follows)
 
 static char output[1 << 16];
 
-/* Runs `ctbpf query ARGS...` (up to a NULL) and returns its status; what it printed is in `output`. */
-static int query(const char *const *args)
+/* Runs a command with ARGS... (up to a NULL) and returns its status; what it printed is in `output`. */
+static int run(int (*command)(int argc, char **argv), const char *const *args)
 {
 	char *argv[16] = {(char *)"ctbpf query"};
 	int argc = 1, out = memory_file("", 0), saved[2] = {dup(1), dup(2)}, status;
@@ -274,7 +274,7 @@ static int query(const char *const *args)
 	dup2(out, 1);
 	dup2(out, 2);
 	optind = 0;
-	status = cmd_query(argc, argv);
+	status = command(argc, argv);
 	fflush(stdout);
 	fflush(stderr);
 	dup2(saved[0], 1);
@@ -286,7 +286,7 @@ static int query(const char *const *args)
 	close(saved[1]);
 	return status;
 }
-#define QUERY(...) query((const char *const[]){__VA_ARGS__, NULL})
+#define QUERY(...) run(cmd_query, (const char *const[]){__VA_ARGS__, NULL})
 
 static void value(struct ct_stepdb_writer *w, enum ct_value_kind kind, ct_u32 n, ct_s64 number)
 {
@@ -470,4 +470,54 @@ Test(stepdb_query, tables_are_one_line_a_row)
 	same(output, "t\r\n\"a\"\"b,c\"\r\nu\r\n2\r\n");
 	cr_assert(eq(int, QUERY(path), 0));
 	cr_assert(strstr(output, ": 7 steps, 3 calls, ") != NULL, "%s", output);
+}
+
+Test(stepdb_query, dump_shows_how_it_is_stored)
+{
+	const char *path = below(dir, "rec.ctr");
+	json_t *v, *columns;
+
+	cr_assert(eq(int, run(cmd_dump, (const char *const[]){"--steps", path, NULL}), 1));
+	cr_assert(strstr(output, "has no step database") != NULL, "%s", output);
+	small_program();
+	cr_assert(eq(int, run(cmd_dump, (const char *const[]){"--steps", path, NULL}), 0));
+	cr_assert(strstr(output,
+			 "step database, version 1, of recording 01020304-0506-7708-990a-0b0c0d0e0f10; 2 commits, "
+			 "complete\nsteps (steps.ctcol): 7 rows, 1 chunks, 1 groups, ") == output,
+		  "%s", output);
+	cr_assert(eq(int, run(cmd_dump, (const char *const[]){"--steps", "--raw", "--json", path, NULL}), 0));
+	v = json_loads(output, 0, NULL);
+	cr_assert(v != NULL, "%s", output);
+	columns = json_object_get(
+		json_array_get(
+			json_object_get(
+				json_array_get(
+					json_object_get(json_array_get(json_object_get(v, "tables"), 0), "groups"), 0),
+				"chunks"),
+			0),
+		"columns");
+	cr_assert(eq(sz, json_array_size(columns), CT_STEP_NCOLS), "%s", output);
+	json_decref(v);
+}
+
+/* The longest of many, by way of a heap and the chunks' greatest. */
+Test(stepdb_query, slowest_is_sorted)
+{
+	const char *path = below(dir, "rec.ctr");
+	struct ct_stepdb_writer *w = create();
+	long long before = INT64_MAX, duration;
+	unsigned n = 0;
+
+	model_start(&m, w, 63);
+	for (unsigned i = 0; i < 8000; i++)
+		model_act(&m);
+	finish(w);
+	cr_assert(eq(int, QUERY("--json", "--slowest", "--limit", "200", path), 0));
+	for (const char *p = output; (p = strstr(p, "{\"duration_ns\":")); p++, n++) {
+		duration = atoll(p + 15);
+		cr_assert(le(i64, duration, before));
+		before = duration;
+	}
+	cr_assert(eq(u32, n, 200));
+	model_free(&m);
 }
