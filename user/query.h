@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Inside of `ctbpf query`: rows on their way out as a table, as JSON lines, as CSV; the ready questions.
  *
- * cmd_query.c: options and SQL; query_print.c: rows; query_ready.c: questions. */
+ * cmd_query.c: options and SQL; query_print.c: rows; query_ready.c, query_where.c: questions. */
 #ifndef CT_QUERY_H
 #define CT_QUERY_H
 
@@ -41,6 +41,13 @@ struct query {
 	bool reverse; /* the last ones first */
 	ct_u64 first_ns;
 };
+/* The limit is reached, or nobody reads any more. */
+static inline bool query_enough(const struct query *q, ct_u64 shown)
+{
+	return (q->limit && shown >= q->limit) || q->out->error;
+}
+/* A value as text, malloc'ed and terminated. */
+char *query_value_text(struct query *q, const ct_u8 *node, size_t len, size_t *n);
 int query_history(struct query *q, const char *variable, struct ct_error *err);
 int query_line(struct query *q, const char *place, struct ct_error *err);
 int query_callers(struct query *q, const char *function, struct ct_error *err);
