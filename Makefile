@@ -170,7 +170,8 @@ sanitize: ## unit tests under address and undefined-behaviour sanitizers, then u
 	+@CRITERION_JOBS=1 UBSAN_OPTIONS=print_stacktrace=1 B='$(B)/asan' MAKE='$(MAKE)' tests/run unit \
 	  SAN='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 	+@B='$(B)' MAKE='$(MAKE)' WRAP='$(VALGRIND)' SKIP_IF='$(LIVE)' tests/run unit
-VALGRIND := valgrind -q --trace-children=yes --error-exitcode=9 --leak-check=full \
+# What tests run by way of popen(3) are other people's programs.
+VALGRIND := valgrind -q --trace-children=yes --trace-children-skip=/bin/sh --error-exitcode=9 --leak-check=full \
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 format: ## clang-format all C sources in place
 	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] replay/*.[ch] user/*.[ch] user/*/*.[ch] scripts/*.c \
