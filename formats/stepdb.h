@@ -101,8 +101,8 @@ ct_u64 ct_stepdb_steps(struct ct_stepdb_writer *w, ct_u32 thread, const ct_u32 *
 int ct_stepdb_return(struct ct_stepdb_writer *w, ct_u32 thread, const void *node, size_t len);
 /* An exception of this type appears in the innermost call: raised, or come out of native code. Once per exception. */
 int ct_stepdb_raise(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 type, const void *node, size_t len);
-/* The innermost call ends by it; if no raise told of it, this one does. One call a frame that is left. A step in
- * between counts as handling: the next unwind tells of an exception again. */
+/* The innermost call ends by it. One call a frame that is left. A builder that never calls ct_stepdb_raise need not:
+ * then the first unwind after a step or a call tells of the exception, too. */
 int ct_stepdb_unwind(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 type, const void *node, size_t len);
 /* A generator or coroutine: its call leaves the stack without ending; later it is the innermost again, of this or
  * another thread. */

@@ -375,6 +375,7 @@ int ct_stepdb_raise(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 type, cons
 {
 	struct sd_thread *th = find_thread(w, thread);
 
+	w->raises = true;
 	return th && th->depth ? put_raise(w, th, type, node, len) : -1;
 }
 
@@ -382,7 +383,7 @@ int ct_stepdb_unwind(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 type, con
 {
 	struct sd_thread *th = find_thread(w, thread);
 
-	if (!th || !th->depth || (!th->raising && put_raise(w, th, type, node, len) < 0))
+	if (!th || !th->depth || (!w->raises && !th->raising && put_raise(w, th, type, node, len) < 0))
 		return -1;
 	return end_call(w, pop(w, th), th, CT_CALL_RAISED, type);
 }

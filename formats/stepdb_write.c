@@ -119,7 +119,7 @@ static bool get_frame(struct ct_stepdb_writer *w, const ct_u8 **p, const ct_u8 *
 
 static bool put_state(struct ct_stepdb_writer *w, struct sd_buf *b)
 {
-	bool good = sd_put_uint(b, w->nthreads);
+	bool good = sd_put_uint(b, w->raises) && sd_put_uint(b, w->nthreads);
 
 	for (size_t i = 0; i < w->nthreads && good; i++) {
 		const struct sd_thread *th = &w->thread[i];
@@ -167,6 +167,9 @@ static bool get_state(struct ct_stepdb_writer *w, const ct_u8 *p, const ct_u8 *e
 {
 	ct_u64 n;
 
+	if (!sd_get(&p, end, &n))
+		return false;
+	w->raises = n;
 	if (!sd_get(&p, end, &n) || n != w->cat.t[CT_THREADS].n)
 		return false;
 	for (; n; n--)

@@ -39,6 +39,7 @@ struct ct_stepdb_writer {
 	ct_u8 uuid[16];
 	ct_u64 build;
 	bool failed;
+	bool raises; /* the builder tells of exceptions by itself */
 	struct ct_error err;
 	struct sd_catalogue cat;
 	struct sd_encoder enc;

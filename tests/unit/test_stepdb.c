@@ -509,6 +509,44 @@ Test(stepdb, nonsense_is_refused_and_remembered)
 	ct_stepdb_writer_close(w);
 }
 
+/* Told of or not, handled by a `finally` in between or not: one exception, one row. */
+Test(stepdb, an_exception_is_told_of_once)
+{
+	for (unsigned tells = 0; tells < 2; tells++) {
+		struct ct_stepdb_writer *w = create();
+		struct ct_stepdb_counts counts;
+		ct_u64 before;
+
+		model_declare(w);
+		ct_stepdb_thread(w, 1, 1, "t", 1);
+		for (ct_u32 f = 1; f <= 4; f++) {
+			ct_stepdb_call(w, 1, f, false);
+			ct_stepdb_step(w, 1, f * 20 - 20);
+		}
+		if (tells)
+			cr_assert(eq(int, ct_stepdb_raise(w, 1, 2, NULL, 0), 0));
+		cr_assert(eq(int, ct_stepdb_unwind(w, 1, 2, NULL, 0), 0));
+		cr_assert(eq(int, ct_stepdb_unwind(w, 1, 2, NULL, 0), 0));
+		ct_stepdb_counts(w, &counts);
+		cr_assert(eq(u64, counts.values, 1));
+		before = counts.values;
+		if (tells) { /* also after going on */
+			struct ct_error err = {0};
+
+			commit(w, "");
+			ct_stepdb_writer_close(w);
+			w = ct_stepdb_resume(fd, "rec.ctr", test_uuid, &err);
+			cr_assert(w != NULL, "%s", err.msg);
+		}
+		ct_stepdb_step(w, 1, 25); /* finally: */
+		cr_assert(eq(int, ct_stepdb_unwind(w, 1, 2, NULL, 0), 0));
+		ct_stepdb_counts(w, &counts);
+		cr_assert(eq(u64, counts.values, before + !tells));
+		cr_assert(eq(sz, ct_stepdb_stack(w, 1, NULL, 0), 1));
+		ct_stepdb_writer_close(w);
+	}
+}
+
 /* ---- A stranger ---- */
 
 static void print_model(const struct model *m, FILE *to)
