@@ -1,0 +1,648 @@
+// SPDX-License-Identifier: MIT
+/* The agent inside of a replayed CPython: called at the dispatch of instructions, it writes down lines, calls and
+ * values. Freestanding: no library, no allocation, no function of the interpreter, not one store outside of its own
+ * region; it runs on its own stack, so that not even the bytes below the program's stack pointer change. */
+#include "replay/agents/python_shared.h"
+
+#define OP_PLAIN        0
+#define OP_RESUME       1
+#define OP_RETURN       2
+#define OP_RETURN_CONST 3
+#define OP_YIELD        4
+#define OP_SEND         5
+#define OP_FUSED        6
+#define OP_FUSED_STORE  7
+
+#define CO_FAST_CELL 0x40
+#define CO_FAST_FREE 0x80
+
+#define HIDDEN __attribute__((visibility("hidden")))
+
+struct regs { /* in the order of push */
+	ct_u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+};
+
+__attribute__((section(".head"), used)) HIDDEN struct ct_pya_head H = {0};
+
+
+static ct_u64 rd(ct_u64 addr)
+{
+	return *(const volatile ct_u64 *)addr;
+}
+static ct_u32 rd32(ct_u64 addr)
+{
+	return *(const volatile ct_u32 *)addr;
+}
+static unsigned char rd8(ct_u64 addr)
+{
+	return *(const volatile unsigned char *)addr;
+}
+
+static struct ct_pya_buffer *buffer(void)
+{
+	return (struct ct_pya_buffer *)H.buffer;
+}
+
+/* The tracer does what is asked for while this thread stands at the int3. */
+static void request(ct_u64 what, ct_u64 arg, ct_u64 arg2)
+{
+	volatile struct ct_pya_buffer *b = buffer();
+
+	b->request = what;
+	b->arg = arg;
+	b->arg2 = arg2;
+	__asm__ volatile("int3" ::: "memory");
+}
+
+static ct_u64 *put(void)
+{
+	return (ct_u64 *)(H.buffer + buffer()->pos);
+}
+static void done(ct_u64 *end)
+{
+	buffer()->pos = (ct_u64)end - H.buffer;
+}
+
+static ct_u64 hash(ct_u64 x)
+{
+	x *= 0x9e3779b97f4a7c15ull;
+	return x ^ x >> 29;
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------------- */
+
+static struct ct_pya_code *find_code(ct_u64 code, int check)
+{
+	struct ct_pya_code *table = (struct ct_pya_code *)(H.base + CT_PYA_CODES), *c;
+	ct_u64 i = hash(code >> 4) % CT_PYA_NCODES;
+
+	for (;; i = (i + 1) % CT_PYA_NCODES) {
+		c = &table[i];
+		if (!c->code || c->code == code)
+			break;
+	}
+	/* Code objects are freed and others made in their place. */
+	if (c->code != code || c->linetable != rd(code + H.off.co_linetable) ||
+	    c->qualname != rd(code + H.off.co_qualname) || c->consts != rd(code + H.off.co_consts) || check)
+		request(CT_PYREQ_CODE, code, (ct_u64)c);
+	return c;
+}
+
+static struct ct_pya_type *find_type(ct_u64 type)
+{
+	struct ct_pya_type *table = (struct ct_pya_type *)(H.base + CT_PYA_TYPES), *t;
+	ct_u64 i = hash(type >> 4) % CT_PYA_NTYPES;
+
+	for (;; i = (i + 1) % CT_PYA_NTYPES) {
+		t = &table[i];
+		if (!t->type || t->type == type)
+			break;
+	}
+	if (t->type != type || t->name != rd(type + H.off.type_name))
+		request(CT_PYREQ_TYPE, type, (ct_u64)t);
+	return t;
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------- */
+
+static ct_u64 *node(ct_u64 *p, ct_u64 kind, ct_u64 flags, ct_u64 count, ct_u64 id, ct_u64 addr, ct_u64 n)
+{
+	p[0] = kind | flags << 8 | count << 16 | id << 32;
+	p[1] = addr;
+	p[2] = n;
+	return p + 3;
+}
+
+static ct_u64 *bytes(ct_u64 *p, ct_u64 kind, ct_u64 id, ct_u64 o, ct_u64 data, ct_u64 len, ct_u64 stored)
+{
+	p = node(p, kind, stored < len ? CT_PYV_TRUNCATED : 0, stored, id, o, len);
+	for (ct_u64 i = 0; i < stored; i += 8) {
+		ct_u64 w = 0;
+
+		for (ct_u64 k = 0; k < 8 && i + k < stored; k++)
+			w |= (ct_u64)rd8(data + i + k) << 8 * k;
+		*p++ = w;
+	}
+	return p;
+}
+
+static ct_u64 *str(ct_u64 *p, ct_u64 id, ct_u64 o)
+{
+	ct_u64 len = rd(o + 16), stored, unit, data;
+	ct_u32 state = rd32(o + 32);
+
+	unit = state >> 2 & 7;          /* kind: bytes a character */
+	if (!(state >> 5 & 1) || !unit) /* not compact: made by old interfaces, its data is elsewhere */
+		return node(p, CT_PYK_STR, CT_PYV_TRUNCATED, 0, id, o, len);
+	data = o + (state >> 6 & 1 ? H.off.str_ascii : H.off.str_compact);
+	stored = len < H.bytes ? len : H.bytes;
+	p = node(p, CT_PYK_STR, (stored < len ? CT_PYV_TRUNCATED : 0) | unit << 4, stored, id, o, len);
+	stored *= unit;
+	for (ct_u64 i = 0; i < stored; i += 8) {
+		ct_u64 w = 0;
+
+		for (ct_u64 k = 0; k < 8 && i + k < stored; k++)
+			w |= (ct_u64)rd8(data + i + k) << 8 * k;
+		*p++ = w;
+	}
+	return p;
+}
+
+static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth);
+
+/* Entries of a dict's keys, with the values beside them or in `values`; at most H.items. */
+static ct_u64 *entries(ct_u64 *p, ct_u64 *end, ct_u64 keys, ct_u64 values, unsigned depth, ct_u64 *count, int *more)
+{
+	ct_u64 n = rd(keys + 24), at = keys + 32 + (1ull << rd8(keys + 9));
+	unsigned char kind = rd8(keys + 10);
+	ct_u64 step = kind ? 16 : 24;
+
+	for (ct_u64 i = 0; i < n; i++) {
+		ct_u64 k = rd(at + i * step + (kind ? 0 : 8));
+		ct_u64 v = values ? rd(values + 8 * i) : rd(at + i * step + (kind ? 8 : 16));
+
+		if (!k || !v)
+			continue;
+		if (*count + 2 > 2ull * H.items || p + 64 > end) {
+			*more = 1;
+			break;
+		}
+		p = value(p, end, k, depth + 1);
+		p = value(p, end, v, depth + 1);
+		*count += 2;
+	}
+	return p;
+}
+
+static ct_u64 *dict(ct_u64 *p, ct_u64 *end, const struct ct_pya_type *t, ct_u64 o, unsigned depth)
+{
+	ct_u64 *head = p, count = 0, values = rd(o + H.off.dict_values);
+	int more = 0;
+
+	p = entries(p + 3, end, rd(o + H.off.dict_keys), values ? values + H.off.values_data : 0, depth, &count, &more);
+	node(head, CT_PYK_DICT, more ? CT_PYV_TRUNCATED : 0, count, t->id, o, rd(o + H.off.dict_used));
+	return p;
+}
+
+static ct_u64 *set(ct_u64 *p, ct_u64 *end, const struct ct_pya_type *t, ct_u64 o, unsigned depth)
+{
+	ct_u64 *head = p, count = 0, mask = rd(o + 32), at = rd(o + 40), used = rd(o + 24);
+
+	p += 3;
+	for (ct_u64 i = 0; i <= mask && count < used && count < H.items && p + 64 < end; i++) {
+		ct_u64 k = rd(at + 16 * i);
+
+		if (!k || (rd(at + 16 * i + 8) == (ct_u64)-1)) /* empty, or the mark of a removed one */
+			continue;
+		p = value(p, end, k, depth + 1);
+		count++;
+	}
+	node(head, CT_PYK_SET, count < used ? CT_PYV_TRUNCATED : 0, count, t->id, o, used);
+	return p;
+}
+
+static ct_u64 *items(ct_u64 *p, ct_u64 *end, const struct ct_pya_type *t, ct_u64 o, ct_u64 at, unsigned depth)
+{
+	ct_u64 *head = p, count = 0, len = rd(o + 16);
+
+	p += 3;
+	for (; count < len && count < H.items && p + 64 < end; count++) {
+		ct_u64 v = rd(at + 8 * count);
+
+		if (!v)
+			break;
+		p = value(p, end, v, depth + 1);
+	}
+	node(head, t->kind, count < len ? CT_PYV_TRUNCATED : 0, count, t->id, o, len);
+	return p;
+}
+
+static ct_u64 *object(ct_u64 *p, ct_u64 *end, const struct ct_pya_type *t, ct_u64 o, unsigned depth)
+{
+	ct_u64 *head = p, count = 0, attributes = 0, keys = 0, values = 0;
+	const struct ct_pya_slot *slot = (const struct ct_pya_slot *)t->slots;
+	int more = 0;
+
+	p += 3;
+	for (ct_u32 i = 0; i < t->nslots; i++) {
+		ct_u64 v = rd(o + slot[i].offset);
+
+		if (!v)
+			continue;
+		if (count + 2 > 2ull * H.items || p + 64 > end) {
+			more = 1;
+			break;
+		}
+		p = node(p, CT_PYK_TEXT, 0, 0, 0, 0, slot[i].name);
+		p = value(p, end, v, depth + 1);
+		count += 2;
+	}
+	if (t->flags & CT_PYTF_MANAGED) {
+		ct_u64 w = rd(o - 24);
+
+		if (H.off.managed == 1) {
+			attributes = w;
+			values = attributes ? 0 : rd(o - 32);
+		} else if (H.off.managed == 2) {
+			if (w & 1)
+				values = w - 1;
+			else
+				attributes = w;
+		} else {
+			attributes = w;
+			if (!attributes && (t->flags & CT_PYTF_INLINE))
+				values = o + t->basicsize;
+		}
+		if (values && t->cached_keys)
+			keys = rd(rd(o + 8) + t->cached_keys);
+	} else if (t->dictoffset > 0) {
+		attributes = rd(o + t->dictoffset);
+	}
+	if (values && keys)
+		p = entries(p, end, keys, values + H.off.values_data, depth, &count, &more);
+	else if (attributes)
+		p = entries(p, end, rd(attributes + H.off.dict_keys),
+			    rd(attributes + H.off.dict_values) ? rd(attributes + H.off.dict_values) + H.off.values_data
+							       : 0,
+			    depth, &count, &more);
+	node(head, CT_PYK_OBJECT, more ? CT_PYV_TRUNCATED : 0, count, t->id, o, count / 2);
+	return p;
+}
+
+static ct_u64 *integer(ct_u64 *p, const struct ct_pya_type *t, ct_u64 o)
+{
+	ct_u64 tag = rd(o + 16), n, v = 0, stored;
+	int negative;
+
+	if (H.off.int_tagged) {
+		n = tag >> 3;
+		negative = (tag & 3) == 2;
+	} else {
+		negative = (ct_s64)tag < 0;
+		n = negative ? -tag : tag;
+	}
+	if (n <= 2) {
+		if (n > 0)
+			v = rd32(o + 24);
+		if (n > 1)
+			v |= (ct_u64)rd32(o + 28) << 30;
+		return node(p, t->kind, 0, 0, t->id, o, negative ? -v : v);
+	}
+	stored = 4 * n < H.bytes ? 4 * n : H.bytes & ~3u;
+	p = bytes(p, CT_PYK_INT, t->id, o, o + 24, 4 * n, stored);
+	(p - 3 - (stored + 7) / 8)[0] |= (ct_u64)CT_PYV_BIG << 8;
+	(p - 3 - (stored + 7) / 8)[2] = negative ? -n : n;
+	return p;
+}
+
+static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth)
+{
+	const struct ct_pya_type *t = find_type(rd(o + 8));
+	ct_u64 len;
+
+	switch (t->kind) {
+	case CT_PYK_NONE: return node(p, CT_PYK_NONE, 0, 0, t->id, o, 0);
+	case CT_PYK_BOOL:
+	case CT_PYK_INT: return integer(p, t, o);
+	case CT_PYK_FLOAT: return node(p, CT_PYK_FLOAT, 0, 0, t->id, o, rd(o + 16));
+	case CT_PYK_STR: return str(p, t->id, o);
+	case CT_PYK_BYTES:
+		len = rd(o + 16);
+		return bytes(p, CT_PYK_BYTES, t->id, o, o + H.off.bytes_data, len, len < H.bytes ? len : H.bytes);
+	case CT_PYK_BYTEARRAY:
+		len = rd(o + 16);
+		return bytes(p, CT_PYK_BYTEARRAY, t->id, o, rd(o + 40), len, len < H.bytes ? len : H.bytes);
+	case CT_PYK_COMPLEX: return bytes(p, CT_PYK_COMPLEX, t->id, o, o + 16, 16, 16);
+	case CT_PYK_TYPE: {
+		ct_u64 name = rd(o + H.off.type_name);
+
+		for (len = 0; len < 200 && rd8(name + len);)
+			len++;
+		return bytes(p, CT_PYK_TYPE, t->id, o, name, len, len);
+	}
+	case CT_PYK_FUNCTION: {
+		ct_u64 *head = p, name = rd(o + t->named);
+
+		if (!name)
+			return node(p, CT_PYK_OPAQUE, 0, 0, t->id, o, 0);
+		p = str(p + 3, 0, name);
+		node(head, CT_PYK_FUNCTION, 0, 1, t->id, o, 1);
+		return p;
+	}
+	case CT_PYK_CELL:
+	case CT_PYK_OPAQUE: return node(p, t->kind, 0, 0, t->id, o, 0);
+	}
+	if (depth >= H.depth) {
+		len = t->kind == CT_PYK_OBJECT ? 0 : t->kind == CT_PYK_SET ? rd(o + 24) : rd(o + 16);
+		return node(p, t->kind, CT_PYV_DEEP | (len || t->kind == CT_PYK_OBJECT ? CT_PYV_TRUNCATED : 0), 0,
+			    t->id, o, len);
+	}
+	switch (t->kind) {
+	case CT_PYK_LIST: return items(p, end, t, o, rd(o + 24), depth);
+	case CT_PYK_TUPLE: return items(p, end, t, o, o + H.off.tuple_items, depth);
+	case CT_PYK_DICT: return dict(p, end, t, o, depth);
+	case CT_PYK_SET: return set(p, end, t, o, depth);
+	default: return object(p, end, t, o, depth);
+	}
+}
+
+static struct ct_pya_seen *seen(ct_u64 frame, ct_u64 slot)
+{
+	return (struct ct_pya_seen *)(H.base + CT_PYA_SEEN) + hash(frame + slot * 0x10001) % CT_PYA_NSEEN;
+}
+
+static void record_value(ct_u64 frame, ct_u64 slot, ct_u64 o)
+{
+	ct_u64 *p = put(), *q = value(p + 2, p + CT_PYA_VALUE_MAX / 8, o, 0);
+
+	p[0] = CT_PYR(CT_PYR_VALUE, slot, q - p);
+	p[1] = frame;
+	done(q);
+}
+
+/* Written only if it is another one than at the last step. */
+static void changed_value(ct_u64 frame, ct_u64 slot, ct_u64 name, ct_u64 run, ct_u64 o)
+{
+	struct ct_pya_seen *s = seen(frame, name ? name >> 3 : slot);
+	const ct_u64 key = frame ^ (name ? name ^ run : slot << 48) ^ 1;
+	ct_u64 *p = put(), *q = p + 2, digest = 1;
+
+	if (!o) {
+		if (s->key == key && s->digest) {
+			s->digest = 0;
+			p[0] = CT_PYR(CT_PYR_GONE, slot, 2);
+			p[1] = frame;
+			done(p + 2);
+		}
+		return;
+	}
+	if (name)
+		q = str(q, 0, name);
+	q = value(q, p + CT_PYA_VALUE_MAX / 8, o, 0);
+	for (ct_u64 *w = p + 2; w < q; w++) {
+		digest = (digest ^ *w) * 0xff51afd7ed558ccdull;
+		digest ^= digest >> 32;
+	}
+	digest |= 1;
+	if (s->key == key && s->digest == digest)
+		return;
+	s->key = key;
+	s->digest = digest;
+	p[0] = CT_PYR(CT_PYR_VALUE, slot, q - p);
+	p[1] = frame;
+	done(q);
+}
+
+static ct_u64 runs; /* of functions, to tell one run of a class's body from the next */
+
+static void forget_values(ct_u64 frame, const struct ct_pya_code *c)
+{
+	for (ct_u32 i = 0; i < c->nlocals; i++)
+		seen(frame, i)->key = 0;
+	if (c->module) {
+		struct ct_pya_seen *s = seen(frame, CT_PYSLOT_NAMED);
+
+		s->key = frame;
+		s->digest = ++runs << 48;
+	}
+}
+
+static void names(ct_u64 frame, ct_u64 space)
+{
+	ct_u64 keys = rd(space + H.off.dict_keys), n = rd(keys + 24), at = keys + 32 + (1ull << rd8(keys + 9));
+	ct_u64 values = rd(space + H.off.dict_values);
+	ct_u64 step = rd8(keys + 10) ? 16 : 24;
+	const struct ct_pya_seen *run = seen(frame, CT_PYSLOT_NAMED);
+
+	for (ct_u64 i = 0; i < n; i++) {
+		ct_u64 k = rd(at + i * step + (step == 16 ? 0 : 8));
+		ct_u64 v = values ? rd(values + H.off.values_data + 8 * i) : rd(at + i * step + (step == 16 ? 8 : 16));
+		ct_u64 data;
+
+		if (!k || !v || find_type(rd(k + 8))->kind != CT_PYK_STR || !(rd32(k + 32) >> 6 & 1))
+			continue;
+		data = k + H.off.str_ascii;
+		if (rd8(data) == '_' && rd8(data + 1) == '_') /* __builtins__ and the like */
+			continue;
+		if (buffer()->pos + CT_PYA_ROOM / 2 > CT_PYA_BUFFER_LEN)
+			request(CT_PYREQ_DRAIN, 0, 0);
+		changed_value(frame, CT_PYSLOT_NAMED, k, run->key == frame ? run->digest : 0, v);
+	}
+}
+
+static void locals(ct_u64 frame, const struct ct_pya_code *c)
+{
+	ct_u64 kinds = rd(c->code + H.off.co_kinds) + H.off.bytes_data;
+
+	for (ct_u32 i = 0; i < c->nlocals; i++) {
+		ct_u64 o = rd(frame + H.off.f_localsplus + 8 * i) & ~(ct_u64)H.off.ref_mask;
+
+		if (o && (rd8(kinds + i) & (CO_FAST_CELL | CO_FAST_FREE)) && find_type(rd(o + 8))->kind == CT_PYK_CELL)
+			o = rd(o + 16);
+		if (buffer()->pos + CT_PYA_ROOM / 2 > CT_PYA_BUFFER_LEN)
+			request(CT_PYREQ_DRAIN, 0, 0);
+		changed_value(frame, i, 0, 0, o);
+	}
+	if (c->module) {
+		ct_u64 space = rd(frame + H.off.f_locals);
+
+		if (space && find_type(rd(space + 8))->kind == CT_PYK_DICT)
+			names(frame, space);
+	}
+}
+
+/* ---- steps -------------------------------------------------------------------------------------------------- */
+
+/* The frame that called, C functions left out. */
+static ct_u64 previous(ct_u64 frame)
+{
+	ct_u64 f = rd(frame + H.off.f_previous);
+
+	while (f && H.off.owner_c && rd8(f + H.off.f_owner) >= H.off.owner_c)
+		f = rd(f + H.off.f_previous);
+	return f;
+}
+
+static ct_u64 code_of(ct_u64 frame)
+{
+	return rd(frame + H.off.f_code) & ~(ct_u64)H.off.ref_mask;
+}
+
+static void enter(ct_u64 frame, struct ct_pya_code *c, ct_u64 how)
+{
+	ct_u64 *p = put();
+
+	p[0] = CT_PYR(CT_PYR_ENTER, how, 4);
+	p[1] = frame;
+	p[2] = previous(frame);
+	p[3] = c->id;
+	done(p + 4);
+	if (how == CT_PYE_CALL)
+		forget_values(frame, c);
+	if (H.values && c->wanted && !c->module)
+		locals(frame, c);
+}
+
+static void line(ct_u64 frame, const struct ct_pya_code *c, ct_u64 unit)
+{
+	ct_u64 *p;
+
+	if (!c->wanted)
+		return;
+	if (H.values)
+		locals(frame, c);
+	p = put();
+	p[0] = CT_PYR(CT_PYR_LINE, 0, 3);
+	p[1] = frame;
+	p[2] = unit << 32 | c->id;
+	done(p + 3);
+}
+
+static void leave(ct_u64 frame, const struct ct_pya_code *c, ct_u64 how, ct_u64 result)
+{
+	ct_u64 *p;
+
+	if (H.values && c->wanted) {
+		locals(frame, c);
+		if (result)
+			record_value(frame, CT_PYSLOT_RESULT, result);
+	}
+	p = put();
+	p[0] = CT_PYR(CT_PYR_RETURN, how, 3);
+	p[1] = frame;
+	p[2] = c->id;
+	done(p + 3);
+}
+
+HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
+{
+	const ct_u64 frame = regs[H.frame_reg], ip = regs[H.next_reg];
+	const unsigned char opcode = rd8(ip), op = H.op[opcode];
+	ct_u64 prev_at = rd(frame + H.off.f_prev_instr);
+	struct ct_pya_code *c;
+	ct_u64 unit, sp = regs[H.stack_reg];
+	ct_s64 prev;
+	ct_s32 *lines, now, before;
+
+	H.target = H.original[H.index];
+	H.cur_frame = 0;
+	if (prev_at == ip) /* specialised, or woken up, and dispatched again */
+		return;
+	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
+		request(CT_PYREQ_DRAIN, 0, 0);
+	c = find_code(code_of(frame), 0);
+	unit = (ip - c->first) / 2;
+	if (unit >= c->count || unit < c->start)
+		return;
+	if (op == OP_RESUME) {
+		unsigned how = rd8(ip + 1) & 3;
+
+		if (!how && H.off.co_warmup && (short)rd32(c->code + H.off.co_warmup) == H.off.warmup_first)
+			c = find_code(c->code, 1); /* run for the first time: may be another in the place of one gone */
+		enter(frame, c, how ? CT_PYE_RESUMED : CT_PYE_CALL);
+		return;
+	}
+	lines = (ct_s32 *)c->lines;
+	prev = ((ct_s64)prev_at - (ct_s64)c->first) / 2;
+	if (prev >= 0 && prev < (ct_s64)c->count) {
+		unsigned char last = rd8(prev_at);
+
+		if (H.op[last] == OP_FUSED || H.op[last] == OP_FUSED_STORE) {
+			prev += H.skip[last];
+			if (prev == (ct_s64)unit) /* its second part after all, told of already */
+				goto same;
+		}
+	}
+	now = lines[unit];
+	before = prev <= (ct_s64)c->start || prev >= (ct_s64)c->count ? -1 : lines[prev];
+	if (now != -1 && (now != before || ((ct_s64)unit < prev && op != OP_SEND)))
+		line(frame, c, unit);
+same:
+	switch (op) {
+	case OP_RETURN: leave(frame, c, 0, rd(sp - 8) & ~(ct_u64)H.off.ref_mask); return;
+	case OP_YIELD: leave(frame, c, 1, rd(sp - 8) & ~(ct_u64)H.off.ref_mask); return;
+	case OP_RETURN_CONST:
+		leave(frame, c, 0, rd(rd(c->code + H.off.co_consts) + H.off.tuple_items + 8 * rd8(ip + 1)));
+		return;
+	case OP_FUSED:
+	case OP_FUSED_STORE: {
+		ct_u64 second = unit + H.skip[opcode];
+
+		if (second < c->count && lines[second] != -1 && lines[second] != lines[unit]) {
+			if (op == OP_FUSED_STORE && H.values && c->wanted) {
+				ct_u64 kinds = rd(c->code + H.off.co_kinds) + H.off.bytes_data, slot = rd8(ip + 1);
+
+				if (!(rd8(kinds + slot) & (CO_FAST_CELL | CO_FAST_FREE)))
+					changed_value(frame, slot, 0, 0, rd(sp - 8) & ~(ct_u64)H.off.ref_mask);
+			}
+			line(frame, c, second);
+		}
+		return;
+	}
+	}
+	now = lines[unit];
+	for (unit++; unit < c->count && lines[unit] == now;)
+		unit++;
+	H.cur_start = ip;
+	H.cur_end = c->first + 2 * unit;
+	H.cur_frame = frame;
+}
+
+/* At a call of PyTraceBack_Here(frame object) by the evaluation loop: an exception has come to this frame. */
+HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
+{
+	const ct_u64 frame = rd(((struct regs *)regs)->rdi + H.off.pyframe_frame);
+	ct_u64 tstate = 0, type, exc, *p;
+	struct ct_pya_code *c;
+
+	H.target = H.traceback;
+	H.cur_frame = 0;
+	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
+		request(CT_PYREQ_DRAIN, 0, 0);
+	c = find_code(code_of(frame), 0);
+	if (H.runtime_tstate)
+		tstate = rd(H.runtime_tstate);
+	else
+		for (tstate = rd(H.threads); tstate; tstate = rd(tstate + H.tstate_next)) {
+			ct_u64 f = rd(tstate + H.tstate_frame);
+
+			if (f == frame)
+				break;
+		}
+	if (tstate && H.values) {
+		type = H.off.exc_type ? rd(tstate + H.off.exc_type) : 0;
+		exc = rd(tstate + H.off.exc_value);
+		if (type)
+			record_value(frame, CT_PYSLOT_EXC_TYPE, type);
+		if (exc)
+			record_value(frame, CT_PYSLOT_EXC, exc);
+	}
+	p = put();
+	p[0] = CT_PYR(CT_PYR_RAISE, 0, 4);
+	p[1] = frame;
+	p[2] = previous(frame);
+	p[3] = c->id;
+	done(p + 4);
+}
+
+/* Stubs and patched calls arrive here with every register as the program has it. */
+#define ENTRY(name, function)                                                                                          \
+	".section ." name ",\"ax\"\n"                                                                                  \
+	"	mov	%rsp, H+32(%rip)\n"                                                                                      \
+	"	lea	stack_top(%rip), %rsp\n"                                                                               \
+	"	pushfq\n"                                                                                                    \
+	"	cld\n"                                                                                                       \
+	"	push	%rax\n	push	%rcx\n	push	%rdx\n	push	%rbx\n	push	%rbp\n	push	%rsi\n	"                                    \
+	"push	%rdi\n"                                                                                                  \
+	"	push	%r8\n	push	%r9\n	push	%r10\n	push	%r11\n	push	%r12\n	push	%r13\n	"                                      \
+	"push	%r14\n	push	%r15\n"                                                                                      \
+	"	mov	%rsp, %rdi\n"                                                                                            \
+	"	call	" function "\n"                                                                                \
+	"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n	pop	%r11\n	pop	%r10\n	"                                          \
+	"pop	%r9\n	pop	%r8\n"                                                                                          \
+	"	pop	%rdi\n	pop	%rsi\n	pop	%rbp\n	pop	%rbx\n	pop	%rdx\n	pop	%rcx\n	"                                          \
+	"pop	%rax\n"                                                                                                   \
+	"	popfq\n"                                                                                                     \
+	"	mov	H+32(%rip), %rsp\n"                                                                                      \
+	"	jmp	*H+24(%rip)\n"
+__asm__(ENTRY("entry", "agent_step") ENTRY("exc_entry", "agent_exception") ".text\n");
