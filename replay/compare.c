@@ -94,7 +94,7 @@ static int compare_kept(struct comparison *c, struct ct_replica *p, struct ct_sn
 		if (ct_snapshot_read_page(snap, index, i, want, err))
 			return -1;
 		c->n.pages++;
-		if (ct_mem_read(p->memfd, pages[i].addr, have, CT_PAGE))
+		if (ct_agents_read(p, pages[i].addr, have, CT_PAGE))
 			compare_page(c, proc, pages[i].addr, have, want);
 		else
 			differs(c, "page %#llx of process %u (%s): not there in the replay",
@@ -142,7 +142,7 @@ static int compare_extra(struct extra *x, const struct ct_snap_map *m, ct_u64 st
 			while (x->next < x->count && x->pages[x->next].addr < addr)
 				x->next++;
 			if (!is_own(entry[i]) || (x->next < x->count && x->pages[x->next].addr == addr) ||
-			    !ct_mem_read(x->p->memfd, addr, have, CT_PAGE))
+			    !ct_agents_read(x->p, addr, have, CT_PAGE))
 				continue;
 			memset(want, 0, CT_PAGE);
 			if (fd >= 0 && pread(fd, want, CT_PAGE, (off_t)(addr - m->start + m->offset)) < 0) {
@@ -200,12 +200,13 @@ static void compare_range(struct comparison *c, ct_u32 pid, const struct ct_map 
 }
 
 /* Mappings without those that are compared by nobody, in place. */
-static void drop_own_maps(struct ct_maps *maps)
+static void drop_own_maps(const struct ct_replica *p, struct ct_maps *maps)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < maps->count; i++)
-		if (maps->map[i].start != CT_GADGET && strcmp(maps->map[i].name, "[vsyscall]"))
+		if (maps->map[i].start != CT_GADGET && strcmp(maps->map[i].name, "[vsyscall]") &&
+		    !ct_agents_map(p, maps->map[i].start))
 			maps->map[n++] = maps->map[i];
 	maps->count = n;
 }
@@ -306,6 +307,7 @@ static int compare_thread(struct comparison *c, const struct ct_snap_thread *wan
 		return -1;
 	if (ct_get_regs(t->real, &have))
 		return ct_diverged(c->s, t, err, "the replica died");
+	ct_agents_original(t->proc, &have);
 	c->n.threads++;
 	compare_regs(c, want->tid, &have, &want->regs);
 	compare_xsave(c, t, want);
@@ -347,7 +349,7 @@ static int compare_process(struct comparison *c, struct ct_snapshot_reader *snap
 	c->n.processes++;
 	if (compare_kept(c, x.p, snap, index, err) || ct_maps_read(x.p->real, &maps, err))
 		return -1;
-	drop_own_maps(&maps);
+	drop_own_maps(x.p, &maps);
 	x.pages = ct_snapshot_pages(snap, index, &x.count);
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", x.p->real);
 	x.pagemap = open(path, O_RDONLY | O_CLOEXEC);

@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "replay/agents/agent.h"
+
 #define OPTIONS                                                                                                        \
 	(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK)
 #define WAIT_MS        10000
@@ -400,6 +402,7 @@ void ct_replica_kill(struct ct_replica *p)
 		while (waitpid(p->real, &status, __WALL) == p->real && !WIFEXITED(status) && !WIFSIGNALED(status))
 			;
 	}
+	ct_agents_gone(p);
 	if (p->memfd >= 0)
 		close(p->memfd);
 	free(p);

@@ -42,6 +42,7 @@ struct ct_replica {
 	int memfd;
 	ct_u64 brk;
 	bool gone;
+	struct ct_agent *agent; /* of an interpreter that is watched, or NULL */
 };
 
 /* What every replica needs to know about the recording. */

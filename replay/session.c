@@ -69,9 +69,16 @@ int ct_apply_restart(struct ct_rthread *t)
 
 int ct_resume(struct ct_rthread *t, int *status)
 {
-	if (ptrace(PTRACE_SYSEMU, t->real, 0, 0) || ct_wait_stop(t->real, status, WAIT_MS) || !WIFSTOPPED(*status))
-		return -1;
-	return 0;
+	int ours;
+
+	ct_agents_run(t);
+	do {
+		if (ptrace(PTRACE_SYSEMU, t->real, 0, 0) || ct_wait_stop(t->real, status, WAIT_MS) ||
+		    !WIFSTOPPED(*status))
+			return -1;
+		ours = ct_agents_stopped(t, *status);
+	} while (ours > 0);
+	return ours;
 }
 
 int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
@@ -361,6 +368,7 @@ static int restore_snapshot(struct ct_session *s, ct_u32 id, bool exec, struct c
 			ret = -1;
 			break;
 		}
+		ret = n ? ct_agents_look(s->agents, &threads[0], err) : 0;
 		for (size_t k = 0; exec && k < s->nthreads; k++) /* the old image's threads are no more */
 			if (s->threads[k]->proc->pid == p->pid)
 				s->threads[k]->live = false;
@@ -435,7 +443,12 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	while ((ret = fetch(s, err)) > 0 && s->ev->seq < seq) {
+		ct_agents_event(s->agents, s->ev);
 		ret = replay_event(s, err);
+		if (ct_agents_error(s->agents)) {
+			*err = *ct_agents_error(s->agents);
+			ret = -1;
+		}
 		if (ret)
 			break;
 		s->held = false;
@@ -520,6 +533,15 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 		return NULL;
 	}
 	return s;
+}
+
+int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_error *err)
+{
+	s->agents = agents;
+	for (size_t i = 0; i < s->nthreads; i++)
+		if (s->threads[i]->real == s->threads[i]->proc->real && ct_agents_look(agents, s->threads[i], err))
+			return -1;
+	return 0;
 }
 
 void ct_kill_replicas(struct ct_replica **procs, size_t nprocs, struct ct_rthread **threads, size_t nthreads)

@@ -7,6 +7,7 @@
 
 #include "formats/event_access.h"
 #include "formats/syscalls.h"
+#include "replay/agents/agent.h"
 #include "replay/replica.h"
 #include "replay/session.h"
 
@@ -36,6 +37,7 @@ struct ct_session {
 	struct ct_session_stats stats;
 	struct ct_shared_file *shared; /* shared.c */
 	size_t nshared;
+	struct ct_agents *agents; /* NULL: nothing is watched */
 	pid_t fork_child; /* made at a FORK record, registers to be set when its parent's call returns */
 };
 

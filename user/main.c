@@ -25,6 +25,7 @@ static const struct command commands[] = {
 	{"detach", cmd_detach, "undo what a killed recorder left in a process"},
 	{"replay", cmd_replay, "execute a recording again"},
 	{"verify", cmd_verify, "replay a recording and prove that it is the same"},
+	{"index", cmd_index, "find out every line, call and value of the interpreters in a recording"},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

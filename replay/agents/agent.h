@@ -41,6 +41,8 @@ int ct_agents_stopped(struct ct_rthread *t, int status);
 const struct ct_error *ct_agents_error(const struct ct_agents *a);
 /* Memory as it would be without the agent. */
 bool ct_agents_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len);
+/* Is a mapping that begins here the agent's? */
+bool ct_agents_map(const struct ct_replica *p, ct_u64 start);
 /* Recorded registers as they will be in the replica. */
 void ct_agents_expected(const struct ct_replica *p, struct ct_regs *regs);
 /* Registers of the replica as they would be without the agent. */

@@ -19,7 +19,7 @@
 #include "replay/steps/python.h"
 
 #define BASE       0x2f0000000000ull /* no kernel puts anything here by itself, nor do sanitizers */
-#define LOW_PAGE   0x20000ull        /* for code below 2 GB: below what a program may be linked at */
+#define LOW_PAGE   0x30000ull /* for code below 2 GB: below what a program may be linked at, above our other pages */
 #define JUMP_TABLE 2048
 
 struct patch {
@@ -32,7 +32,7 @@ struct ct_agent { /* of one address space */
 	struct ct_agents *all;
 	const struct ct_python *py;
 	const struct ct_python_layout *layout;
-	ct_u64 bias, heap;
+	ct_u64 bias, heap, near;
 	struct ct_pya_head head;
 	struct patch patch[1 + CT_PY_CALLS];
 	unsigned npatches, users;
@@ -335,6 +335,7 @@ static int watch_exceptions(struct ct_agent *g, struct ct_rthread *t, const stru
 
 	if (!py->ncalls)
 		return 0;
+	g->near = page;
 	memcpy(code + 6, &to, 8);
 	if (!page ||
 	    ct_replica_call(t, SYS_mmap, page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
@@ -551,6 +552,13 @@ bool ct_agents_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t l
 			memcpy((char *)buf + (from - addr), a->original + (from - a->addr), to - from);
 	}
 	return true;
+}
+
+bool ct_agents_map(const struct ct_replica *p, ct_u64 start)
+{
+	const struct ct_agent *g = p->agent;
+
+	return g && ((start >= g->head.base && start < g->head.base + CT_PYA_SIZE) || (start && start == g->near));
 }
 
 void ct_agents_expected(const struct ct_replica *p, struct ct_regs *regs)

@@ -48,9 +48,6 @@ static void print_float(FILE *out, double d)
 			if (exponent >= -4 && exponent < 16)
 				snprintf(buf, sizeof(buf), "%.*f", digits - 1 > exponent ? digits - 1 - exponent : 1,
 					 d);
-			else
-				snprintf(buf, sizeof(buf), "%.*ge%c%02d", digits, strtod(buf, NULL) / pow(10, exponent),
-					 exponent < 0 ? '-' : '+', abs(exponent));
 			break;
 		}
 	}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+/* ctbpf index: replays a recording with agents in its interpreters and tells every line, call and value. */
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "replay/agents/agent.h"
+#include "replay/session.h"
+#include "replay/steps/steps.h"
+#include "replay/stretch.h"
+#include "user/cmd.h"
+
+static const char help[] =
+	"usage: ctbpf index [options] RECORDING\n"
+	"\n"
+	"Replays a recording and finds out what its interpreters did: every line that was executed, every call\n"
+	"with arguments and result, every exception, every change of a variable. The recorded program paid\n"
+	"nothing for that. The replay is compared with the recording as `ctbpf verify` does.\n"
+	"Interpreters: CPython 3.11, whether or not it has symbols.\n"
+	"\n"
+	"  -p, --print       one line of text for each step, call and value\n"
+	"  -F, --files PART  only files whose path contains PART\n"
+	"  -V, --no-values   lines and calls only: faster\n"
+	"      --depth N     how deep to look into containers and objects (default 3)\n"
+	"      --items N     how many items of each (default 16)\n"
+	"      --bytes N     how many characters or bytes of a string (default 80)\n"
+	"  -h, --help        this text\n"
+	"\n"
+	"example:\n"
+	"  ctbpf record -o app.ctr -- python3 app.py\n"
+	"  ctbpf index --print --files app.py app.ctr\n"
+	"\n"
+	"exit status: 0 all of it replayed and compared, 1 failed, 2 usage, 5 diverged or different\n";
+
+struct options {
+	bool print;
+	const char *files;
+	struct ct_step_limits limits;
+};
+
+/* What is counted while nothing else is done with the steps. */
+struct counts {
+	struct ct_step_sink next; /* told as well; its functions may be NULL */
+	ct_u64 steps, calls, values;
+};
+
+static int count_call(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, bool resumed, struct ct_error *err)
+{
+	struct counts *c = ctx;
+
+	c->calls++;
+	return c->next.call ? c->next.call(c->next.ctx, thread, function, line, resumed, err) : 0;
+}
+static int count_step(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, struct ct_error *err)
+{
+	struct counts *c = ctx;
+
+	c->steps++;
+	return c->next.step ? c->next.step(c->next.ctx, thread, function, line, err) : 0;
+}
+static int count_value(void *ctx, ct_u32 thread, const char *name, const struct ct_value *v, struct ct_error *err)
+{
+	struct counts *c = ctx;
+
+	c->values++;
+	return c->next.value ? c->next.value(c->next.ctx, thread, name, v, err) : 0;
+}
+static int count_argument(void *ctx, ct_u32 thread, const char *name, const struct ct_value *v, struct ct_error *err)
+{
+	struct counts *c = ctx;
+
+	c->values++;
+	return c->next.argument ? c->next.argument(c->next.ctx, thread, name, v, err) : 0;
+}
+static int pass_file(void *ctx, ct_u32 id, const char *path, struct ct_error *err)
+{
+	struct counts *c = ctx;
+
+	return c->next.file ? c->next.file(c->next.ctx, id, path, err) : 0;
+}
+static int pass_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err)
+{
+	struct counts *c = ctx;
+
+	return c->next.function ? c->next.function(c->next.ctx, id, file, name, line, err) : 0;
+}
+static int pass_raise(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, const struct ct_value *v,
+		      struct ct_error *err)
+{
+	struct counts *c = ctx;
+
+	return c->next.raise ? c->next.raise(c->next.ctx, thread, function, line, v, err) : 0;
+}
+static int pass_leave(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, enum ct_leave how,
+		      const struct ct_value *v, struct ct_error *err)
+{
+	struct counts *c = ctx;
+
+	return c->next.leave ? c->next.leave(c->next.ctx, thread, function, line, how, v, err) : 0;
+}
+
+static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, const struct ct_step_sink *sink,
+			 const struct options *o, struct ct_error *err)
+{
+	struct ct_agents *agents = ct_agents_create(sink, &o->limits, o->files, err);
+	struct ct_session *s = agents ? ct_session_create(rec, st->from, NULL, err) : NULL;
+	struct ct_comparison comparison;
+	int ret = -1;
+
+	if (s && !ct_session_watch(s, agents, err)) {
+		ret = ct_session_run(s, st->end, err);
+		if (!ret && st->to)
+			ret = ct_session_compare(s, st->to, stderr, &comparison, err);
+	}
+	if (s)
+		ct_session_destroy(s);
+	/* What was seen up to a divergence is of use too. */
+	if (agents && !ct_agents_error(agents)) {
+		struct ct_error late = {0};
+
+		if (ct_agents_finish(agents, &late) && ret >= 0) {
+			*err = late;
+			ret = -1;
+		}
+	}
+	ct_agents_destroy(agents);
+	return ret;
+}
+
+static int run(struct ct_recording *rec, const struct options *o, FILE *out, struct ct_error *err)
+{
+	struct ct_step_sink print = {0};
+	struct counts counts = {0};
+	const struct ct_step_sink sink = {.ctx = &counts,
+					  .file = pass_file,
+					  .function = pass_function,
+					  .call = count_call,
+					  .argument = count_argument,
+					  .step = count_step,
+					  .value = count_value,
+					  .raise = pass_raise,
+					  .leave = pass_leave};
+	struct ct_stretches list;
+	int status = CT_EXIT_OK;
+
+	if (ct_stretches_find(rec, &list, err))
+		return -1;
+	for (size_t i = 0; i < list.count; i++) {
+		const struct ct_stretch *st = &list.list[i];
+		struct ct_step_printer *printer = NULL;
+		int ret;
+
+		if (st->broken_at)
+			fprintf(stderr, "ctbpf index: stretch %zu is broken at event %llu: %s\n", i + 1,
+				(unsigned long long)st->broken_at, st->broken);
+		if (o->print && !(printer = ct_step_printer_create(out, &print)))
+			ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		counts.next = print;
+		ret = index_stretch(rec, st, &sink, o, err);
+		ct_step_printer_destroy(printer);
+		if (ret < 0) {
+			fprintf(stderr, "ctbpf index: stretch %zu: %s\n", i + 1, err->msg);
+			status = err->status == CT_EXIT_DIVERGED ? CT_EXIT_DIVERGED : CT_EXIT_FAILED;
+			break;
+		}
+		if (ret > 0) {
+			fprintf(stderr, "ctbpf index: stretch %zu: the replay is not identical to the recording\n",
+				i + 1);
+			status = CT_EXIT_DIVERGED;
+		}
+	}
+	ct_stretches_deinit(&list);
+	if (!o->print)
+		fprintf(out, "%llu lines, %llu calls, %llu values\n", (unsigned long long)counts.steps,
+			(unsigned long long)counts.calls, (unsigned long long)counts.values);
+	return status;
+}
+
+int cmd_index(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"print", no_argument, NULL, 'p'},       {"files", required_argument, NULL, 'F'},
+		{"no-values", no_argument, NULL, 'V'},   {"depth", required_argument, NULL, 'd'},
+		{"items", required_argument, NULL, 'i'}, {"bytes", required_argument, NULL, 'b'},
+		{"help", no_argument, NULL, 'h'},        {0},
+	};
+	struct options o = {.limits = {.values = true, .depth = 3, .items = 16, .bytes = 80}};
+	struct ct_recording *rec;
+	struct ct_error err = {0};
+	unsigned long long n;
+	int opt, status;
+
+	while ((opt = getopt_long(argc, argv, "pF:Vh", options, NULL)) != -1) {
+		switch (opt) {
+		case 'p': o.print = true; break;
+		case 'F': o.files = optarg; break;
+		case 'V': o.limits.values = false; break;
+		case 'd':
+			if (ct_parse_u64(optarg, 0, 16, &n))
+				return ct_cmd_usage(argv, "--depth takes a number from 0 to 16, not '%s'", optarg);
+			o.limits.depth = (unsigned)n;
+			break;
+		case 'i':
+			if (ct_parse_u64(optarg, 0, 4096, &n))
+				return ct_cmd_usage(argv, "--items takes a number from 0 to 4096, not '%s'", optarg);
+			o.limits.items = (unsigned)n;
+			break;
+		case 'b':
+			if (ct_parse_u64(optarg, 0, 4096, &n))
+				return ct_cmd_usage(argv, "--bytes takes a number from 0 to 4096, not '%s'", optarg);
+			o.limits.bytes = (unsigned)n;
+			break;
+		case 'h': return ct_cmd_help(help);
+		default: return ct_cmd_usage(argv, NULL);
+		}
+	}
+	if (optind + 1 != argc)
+		return ct_cmd_usage(argv, "give one recording");
+	rec = ct_recording_open(argv[optind], &err);
+	if (!rec)
+		return ct_cmd_fail(argv, &err);
+	status = run(rec, &o, stdout, &err);
+	ct_recording_close(rec);
+	return status < 0 ? ct_cmd_fail(argv, &err) : status;
+}
