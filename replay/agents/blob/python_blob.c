@@ -2,6 +2,8 @@
 /* The agent inside of a replayed CPython: called at the dispatch of instructions, it writes down lines, calls and
  * values. Freestanding: no library, no allocation, no function of the interpreter, not one store outside of its own
  * region; it runs on its own stack, so that not even the bytes below the program's stack pointer change. */
+#include <stddef.h>
+
 #include "replay/agents/python_shared.h"
 
 #define OP_PLAIN        0
@@ -430,7 +432,13 @@ static void names(ct_u64 frame, ct_u64 space)
 	}
 }
 
-static void locals(ct_u64 frame, const struct ct_pya_code *c)
+/* A variable about to be stored by the instruction at hand, which two lines share; slot -1: none. */
+struct pending {
+	ct_u32 slot;
+	ct_u64 o;
+};
+
+static void locals(ct_u64 frame, const struct ct_pya_code *c, const struct pending *pending)
 {
 	ct_u64 kinds = rd(c->code + H.off.co_kinds) + H.off.bytes_data;
 
@@ -439,6 +447,8 @@ static void locals(ct_u64 frame, const struct ct_pya_code *c)
 
 		if (o && (rd8(kinds + i) & (CO_FAST_CELL | CO_FAST_FREE)) && find_type(rd(o + 8))->kind == CT_PYK_CELL)
 			o = rd(o + 16);
+		if (pending && i == pending->slot)
+			o = pending->o;
 		if (buffer()->pos + CT_PYA_ROOM / 2 > CT_PYA_BUFFER_LEN)
 			request(CT_PYREQ_DRAIN, 0, 0);
 		changed_value(frame, i, 0, 0, o);
@@ -480,17 +490,17 @@ static void enter(ct_u64 frame, struct ct_pya_code *c, ct_u64 how)
 	if (how == CT_PYE_CALL)
 		forget_values(frame, c);
 	if (H.values && c->wanted && !c->module)
-		locals(frame, c);
+		locals(frame, c, NULL);
 }
 
-static void line(ct_u64 frame, const struct ct_pya_code *c, ct_u64 unit)
+static void line(ct_u64 frame, const struct ct_pya_code *c, ct_u64 unit, const struct pending *pending)
 {
 	ct_u64 *p;
 
 	if (!c->wanted)
 		return;
 	if (H.values)
-		locals(frame, c);
+		locals(frame, c, pending);
 	p = put();
 	p[0] = CT_PYR(CT_PYR_LINE, 0, 3);
 	p[1] = frame;
@@ -503,7 +513,7 @@ static void leave(ct_u64 frame, const struct ct_pya_code *c, ct_u64 how, ct_u64 
 	ct_u64 *p;
 
 	if (H.values && c->wanted) {
-		locals(frame, c);
+		locals(frame, c, NULL);
 		if (result)
 			record_value(frame, CT_PYSLOT_RESULT, result);
 	}
@@ -556,7 +566,7 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 	now = lines[unit];
 	before = prev <= (ct_s64)c->start || prev >= (ct_s64)c->count ? -1 : lines[prev];
 	if (now != -1 && (now != before || ((ct_s64)unit < prev && op != OP_SEND)))
-		line(frame, c, unit);
+		line(frame, c, unit, NULL);
 same:
 	switch (op) {
 	case OP_RETURN: leave(frame, c, 0, rd(sp - 8) & ~(ct_u64)H.off.ref_mask); return;
@@ -569,13 +579,16 @@ same:
 		ct_u64 second = unit + H.skip[opcode];
 
 		if (second < c->count && lines[second] != -1 && lines[second] != lines[unit]) {
-			if (op == OP_FUSED_STORE && H.values && c->wanted) {
-				ct_u64 kinds = rd(c->code + H.off.co_kinds) + H.off.bytes_data, slot = rd8(ip + 1);
+			struct pending stored = {(ct_u32)-1, 0};
+			ct_u64 kinds = rd(c->code + H.off.co_kinds) + H.off.bytes_data;
 
-				if (!(rd8(kinds + slot) & (CO_FAST_CELL | CO_FAST_FREE)))
-					changed_value(frame, slot, 0, 0, rd(sp - 8) & ~(ct_u64)H.off.ref_mask);
+			if (op == OP_FUSED_STORE) {
+				stored.slot = rd8(ip + 1);
+				stored.o = rd(sp - 8) & ~(ct_u64)H.off.ref_mask;
+				if (rd8(kinds + stored.slot) & (CO_FAST_CELL | CO_FAST_FREE))
+					stored.slot = (ct_u32)-1;
 			}
-			line(frame, c, second);
+			line(frame, c, second, &stored);
 		}
 		return;
 	}
