@@ -46,12 +46,13 @@ struct counts {
 	ct_u64 steps, calls, values;
 };
 
-static int count_call(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, bool resumed, struct ct_error *err)
+static int count_call(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u64 run, bool resumed,
+		      struct ct_error *err)
 {
 	struct counts *c = ctx;
 
 	c->calls++;
-	return c->next.call ? c->next.call(c->next.ctx, thread, function, line, resumed, err) : 0;
+	return c->next.call ? c->next.call(c->next.ctx, thread, function, line, run, resumed, err) : 0;
 }
 static int count_step(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, struct ct_error *err)
 {

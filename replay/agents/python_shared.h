@@ -144,7 +144,7 @@ enum {
 	CT_PYR_ENTER = 1, /* arg: how, CT_PYE_*; frame, previous frame, code id; then values of all arguments */
 	CT_PYR_LINE,      /* frame, unit << 32 | code id */
 	CT_PYR_RETURN, /* arg: 0 return, 1 yield; frame, code id << 0; a value with slot CT_PYSLOT_RESULT came before */
-	CT_PYR_RAISE,  /* frame, previous frame, code id; a value with slot CT_PYSLOT_EXC came before */
+	CT_PYR_RAISE,  /* frame, previous frame, unit << 32 | code id; a value with slot CT_PYSLOT_EXC came before */
 	CT_PYR_VALUE,  /* arg: slot; frame; value. CT_PYSLOT_NAMED: name, as a value, then the value */
 	CT_PYR_GONE,   /* arg: slot; frame; a variable has no value any more */
 	CT_PYR_THREAD, /* the tracer's: the thread that runs from here on */

@@ -55,6 +55,7 @@ void ct_pysteps_destroy(struct ct_pysteps *b)
 	free(b->text);
 	free(b->file);
 	free(b->thread);
+	free(b->sleep);
 	free(b->only);
 	free(b);
 }
@@ -111,6 +112,53 @@ static struct ct_pyframe *top(struct ct_pythread *t)
 	return t->depth ? &t->frame[t->depth - 1] : NULL;
 }
 
+/* Generators between a yield and their next turn, by frame. */
+static struct ct_pyframe *sleeper(struct ct_pysteps *b, ct_u64 frame)
+{
+	size_t i = b->sleep_room ? (frame >> 4) * 0x9e3779b97f4a7c15ull >> 32 & (b->sleep_room - 1) : 0;
+
+	while (b->sleep[i].frame && b->sleep[i].frame != frame)
+		i = (i + 1) & (b->sleep_room - 1);
+	return &b->sleep[i];
+}
+
+static bool put_to_sleep(struct ct_pysteps *b, const struct ct_pyframe *f)
+{
+	struct ct_pyframe *to;
+
+	if (b->nsleep * 2 >= b->sleep_room) {
+		struct ct_pyframe *old = b->sleep;
+		size_t room = b->sleep_room;
+
+		b->sleep = calloc(room ? room * 2 : 1024, sizeof(*b->sleep));
+		if (!b->sleep) {
+			b->sleep = old;
+			return false;
+		}
+		b->sleep_room = room ? room * 2 : 1024;
+		for (size_t i = 0; i < room; i++)
+			if (old[i].frame)
+				*sleeper(b, old[i].frame) = old[i];
+		free(old);
+	}
+	to = sleeper(b, f->frame);
+	b->nsleep += !to->frame;
+	*to = *f;
+	return true;
+}
+
+/* Entries stay: a frame at the same address replaces them. */
+static bool wake(struct ct_pysteps *b, struct ct_pyframe *f)
+{
+	struct ct_pyframe *from = b->sleep_room ? sleeper(b, f->frame) : NULL;
+
+	if (!from || !from->frame || from->code != f->code)
+		return false;
+	f->run = from->run;
+	f->line = from->line;
+	return true;
+}
+
 static int function(struct ct_pysteps *b, struct ct_pycode_entry *e, struct ct_error *err)
 {
 	size_t files = b->nfile;
@@ -140,13 +188,17 @@ static int push(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u3
 		struct ct_error *err)
 {
 	struct ct_pycode_entry *e = &b->code[code];
+	struct ct_pyframe f;
 
 	if (!GROW(t->frame, t->depth))
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	t->frame[t->depth++] = (struct ct_pyframe){frame, code, e->code.first_line};
+	f = (struct ct_pyframe){.frame = frame, .code = code, .line = e->code.first_line};
+	if (!resumed || !wake(b, &f))
+		f.run = ++b->runs;
+	t->frame[t->depth++] = f;
 	if (!e->wanted)
 		return 0;
-	return function(b, e, err) || TELL(call, b->tid, e->function, e->code.first_line, resumed) ? -1 : 0;
+	return function(b, e, err) || TELL(call, b->tid, e->function, f.line, f.run, resumed) ? -1 : 0;
 }
 
 static int pop(struct ct_pysteps *b, struct ct_pythread *t, enum ct_leave how, const struct ct_value *v,
@@ -156,6 +208,8 @@ static int pop(struct ct_pysteps *b, struct ct_pythread *t, enum ct_leave how, c
 	struct ct_pycode_entry *e = &b->code[f->code];
 
 	t->depth--;
+	if (how == CT_LEAVE_YIELD && !put_to_sleep(b, f))
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	return e->wanted ? TELL(leave, b->tid, e->function, f->line, how, v) : 0;
 }
 
@@ -193,11 +247,12 @@ static int be_in(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u
 static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w, size_t n, struct ct_error *err)
 {
 	const ct_u32 slot = w[0] >> 8 & 0xffffff;
-	struct ct_pyframe *f = top(t);
 	struct ct_pycode_entry *e;
 	struct ct_value v, name;
 	const char *variable;
+	struct ct_pyframe *f;
 	size_t took = 0;
+	bool found;
 
 	if (slot == CT_PYSLOT_NAMED) {
 		took = ct_pysteps_value(b, w + 2, n - 2, &name);
@@ -219,7 +274,10 @@ static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 		b->has_exc = true;
 		return 0;
 	}
-	if (!f || f->frame != w[1])
+	if (pop_to(b, t, w[1], &found, err)) /* frames that an exception has gone through come off first */
+		return -1;
+	f = top(t);
+	if (!found || !f)
 		return 0;
 	e = &b->code[f->code];
 	if (!e->wanted)
@@ -244,9 +302,12 @@ static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 static int on_gone(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w, struct ct_error *err)
 {
 	const ct_u32 slot = w[0] >> 8 & 0xffffff;
-	struct ct_pyframe *f = top(t);
-	struct ct_pycode_entry *e = f && f->frame == w[1] ? &b->code[f->code] : NULL;
+	struct ct_pycode_entry *e;
+	bool found;
 
+	if (pop_to(b, t, w[1], &found, err))
+		return -1;
+	e = found && top(t) ? &b->code[top(t)->code] : NULL;
 	if (!e || !e->wanted || slot >= e->code.nlocals || !e->code.variable[slot])
 		return 0;
 	return TELL(value, b->tid, e->code.variable[slot], NULL);
@@ -321,11 +382,13 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 	case CT_PYR_RAISE: {
 		struct ct_pycode_entry *e;
 
-		if (n < 4 || w[3] >= b->ncode)
+		if (n < 4 || (ct_u32)w[3] >= b->ncode)
 			break;
 		if (be_in(b, t, w[1], w[2], (ct_u32)w[3], err))
 			return -1;
-		e = &b->code[w[3]];
+		e = &b->code[(ct_u32)w[3]];
+		if (w[3] >> 32 < e->code.count && e->code.lines[w[3] >> 32] > 0)
+			top(t)->line = (ct_u32)e->code.lines[w[3] >> 32];
 		ret = e->wanted ? TELL(raise, b->tid, e->function, top(t)->line, b->has_exc ? &b->exc : NULL) : 0;
 		b->has_exc = false;
 		return ret;

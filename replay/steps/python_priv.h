@@ -15,6 +15,7 @@ struct ct_pyframe {
 	ct_u64 frame;
 	ct_u32 code;
 	ct_u32 line;
+	ct_u64 run;
 };
 struct ct_pythread {
 	ct_u32 tid;
@@ -36,8 +37,11 @@ struct ct_pysteps {
 	ct_u32 nfunctions;
 	struct ct_pythread *thread;
 	size_t nthreads;
-	ct_u32 tid;     /* whose records come */
-	bool arguments; /* of a call just told */
+	ct_u32 tid;               /* whose records come */
+	bool arguments;           /* of a call just told */
+	ct_u64 runs;              /* so many frames began */
+	struct ct_pyframe *sleep; /* a hash table */
+	size_t nsleep, sleep_room;
 	struct ct_arena *arena;
 	struct ct_value result, exc; /* before the record they belong to */
 	bool has_result, has_exc;

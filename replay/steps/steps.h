@@ -66,8 +66,10 @@ struct ct_step_sink {
 	int (*function)(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err);
 	/* Everything told from here on happened before this event of the recording. */
 	int (*event)(void *ctx, ct_u64 seq, ct_u64 time_ns, struct ct_error *err);
-	/* A function begins, or goes on after a yield. */
-	int (*call)(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, bool resumed, struct ct_error *err);
+	/* A function begins, or goes on after a yield. `run` is a number of this run of it, the same when it goes on;
+	 * its variables are as they were then. */
+	int (*call)(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u64 run, bool resumed,
+		    struct ct_error *err);
 	/* An argument of the function just begun. */
 	int (*argument)(void *ctx, ct_u32 thread, const char *name, const struct ct_value *v, struct ct_error *err);
 	/* A line of the innermost function is about to run. */

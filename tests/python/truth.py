@@ -2,6 +2,7 @@
 """What sys.settrace says of a program, as ground truth: python3 truth.py PROGRAM OUT
 OUT: one line for each event: THREAD<tab>EVENT<tab>LINE<tab>FUNCTION[<tab>NAME=REPR...]; local values with line events,
 those of simple types only."""
+import os
 import sys
 import threading
 import types
@@ -62,6 +63,8 @@ def trace(frame, event, arg):
     line = [str(me), event, str(frame.f_lineno), code.co_qualname]
     if event == "line":
         line.extend(values(frame))
+    elif event == "exception" and arg[0] in (StopIteration, StopAsyncIteration):
+        line.append("maybe")
     events.append("\t".join(line))
     return trace
 
@@ -73,6 +76,17 @@ def in_child():
     global forked
     forked = True
     events.clear()
+
+
+def leave(status, really=os._exit):
+    if forked:
+        with open(OUT + ".child", "w") as f:
+            f.write("\n".join(events) + "\n")
+    really(status)
+
+
+os.register_at_fork(after_in_child=in_child)
+os._exit = leave
 
 
 def start():

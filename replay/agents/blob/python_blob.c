@@ -26,7 +26,6 @@ struct regs { /* in the order of push */
 
 __attribute__((section(".head"), used)) HIDDEN struct ct_pya_head H = {0};
 
-
 static ct_u64 rd(ct_u64 addr)
 {
 	return *(const volatile ct_u64 *)addr;
@@ -533,10 +532,12 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 	ct_u64 unit, sp = regs[H.stack_reg];
 	ct_s64 prev;
 	ct_s32 *lines, now, before;
+	int again;
 
 	H.target = H.original[H.index];
 	H.cur_frame = 0;
-	if (prev_at == ip) /* specialised, or woken up, and dispatched again */
+	again = prev_at == ip; /* specialised, or woken up, and dispatched again */
+	if (again && op != OP_FUSED && op != OP_FUSED_STORE)
 		return;
 	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
 		request(CT_PYREQ_DRAIN, 0, 0);
@@ -553,6 +554,8 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 		return;
 	}
 	lines = (ct_s32 *)c->lines;
+	if (again)
+		goto same;
 	prev = ((ct_s64)prev_at - (ct_s64)c->first) / 2;
 	if (prev >= 0 && prev < (ct_s64)c->count) {
 		unsigned char last = rd8(prev_at);
@@ -634,7 +637,7 @@ HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 	p[0] = CT_PYR(CT_PYR_RAISE, 0, 4);
 	p[1] = frame;
 	p[2] = previous(frame);
-	p[3] = c->id;
+	p[3] = (rd(frame + H.off.f_prev_instr) - c->first) / 2 << 32 | c->id;
 	done(p + 4);
 }
 
@@ -642,7 +645,7 @@ HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 #define ENTRY(name, function)                                                                                          \
 	".section ." name ",\"ax\"\n"                                                                                  \
 	"	mov	%rsp, H+32(%rip)\n"                                                                                      \
-	"	lea	stack_top(%rip), %rsp\n"                                                                               \
+	"	lea	stack_top(%rip), %rsp\n"                                                                                 \
 	"	pushfq\n"                                                                                                    \
 	"	cld\n"                                                                                                       \
 	"	push	%rax\n	push	%rcx\n	push	%rdx\n	push	%rbx\n	push	%rbp\n	push	%rsi\n	"                                    \

@@ -1,6 +1,4 @@
 """Recursion: trees, hanoi, mutual, ackermann, deep with an exception at the end."""
-import sys
-
 
 def hanoi(n, a, b, c, moves):
     if n:
@@ -45,6 +43,8 @@ def permutations(items):
 
 
 def forever(n):
+    if n > 60:
+        raise RecursionError(n)
     return forever(n + 1)
 
 
@@ -53,7 +53,6 @@ hanoi(4, "a", "b", "c", moves)
 print(len(moves), even(10), ackermann(2, 2))
 print(list(walk(((None, 1, None), 2, ((None, 3, None), 4, None)))))
 print(len(permutations([1, 2, 3, 4])))
-sys.setrecursionlimit(80)
 try:
     forever(0)
 except RecursionError as e:

@@ -1,7 +1,7 @@
 """Files and paths: written, read by line, binary, in memory, csv, pickle, struct."""
 import csv
 import io
-import os
+import pathlib
 import pickle
 import struct
 import tempfile
@@ -27,16 +27,17 @@ class Pickled:
         self.a = s["a"] * 10
 
 
-with tempfile.TemporaryDirectory() as d:
-    path = os.path.join(d, "f.txt")
+u = Upper()
+with tempfile.TemporaryDirectory() as u.name:  # it is another one every time
+    d = pathlib.Path(u.name)
+    path = d / "f.txt"
     with open(path, "w") as f:
         f.write("one\ntwo\n")
         print("three", file=f)
     with open(path) as f:
         for i, line in enumerate(f):
             print(i, line.rstrip())
-    print(os.path.getsize(path), sorted(os.listdir(d)))
-u = Upper()
+    print(path.stat().st_size, sorted(p.name for p in d.iterdir()))
 print("hello", file=u)
 print(u.got)
 out = io.StringIO()

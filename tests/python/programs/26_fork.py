@@ -11,14 +11,19 @@ def child(n):
     return total
 
 
+class Child:
+    pass
+
+
 r, w = os.pipe()
-pid = os.fork()
-if pid == 0:
+c = Child()
+c.pid = os.fork()  # another number every time
+if c.pid == 0:
     os.close(r)
     os.write(w, str(child(5)).encode())
     os._exit(3)
 os.close(w)
 print(os.read(r, 100))
-_, status = os.waitpid(pid, 0)
+status = os.waitpid(c.pid, 0)[1]
 print(os.waitstatus_to_exitcode(status))
 print(subprocess.run(["/bin/echo", "hi"], capture_output=True).stdout)
