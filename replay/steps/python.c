@@ -324,7 +324,10 @@ static int on_line(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w,
 		return -1;
 	e = &b->code[code];
 	top(t)->line = (ct_u32)e->code.lines[unit];
-	return e->wanted ? TELL(step, b->tid, e->function, top(t)->line) : 0;
+	if (!e->wanted)
+		return 0;
+	/* Found again by the agent, the code has another number than that of a frame from before. */
+	return function(b, e, err) || TELL(step, b->tid, e->function, top(t)->line) ? -1 : 0;
 }
 
 static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_error *err)
@@ -389,7 +392,10 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 		e = &b->code[(ct_u32)w[3]];
 		if (w[3] >> 32 < e->code.count && e->code.lines[w[3] >> 32] > 0)
 			top(t)->line = (ct_u32)e->code.lines[w[3] >> 32];
-		ret = e->wanted ? TELL(raise, b->tid, e->function, top(t)->line, b->has_exc ? &b->exc : NULL) : 0;
+		ret = e->wanted && (function(b, e, err) ||
+				    TELL(raise, b->tid, e->function, top(t)->line, b->has_exc ? &b->exc : NULL))
+			      ? -1
+			      : 0;
 		b->has_exc = false;
 		return ret;
 	}

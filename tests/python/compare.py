@@ -60,7 +60,11 @@ def show(events, i):
 
 def compare(truth, steps, suffix):
     if suffix:
-        truth = truth[len(truth) - len(steps):] if len(steps) <= len(truth) else truth
+        while steps and steps[0][2] == "resume":  # where it was when it was attached to
+            del steps[0]
+        truth = truth[max(0, len(truth) - len(steps)):]
+        if len(truth) < 100:
+            sys.exit(f"only {len(truth)} events were recorded")
     wrong = 0
     # settrace tells of the StopIteration by which a loop over a C iterator ends; nobody raises or catches it.
     i = 0
