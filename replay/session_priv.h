@@ -38,7 +38,7 @@ struct ct_session {
 	struct ct_shared_file *shared; /* shared.c */
 	size_t nshared;
 	struct ct_agents *agents; /* NULL: nothing is watched */
-	pid_t fork_child; /* made at a FORK record, registers to be set when its parent's call returns */
+	pid_t fork_child;         /* made at a FORK record, registers to be set when its parent's call returns */
 };
 
 /* Ends and frees them all, with their lists. */

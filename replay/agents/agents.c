@@ -198,6 +198,8 @@ static long know_code(struct ct_agent *g, int memfd, ct_u64 addr, struct ct_pya_
 	ct_mem_read(memfd, addr + off->co_linetable, &c->linetable, 8);
 	ct_mem_read(memfd, addr + off->co_qualname, &c->qualname, 8);
 	ct_mem_read(memfd, addr + off->co_consts, &c->consts, 8);
+	if (off->co_version)
+		ct_mem_read(memfd, addr + off->co_version, &c->version, 4);
 	c->first = addr + off->co_code;
 	c->count = code.count;
 	c->start = code.start;
@@ -409,7 +411,12 @@ static void fill_head(struct ct_agent *g)
 	h->traceback = g->py->traceback + g->bias;
 	if (l->tstate_current)
 		h->runtime_tstate = g->py->runtime + g->bias + l->tstate_current;
+	h->interp_head = g->py->runtime + g->bias + l->interp_head;
+	h->interp_next = l->interp_next;
+	h->threads_head = l->threads_head;
 	h->tstate_next = l->tstate_next;
+	h->tstate_cframe = l->tstate_cframe;
+	h->cframe_frame = l->cframe_frame;
 	h->tstate_frame = l->tstate_frame;
 	h->frame_reg = pushed[g->py->frame_reg];
 	h->next_reg = pushed[g->py->next_reg];

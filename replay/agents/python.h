@@ -43,6 +43,7 @@ enum {
 	CT_PYOP_SEND,        /* going back to it is no step */
 	CT_PYOP_FUSED,       /* does the work of a second instruction, which is not dispatched */
 	CT_PYOP_FUSED_STORE, /* the same, and the first one stores a local */
+	CT_PYOP_QUIET,       /* is never the beginning of a line */
 };
 struct ct_python_layout {
 	unsigned first, last; /* versions (major, minor) it holds for: 0x030b */

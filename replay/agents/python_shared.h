@@ -36,6 +36,9 @@ struct ct_pya_offsets {
 		co_code, co_flags;
 	ct_u32 co_warmup; /* counts up from warmup_first as the code is run; 0: there is none */
 	ct_s32 warmup_first;
+	ct_u32 co_version;          /* another number in every code object; 0: there is none */
+	ct_u32 starts_at_first;     /* the last instruction of a new frame is its first one, not the one before */
+	ct_u32 extended_arg;        /* opcode that gives its successor more bits of argument; 0: not looked at */
 	ct_u32 exc_type, exc_value; /* in the thread's state; type is 0 if the value is always an instance */
 	ct_u32 type_name;
 	ct_u32 int_tagged; /* the length of an int is (word at 16) >> 3, its sign the lowest two bits */
@@ -55,7 +58,8 @@ struct ct_pya_code {
 	ct_u32 nlocals;
 	ct_u32 wanted; /* 0: its lines are not asked for */
 	ct_u32 module; /* its variables are in a dict */
-	ct_u64 pad;
+	ct_u32 version;
+	ct_u32 pad;
 };
 
 /* How values of a type are read. */
@@ -113,8 +117,8 @@ struct ct_pya_head {
 	ct_u64 base;
 	ct_u64 traceback;
 	ct_u64 runtime_tstate; /* address of a pointer to the running thread's state; 0: look for it */
-	ct_u64 threads;        /* address of the pointer to the first thread's state */
-	ct_u64 tstate_next, tstate_frame;
+	ct_u64 interp_head, interp_next, threads_head; /* ... beginning at this address of a pointer */
+	ct_u64 tstate_next, tstate_frame, tstate_cframe, cframe_frame;
 	ct_u32 frame_reg, next_reg, stack_reg; /* numbers in pushed registers, see python_blob.c */
 	ct_u32 values;                         /* 0: none are wanted */
 	ct_u32 depth, items, bytes, pad;

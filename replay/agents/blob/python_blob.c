@@ -14,6 +14,7 @@
 #define OP_SEND         5
 #define OP_FUSED        6
 #define OP_FUSED_STORE  7
+#define OP_QUIET        8
 
 #define CO_FAST_CELL 0x40
 #define CO_FAST_FREE 0x80
@@ -84,7 +85,8 @@ static struct ct_pya_code *find_code(ct_u64 code, int check)
 	}
 	/* Code objects are freed and others made in their place. */
 	if (c->code != code || c->linetable != rd(code + H.off.co_linetable) ||
-	    c->qualname != rd(code + H.off.co_qualname) || c->consts != rd(code + H.off.co_consts) || check)
+	    c->qualname != rd(code + H.off.co_qualname) || c->consts != rd(code + H.off.co_consts) || check ||
+	    (H.off.co_version && c->version != rd32(code + H.off.co_version)))
 		request(CT_PYREQ_CODE, code, (ct_u64)c);
 	return c;
 }
@@ -246,12 +248,12 @@ static ct_u64 *object(ct_u64 *p, ct_u64 *end, const struct ct_pya_type *t, ct_u6
 			values = attributes ? 0 : rd(o - 32);
 		} else if (H.off.managed == 2) {
 			if (w & 1)
-				values = w - 1;
+				values = w + 1;
 			else
 				attributes = w;
 		} else {
 			attributes = w;
-			if (!attributes && (t->flags & CT_PYTF_INLINE))
+			if (!attributes && (t->flags & CT_PYTF_INLINE) && rd8(o + t->basicsize + 3))
 				values = o + t->basicsize;
 		}
 		if (values && t->cached_keys)
@@ -529,14 +531,17 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 	const unsigned char opcode = rd8(ip), op = H.op[opcode];
 	ct_u64 prev_at = rd(frame + H.off.f_prev_instr);
 	struct ct_pya_code *c;
-	ct_u64 unit, sp = regs[H.stack_reg];
+	ct_u64 unit, arg, sp = regs[H.stack_reg];
 	ct_s64 prev;
 	ct_s32 *lines, now, before;
 	int again;
 
 	H.target = H.original[H.index];
 	H.cur_frame = 0;
-	again = prev_at == ip; /* specialised, or woken up, and dispatched again */
+	if (H.off.owner_c && rd8(frame + H.off.f_owner) >= H.off.owner_c)
+		return;
+	/* Specialised, or woken up, and dispatched again. */
+	again = prev_at == ip && !(op == OP_RESUME && H.off.starts_at_first);
 	if (again && op != OP_FUSED && op != OP_FUSED_STORE)
 		return;
 	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
@@ -568,14 +573,17 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 	}
 	now = lines[unit];
 	before = prev <= (ct_s64)c->start || prev >= (ct_s64)c->count ? -1 : lines[prev];
-	if (now != -1 && (now != before || ((ct_s64)unit < prev && op != OP_SEND)))
+	if (now != -1 && (now != before || ((ct_s64)unit < prev && op != OP_SEND)) && op != OP_QUIET)
 		line(frame, c, unit, NULL);
 same:
 	switch (op) {
 	case OP_RETURN: leave(frame, c, 0, rd(sp - 8) & ~(ct_u64)H.off.ref_mask); return;
 	case OP_YIELD: leave(frame, c, 1, rd(sp - 8) & ~(ct_u64)H.off.ref_mask); return;
 	case OP_RETURN_CONST:
-		leave(frame, c, 0, rd(rd(c->code + H.off.co_consts) + H.off.tuple_items + 8 * rd8(ip + 1)));
+		arg = rd8(ip + 1);
+		if (H.off.extended_arg && unit && rd8(ip - 2) == H.off.extended_arg)
+			arg |= (ct_u64)rd8(ip - 1) << 8;
+		leave(frame, c, 0, rd(rd(c->code + H.off.co_consts) + H.off.tuple_items + 8 * arg));
 		return;
 	case OP_FUSED:
 	case OP_FUSED_STORE: {
@@ -604,6 +612,18 @@ same:
 	H.cur_frame = frame;
 }
 
+/* Of the thread that is in this frame. */
+static ct_u64 thread_state(ct_u64 frame)
+{
+	if (H.runtime_tstate)
+		return rd(H.runtime_tstate);
+	for (ct_u64 interp = rd(H.interp_head); interp; interp = rd(interp + H.interp_next))
+		for (ct_u64 t = rd(interp + H.threads_head); t; t = rd(t + H.tstate_next))
+			if (rd(H.tstate_frame ? t + H.tstate_frame : rd(t + H.tstate_cframe) + H.cframe_frame) == frame)
+				return t;
+	return 0;
+}
+
 /* At a call of PyTraceBack_Here(frame object) by the evaluation loop: an exception has come to this frame. */
 HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 {
@@ -616,16 +636,8 @@ HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
 		request(CT_PYREQ_DRAIN, 0, 0);
 	c = find_code(code_of(frame), 0);
-	if (H.runtime_tstate)
-		tstate = rd(H.runtime_tstate);
-	else
-		for (tstate = rd(H.threads); tstate; tstate = rd(tstate + H.tstate_next)) {
-			ct_u64 f = rd(tstate + H.tstate_frame);
-
-			if (f == frame)
-				break;
-		}
-	if (tstate && H.values) {
+	tstate = thread_state(frame);
+	if (tstate && H.values && c->wanted) {
 		type = H.off.exc_type ? rd(tstate + H.off.exc_type) : 0;
 		exc = rd(tstate + H.off.exc_value);
 		if (type)
