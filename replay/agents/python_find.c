@@ -168,14 +168,18 @@ static bool read_table(const struct image *im, bool relative, ct_u64 addr, ct_u6
 
 static bool is_table(const struct ct_python *py, const ct_u64 target[256])
 {
-	unsigned inside = 0;
+	unsigned different = 0;
 
 	for (int i = 0; i < 256; i++) {
+		int k = 0;
+
 		if (target[i] < py->text || target[i] >= py->text_end)
 			return false;
-		inside += target[i] >= py->eval && target[i] < py->eval + py->eval_size;
+		while (target[k] != target[i])
+			k++;
+		different += k == i;
 	}
-	return inside >= 128; /* the rest is in the function's cold part */
+	return different >= 128; /* no other table of a compiler's has that many */
 }
 
 static int reg_number(ZydisRegister reg)
@@ -208,64 +212,70 @@ static bool is_stub_of(const struct image *im, ct_u64 addr, const char *name)
 }
 
 /* All instructions of the loop: operands that might be the table's address, jumps by it, calls of PyTraceBack_Here. */
-static void sweep(const struct image *im, struct ct_python *py, struct candidates *c)
+static void sweep(const struct image *im, struct ct_python *py, ct_u64 from, ct_u64 to, struct candidates *c)
 {
-	const unsigned char *code = at(im, py->eval, py->eval_size);
+	const unsigned char *code = at(im, from, to - from);
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction insn;
 	ZydisDecoder dec;
 
 	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	for (ct_u64 i = 0; code && i < py->eval_size; i += insn.length) {
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec, code + i, py->eval_size - i, &insn, ops))) {
+	for (ct_u64 i = 0; code && i < to - from; i += insn.length) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec, code + i, to - from - i, &insn, ops))) {
 			insn.length = 1;
 			continue;
 		}
-		if (insn.mnemonic == ZYDIS_MNEMONIC_CALL && insn.raw.imm[0].is_relative && py->ncalls < CT_PY_CALLS) {
-			ct_u64 to = py->eval + i + insn.length + (ct_u64)insn.raw.imm[0].value.s;
+		if (insn.mnemonic == ZYDIS_MNEMONIC_CALL && insn.raw.imm[0].is_relative && py->ncalls < CT_PY_CALLS &&
+		    from == py->eval) {
+			ct_u64 callee = from + i + insn.length + (ct_u64)insn.raw.imm[0].value.s;
 
 			if (insn.length == 5 &&
-			    (to == py->traceback || (im->nplt && is_stub_of(im, to, "PyTraceBack_Here")))) {
-				py->traceback = to;
-				py->traceback_call[py->ncalls++] = py->eval + i;
+			    (callee == py->traceback || (im->nplt && is_stub_of(im, callee, "PyTraceBack_Here")))) {
+				py->traceback = callee;
+				py->traceback_call[py->ncalls++] = from + i;
 			}
 		}
 		for (int k = 0; k < insn.operand_count_visible; k++) {
 			if (ops[k].type != ZYDIS_OPERAND_TYPE_MEMORY || !ops[k].mem.disp.has_displacement)
 				continue;
-			if (ops[k].mem.base == ZYDIS_REGISTER_RIP)
-				count_candidate(c, py->eval + i + insn.length + (ct_u64)ops[k].mem.disp.value);
+			if (ops[k].mem.base == ZYDIS_REGISTER_RIP && insn.mnemonic == ZYDIS_MNEMONIC_LEA)
+				count_candidate(c, from + i + insn.length + (ct_u64)ops[k].mem.disp.value);
 			else if (ops[k].mem.base == ZYDIS_REGISTER_NONE && ops[k].mem.scale == 8)
 				count_candidate(c, (ct_u64)ops[k].mem.disp.value);
 		}
 	}
 }
 
+/* A word of the dispatch table, or maybe of another one. */
+static bool by_table(const struct ct_python *py, const ZydisDecodedOperand *op)
+{
+	return op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.scale == 8 &&
+	       (op->mem.base != ZYDIS_REGISTER_NONE || (ct_u64)op->mem.disp.value == py->table);
+}
+
 /* Through which registers handlers are jumped to, having been loaded from a table of words: they hold the handler's
  * address when it begins. `jmp *(table,index,8)` leaves none. */
-static void find_jumps(const struct image *im, struct ct_python *py)
+static void find_jumps(const struct image *im, struct ct_python *py, ct_u64 from, ct_u64 to)
 {
-	const unsigned char *code = at(im, py->eval, py->eval_size);
+	const unsigned char *code = at(im, from, to - from);
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction insn;
 	bool loaded[16] = {false};
 	ZydisDecoder dec;
 
 	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	for (ct_u64 i = 0; code && i < py->eval_size; i += insn.length) {
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec, code + i, py->eval_size - i, &insn, ops))) {
+	for (ct_u64 i = 0; code && i < to - from; i += insn.length) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec, code + i, to - from - i, &insn, ops))) {
 			insn.length = 1;
 			continue;
 		}
 		if (insn.mnemonic == ZYDIS_MNEMONIC_MOV && ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		    reg_number(ops[0].reg.value) >= 0)
-			loaded[reg_number(ops[0].reg.value)] =
-				ops[1].type == ZYDIS_OPERAND_TYPE_MEMORY && ops[1].mem.scale == 8;
+			loaded[reg_number(ops[0].reg.value)] = by_table(py, &ops[1]);
 		if (insn.mnemonic == ZYDIS_MNEMONIC_JMP && ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		    reg_number(ops[0].reg.value) >= 0 && loaded[reg_number(ops[0].reg.value)])
 			py->jump_regs |= 1u << reg_number(ops[0].reg.value);
-		if (insn.mnemonic == ZYDIS_MNEMONIC_JMP && ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    ops[0].mem.scale == 8)
+		if (insn.mnemonic == ZYDIS_MNEMONIC_JMP && by_table(py, &ops[0]))
 			py->indirect = true;
 	}
 }
@@ -333,8 +343,8 @@ static int describe(const struct image *im, const char *path, struct ct_python *
 	const Elf64_Sym *eval = symbol(im, "_PyEval_EvalFrameDefault"), *runtime = symbol(im, "_PyRuntime"),
 			*version = symbol(im, "Py_Version"), *traceback = symbol(im, "PyTraceBack_Here");
 	struct candidates *c;
+	ct_u64 target[256], from = 0, to = 0;
 	unsigned best = 0;
-	ct_u64 target[256];
 
 	if (!eval || !runtime)
 		return 0;
@@ -358,19 +368,25 @@ static int describe(const struct image *im, const char *path, struct ct_python *
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	sweep(im, py, c);
-	for (unsigned i = 0; i < c->count; i++)
-		if (c->list[i].count > best && read_table(im, py->relative, c->list[i].addr, target) &&
-		    is_table(py, target)) {
-			best = c->list[i].count;
-			py->table = c->list[i].addr;
-			memcpy(py->target, target, sizeof(target));
-		}
+	for (int all = 0; all < 2 && !py->table; all++) {
+		/* Compilers may put the handlers' code elsewhere than the function's symbol says. */
+		from = all ? py->text : py->eval;
+		to = all ? py->text_end : py->eval + py->eval_size;
+		memset(c, 0, sizeof(*c));
+		sweep(im, py, from, to, c);
+		for (unsigned i = 0; i < c->count; i++)
+			if (c->list[i].count > best && (py->relative || c->list[i].count >= 16) &&
+			    read_table(im, py->relative, c->list[i].addr, target) && is_table(py, target)) {
+				best = c->list[i].count;
+				py->table = c->list[i].addr;
+				memcpy(py->target, target, sizeof(target));
+			}
+	}
 	free(c);
 	if (!py->table)
 		return ct_fail(err, CT_EXIT_FAILED, "%s: no dispatch table found (built without computed gotos?)",
 			       path);
-	find_jumps(im, py);
+	find_jumps(im, py, from, to);
 	if (!find_registers(im, py))
 		return ct_fail(err, CT_EXIT_FAILED, "%s: the registers of its evaluation loop are not recognised",
 			       path);

@@ -38,6 +38,7 @@ struct ct_pya_offsets {
 	ct_s32 warmup_first;
 	ct_u32 co_version;          /* another number in every code object; 0: there is none */
 	ct_u32 starts_at_first;     /* the last instruction of a new frame is its first one, not the one before */
+	ct_u32 resume_shows;        /* an exception at a RESUME makes its handler a line of its own */
 	ct_u32 extended_arg;        /* opcode that gives its successor more bits of argument; 0: not looked at */
 	ct_u32 exc_type, exc_value; /* in the thread's state; type is 0 if the value is always an instance */
 	ct_u32 type_name;

@@ -69,6 +69,11 @@ def compare(truth, steps, suffix):
     # settrace tells of the StopIteration by which a loop over a C iterator ends; nobody raises or catches it.
     i = 0
     while i < len(truth):
+        # Nor is a generator woken up to be closed if it could not notice; it is while it is traced (3.13 and later).
+        if ([e[0][0] for e in truth[i:i + 3]] == ["call", "exception", "return"] and truth[i + 1][2]
+                and [e[0] for e in truth[i:i + 3]] != [e[0] for e in steps[i:i + 3]]):
+            del truth[i:i + 3]
+            continue
         if truth[i][2] and (i >= len(steps) or steps[i][0] != truth[i][0]):
             del truth[i]
         else:

@@ -63,7 +63,7 @@ def trace(frame, event, arg):
     line = [str(me), event, str(frame.f_lineno), code.co_qualname]
     if event == "line":
         line.extend(values(frame))
-    elif event == "exception" and arg[0] in (StopIteration, StopAsyncIteration):
+    elif event == "exception" and arg[0] in (StopIteration, StopAsyncIteration, GeneratorExit):
         line.append("maybe")
     events.append("\t".join(line))
     return trace

@@ -534,6 +534,7 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 	ct_u64 unit, arg, sp = regs[H.stack_reg];
 	ct_s64 prev;
 	ct_s32 *lines, now, before;
+	unsigned char last = 0;
 	int again;
 
 	H.target = H.original[H.index];
@@ -563,8 +564,7 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 		goto same;
 	prev = ((ct_s64)prev_at - (ct_s64)c->first) / 2;
 	if (prev >= 0 && prev < (ct_s64)c->count) {
-		unsigned char last = rd8(prev_at);
-
+		last = rd8(prev_at);
 		if (H.op[last] == OP_FUSED || H.op[last] == OP_FUSED_STORE) {
 			prev += H.skip[last];
 			if (prev == (ct_s64)unit) /* its second part after all, told of already */
@@ -573,7 +573,10 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 	}
 	now = lines[unit];
 	before = prev <= (ct_s64)c->start || prev >= (ct_s64)c->count ? -1 : lines[prev];
-	if (now != -1 && (now != before || ((ct_s64)unit < prev && op != OP_SEND)) && op != OP_QUIET)
+	if (now != -1 &&
+	    (now != before || (H.off.resume_shows && H.op[last] == OP_RESUME && (ct_s64)unit != prev + 1) ||
+	     ((ct_s64)unit < prev && op != OP_SEND)) &&
+	    op != OP_QUIET)
 		line(frame, c, unit, NULL);
 same:
 	switch (op) {

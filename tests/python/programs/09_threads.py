@@ -40,13 +40,16 @@ a.join()
 b.join()
 print(got)
 lock = threading.Lock()
-shared = {"n": 0}
+
+
+class Shared:
+    n = 0
 
 
 def bump(times):
     for _ in range(times):
         with lock:
-            shared["n"] += 1
+            Shared.n += 1
 
 
 threads = [threading.Thread(target=bump, args=(50,)) for _ in range(4)]
@@ -54,4 +57,4 @@ for t in threads:
     t.start()
 for t in threads:
     t.join()
-print(shared)
+print(Shared.n)
