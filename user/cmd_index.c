@@ -18,7 +18,7 @@ static const char help[] =
 	"Replays a recording and finds out what its interpreters did: every line that was executed, every call\n"
 	"with arguments and result, every exception, every change of a variable. The recorded program paid\n"
 	"nothing for that. The replay is compared with the recording as `ctbpf verify` does.\n"
-	"Interpreters: CPython 3.11, whether or not it has symbols.\n"
+	"Interpreters: CPython 3.11 to 3.14, whether or not it has symbols.\n"
 	"\n"
 	"  -p, --print       one line of text for each step, call and value\n"
 	"  -F, --files PART  only files whose path contains PART\n"
@@ -108,6 +108,7 @@ static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, 
 	struct ct_agents *agents = ct_agents_create(sink, &o->limits, o->files, err);
 	struct ct_session *s = agents ? ct_session_create(rec, st->from, NULL, err) : NULL;
 	struct ct_comparison comparison;
+	struct ct_agents_stats stats;
 	int ret = -1;
 
 	if (s && !ct_session_watch(s, agents, err)) {
@@ -125,6 +126,13 @@ static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, 
 			*err = late;
 			ret = -1;
 		}
+	}
+	if (agents) {
+		ct_agents_stats(agents, &stats);
+		if (*stats.unwatched)
+			fprintf(stderr, "ctbpf index: not watched: %s\n", stats.unwatched);
+		else if (!stats.installed && ret >= 0)
+			fprintf(stderr, "ctbpf index: no interpreter ran in this stretch\n");
 	}
 	ct_agents_destroy(agents);
 	return ret;

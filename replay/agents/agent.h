@@ -14,7 +14,8 @@
 struct ct_agents; /* of a session */
 
 struct ct_agents_stats {
-	ct_u64 installed, requests, records, bytes;
+	ct_u64 installed, requests, bytes;
+	char unwatched[1024]; /* why an interpreter that was there could not be watched, the first one; "": none */
 };
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,

@@ -276,6 +276,7 @@ int ct_agents_stopped(struct ct_rthread *t, int status)
 static struct known_file *look_at_file(struct ct_agents *a, const char *path, struct ct_error *err)
 {
 	struct known_file *f, **more;
+	struct ct_error why = {0};
 
 	for (size_t i = 0; i < a->nfile; i++)
 		if (!strcmp(a->file[i]->path, path))
@@ -289,7 +290,9 @@ static struct known_file *look_at_file(struct ct_agents *a, const char *path, st
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		return NULL;
 	}
-	f->is = ct_python_find(path, &f->py, err);
+	f->is = ct_python_find(path, &f->py, &why);
+	if (f->is < 0 && !*a->stats.unwatched)
+		snprintf(a->stats.unwatched, sizeof(a->stats.unwatched), "%s", why.msg);
 	a->file[a->nfile++] = f;
 	return f;
 }
@@ -298,20 +301,16 @@ static struct known_file *look_at_file(struct ct_agents *a, const char *path, st
  * below the stack, so above that one nothing comes but the stack, and that is far. */
 static ct_u64 near_page(const struct ct_maps *maps, ct_u64 code)
 {
-	ct_u64 highest = 0, stack = 0;
+	ct_u64 highest = 0;
 
 	if (code < 1ull << 31)
 		return LOW_PAGE;
-	for (size_t i = 0; i < maps->count; i++)
-		if (!strcmp(maps->map[i].name, "[stack]"))
-			stack = maps->map[i].start;
 	for (size_t i = 0; i < maps->count; i++) {
 		const struct ct_map *m = &maps->map[i];
 
 		if (m->end > highest && m->start > code && m->end - code < 1ull << 30 && m->name[0] != '[')
 			highest = m->end;
 	}
-	(void)stack;
 	return highest ? highest + 0x10000 : 0;
 }
 
@@ -495,11 +494,11 @@ int ct_agents_look(struct ct_agents *a, struct ct_rthread *t, struct ct_error *e
 		if (m->offset || !strstr(m->name, "/files/"))
 			continue;
 		f = look_at_file(a, m->name, err);
-		if (!f || f->is < 0) {
+		if (!f) {
 			ret = -1;
 			break;
 		}
-		if (!f->is)
+		if (f->is <= 0)
 			continue;
 		if (f->py.relative)
 			bias = m->start;

@@ -145,7 +145,7 @@ static const struct ct_python_layout layouts[] = {
 		       [88] = CT_PYOP_FUSED,
 		       [154] = CT_PYOP_FUSED_STORE,
 		       [158] = CT_PYOP_FUSED_STORE},
-		.skip = {[10] = 2, [84] = 1, [86] = 1, [88] = 1, [154] = 1, [158] = 1},
+		.skip = {[4] = 1, [5] = 1, [54] = 1, [10] = 2, [84] = 1, [86] = 1, [88] = 1, [154] = 1, [158] = 1},
 	},
 	{
 		.first = 0x030d,
@@ -213,7 +213,7 @@ static const struct ct_python_layout layouts[] = {
 		       [11] = CT_PYOP_QUIET,
 		       [12] = CT_PYOP_QUIET, /* END_ASYNC_FOR, END_FOR, END_SEND */
 		       [3] = CT_PYOP_FUSED}, /* BINARY_OP_INPLACE_ADD_UNICODE */
-		.skip = {[3] = 2},
+		.skip = {[10] = 1, [11] = 1, [12] = 1, [3] = 2},
 	},
 	{
 		.first = 0x030e,
@@ -282,7 +282,7 @@ static const struct ct_python_layout layouts[] = {
 		       [30] = CT_PYOP_QUIET,
 		       [68] = CT_PYOP_QUIET,
 		       [3] = CT_PYOP_FUSED}, /* BINARY_OP_INPLACE_ADD_UNICODE */
-		.skip = {[3] = 6},
+		.skip = {[9] = 1, [10] = 1, [30] = 2 /* after END_FOR */, [68] = 1, [3] = 6},
 	},
 };
 

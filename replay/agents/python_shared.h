@@ -124,7 +124,7 @@ struct ct_pya_head {
 	ct_u32 values;                         /* 0: none are wanted */
 	ct_u32 depth, items, bytes, pad;
 	unsigned char op[256];   /* CT_PYOP_* */
-	unsigned char skip[256]; /* units from a fused instruction to its second one */
+	unsigned char skip[256]; /* units from a fused instruction to its second one; back from a quiet one */
 	struct ct_pya_offsets off;
 	ct_u64 rax, rcx; /* saved by stubs */
 	ct_u64 stub[256];
