@@ -124,12 +124,28 @@ static void record_value(ct_u64 frame, ct_u64 slot, ct_u64 o)
 	done(q);
 }
 
+/* Never 0. In two chains: each multiplication has to wait for the one before. */
+static ct_u64 digest_of(const ct_u64 *w, const ct_u64 *end)
+{
+	ct_u64 a = 1, b = 2;
+
+	for (; w + 1 < end; w += 2) {
+		a = (a ^ w[0]) * 0xff51afd7ed558ccdull;
+		b = (b ^ w[1]) * 0xc4ceb9fe1a85ec53ull;
+		a ^= a >> 32;
+		b ^= b >> 32;
+	}
+	if (w < end)
+		a = (a ^ w[0]) * 0xff51afd7ed558ccdull;
+	return hash(a ^ hash(b)) | 1;
+}
+
 /* Written only if it is another one than at the last step. */
 static void changed_value(ct_u64 frame, ct_u64 slot, ct_u64 name, ct_u64 run, ct_u64 o)
 {
 	struct ct_pya_seen *s = seen(frame, name ? name >> 3 : slot);
 	const ct_u64 key = frame ^ (name ? name ^ run : slot << 48) ^ 1;
-	ct_u64 *p = put(), *q = p + 2, digest = 1;
+	ct_u64 *p = put(), *q = p + 2, digest;
 
 	if (!o) {
 		if (s->key == key && s->digest) {
@@ -143,11 +159,7 @@ static void changed_value(ct_u64 frame, ct_u64 slot, ct_u64 name, ct_u64 run, ct
 	if (name)
 		q = str(q, 0, name);
 	q = value(q, p + CT_PYA_VALUE_MAX / 8, o, 0);
-	for (ct_u64 *w = p + 2; w < q; w++) {
-		digest = (digest ^ *w) * 0xff51afd7ed558ccdull;
-		digest ^= digest >> 32;
-	}
-	digest |= 1;
+	digest = digest_of(p + 2, q);
 	if (s->key == key && s->digest == digest)
 		return;
 	s->key = key;

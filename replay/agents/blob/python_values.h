@@ -12,17 +12,28 @@ static ct_u64 *node(ct_u64 *p, ct_u64 kind, ct_u64 flags, ct_u64 count, ct_u64 i
 	return p + 3;
 }
 
-static ct_u64 *bytes(ct_u64 *p, ct_u64 kind, ct_u64 id, ct_u64 o, ct_u64 data, ct_u64 len, ct_u64 stored)
+/* len bytes into words, the last one filled up with zero. Never reads from a page that the bytes are not on. */
+static ct_u64 *copy(ct_u64 *p, ct_u64 data, ct_u64 len)
 {
-	p = node(p, kind, stored < len ? CT_PYV_TRUNCATED : 0, stored, id, o, len);
-	for (ct_u64 i = 0; i < stored; i += 8) {
+	for (; len >= 8; len -= 8, data += 8)
+		*p++ = rd(data);
+	if (len) {
 		ct_u64 w = 0;
 
-		for (ct_u64 k = 0; k < 8 && i + k < stored; k++)
-			w |= (ct_u64)rd8(data + i + k) << 8 * k;
+		if ((data & 4095) <= 4088)
+			w = rd(data) & (~(ct_u64)0 >> (64 - 8 * len));
+		else
+			for (ct_u64 k = 0; k < len; k++)
+				w |= (ct_u64)rd8(data + k) << 8 * k;
 		*p++ = w;
 	}
 	return p;
+}
+
+static ct_u64 *bytes(ct_u64 *p, ct_u64 kind, ct_u64 id, ct_u64 o, ct_u64 data, ct_u64 len, ct_u64 stored)
+{
+	p = node(p, kind, stored < len ? CT_PYV_TRUNCATED : 0, stored, id, o, len);
+	return copy(p, data, stored);
 }
 
 static ct_u64 *str(ct_u64 *p, ct_u64 id, ct_u64 o)
@@ -36,15 +47,7 @@ static ct_u64 *str(ct_u64 *p, ct_u64 id, ct_u64 o)
 	data = o + (state >> 6 & 1 ? H.off.str_ascii : H.off.str_compact);
 	stored = len < H.bytes ? len : H.bytes;
 	p = node(p, CT_PYK_STR, (stored < len ? CT_PYV_TRUNCATED : 0) | unit << 4, stored, id, o, len);
-	stored *= unit;
-	for (ct_u64 i = 0; i < stored; i += 8) {
-		ct_u64 w = 0;
-
-		for (ct_u64 k = 0; k < 8 && i + k < stored; k++)
-			w |= (ct_u64)rd8(data + i + k) << 8 * k;
-		*p++ = w;
-	}
-	return p;
+	return copy(p, data, stored * unit);
 }
 
 static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth);
