@@ -173,6 +173,7 @@ static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 		if (!ct_buf_next(&it) || it.buf->kind != CT_BUF_REGS || ct_get_regs(t->real, &r))
 			return ct_diverged(s, t, err, "no registers");
 		memcpy(&want, it.data, sizeof(want));
+		ct_agents_expected(t->proc, &want);
 		return ct_same_position(&r, &want) ? 0
 						   : ct_diverged(s, t, err, "rt_sigreturn restored other registers");
 	}
@@ -214,6 +215,7 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 	} while (r.r[CT_RIP] == ip && r.r[CT_RAX] == SYS_rt_sigreturn);
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
 	r.r[CT_RFLAGS] &= ~0x100ull;
+	ct_agents_expected(t->proc, &r); /* the frame has them as they were recorded */
 	return ct_set_regs(t->real, &r);
 }
 
@@ -537,10 +539,20 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 
 int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_error *err)
 {
+	struct ct_regs r;
+
 	s->agents = agents;
 	for (size_t i = 0; i < s->nthreads; i++)
 		if (s->threads[i]->real == s->threads[i]->proc->real && ct_agents_look(agents, s->threads[i], err))
 			return -1;
+	for (size_t i = 0; i < s->nthreads; i++) {
+		if (!s->threads[i]->proc->agent || ct_get_regs(s->threads[i]->real, &r))
+			continue;
+		ct_agents_expected(s->threads[i]->proc, &r);
+		if (ct_set_regs(s->threads[i]->real, &r))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "registers of thread %u cannot be set",
+					     s->threads[i]->tid);
+	}
 	return 0;
 }
 

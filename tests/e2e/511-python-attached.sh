@@ -5,7 +5,7 @@
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154
 source "$(dirname "$0")/100-common.sh"
 
-PYTHON=/usr/bin/python3.11
+PYTHON=${PYTHON:-/usr/bin/python3.11}
 need "$PYTHON"
 TESTS=$PWD/tests/python
 
