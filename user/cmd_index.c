@@ -46,13 +46,13 @@ struct counts {
 	ct_u64 steps, calls, values;
 };
 
-static int count_call(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u64 run, bool resumed,
+static int count_call(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u64 run, enum ct_enter how,
 		      struct ct_error *err)
 {
 	struct counts *c = ctx;
 
 	c->calls++;
-	return c->next.call ? c->next.call(c->next.ctx, thread, function, line, run, resumed, err) : 0;
+	return c->next.call ? c->next.call(c->next.ctx, thread, function, line, run, how, err) : 0;
 }
 static int count_step(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, struct ct_error *err)
 {
@@ -74,6 +74,12 @@ static int count_argument(void *ctx, ct_u32 thread, const char *name, const stru
 
 	c->values++;
 	return c->next.argument ? c->next.argument(c->next.ctx, thread, name, v, err) : 0;
+}
+static int pass_thread(void *ctx, ct_u32 thread, ct_u32 pid, struct ct_error *err)
+{
+	struct counts *c = ctx;
+
+	return c->next.thread ? c->next.thread(c->next.ctx, thread, pid, err) : 0;
 }
 static int pass_file(void *ctx, ct_u32 id, const char *path, struct ct_error *err)
 {
@@ -143,6 +149,7 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 	struct ct_step_sink print = {0};
 	struct counts counts = {0};
 	const struct ct_step_sink sink = {.ctx = &counts,
+					  .thread = pass_thread,
 					  .file = pass_file,
 					  .function = pass_function,
 					  .call = count_call,

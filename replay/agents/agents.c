@@ -154,7 +154,7 @@ void ct_agents_run(struct ct_rthread *t)
 	if (!a || a->tid == t->tid)
 		return;
 	a->tid = t->tid;
-	note(a, CT_PYR_THREAD, t->tid, 0);
+	note(a, CT_PYR_THREAD, t->tid, t->proc->pid);
 }
 
 void ct_agents_event(struct ct_agents *a, const struct ct_event *ev)
@@ -371,7 +371,7 @@ static void tell_frames(struct ct_agent *g, struct ct_rthread *t)
 			break;
 		if (a->tid != list[i].tid) {
 			a->tid = list[i].tid;
-			note(a, CT_PYR_THREAD, a->tid, 0);
+			note(a, CT_PYR_THREAD, a->tid, t->proc->pid);
 		}
 		note(a, CT_PYR_FRAME, list[i].frame, (ct_u64)id);
 	}
@@ -466,7 +466,7 @@ static int install(struct ct_agents *a, struct ct_rthread *t, const struct ct_py
 	t->proc->agent = g;
 	a->stats.installed++;
 	a->tid = t->tid;
-	note(a, CT_PYR_THREAD, t->tid, 0);
+	note(a, CT_PYR_THREAD, t->tid, t->proc->pid);
 	note(a, CT_PYR_IMAGE, 0, 0);
 	tell_frames(g, t);
 	g = NULL;

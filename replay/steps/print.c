@@ -181,12 +181,12 @@ static int end(struct ct_step_printer *p, struct ct_error *err)
 	return ferror(p->out) ? ct_fail_errno(err, CT_EXIT_FAILED, "cannot write the steps") : 0;
 }
 
-static int print_call(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u64 run, bool resumed,
+static int print_call(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u64 run, enum ct_enter how,
 		      struct ct_error *err)
 {
 	struct ct_step_printer *p = ctx;
 
-	begin(ctx, thread, function, line, resumed ? "resume" : "call");
+	begin(ctx, thread, function, line, how == CT_ENTER_CALL ? "call" : "resume");
 	fprintf(p->out, " #%llu", (unsigned long long)run);
 	return end(ctx, err);
 }

@@ -184,7 +184,7 @@ static int function(struct ct_pysteps *b, struct ct_pycode_entry *e, struct ct_e
 	return TELL(function, e->function, (ct_u32)file, e->code.name, e->code.first_line);
 }
 
-static int push(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u32 code, bool resumed,
+static int push(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u32 code, enum ct_enter how,
 		struct ct_error *err)
 {
 	struct ct_pycode_entry *e = &b->code[code];
@@ -193,12 +193,14 @@ static int push(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u3
 	if (!GROW(t->frame, t->depth))
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	f = (struct ct_pyframe){.frame = frame, .code = code, .line = e->code.first_line};
-	if (!resumed || !wake(b, &f))
+	if (how == CT_ENTER_RESUMED && !wake(b, &f))
+		how = CT_ENTER_ATTACHED;
+	if (how != CT_ENTER_RESUMED)
 		f.run = ++b->runs;
 	t->frame[t->depth++] = f;
 	if (!e->wanted)
 		return 0;
-	return function(b, e, err) || TELL(call, b->tid, e->function, f.line, f.run, resumed) ? -1 : 0;
+	return function(b, e, err) || TELL(call, b->tid, e->function, f.line, f.run, how) ? -1 : 0;
 }
 
 static int pop(struct ct_pysteps *b, struct ct_pythread *t, enum ct_leave how, const struct ct_value *v,
@@ -239,7 +241,7 @@ static int be_in(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u
 		return 0;
 	if (pop_to(b, t, previous, &found, err))
 		return -1;
-	return push(b, t, frame, code, true, err);
+	return push(b, t, frame, code, CT_ENTER_RESUMED, err);
 }
 
 /* ---- records -------------------------------------------------------------------------------------------------- */
@@ -343,13 +345,19 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 	if (type != CT_PYR_VALUE && type != CT_PYR_GONE)
 		b->arguments = false;
 	switch (type) {
-	case CT_PYR_THREAD: b->tid = (ct_u32)w[1]; return 0;
+	case CT_PYR_THREAD:
+		b->tid = (ct_u32)w[1];
+		t = n < 3 ? NULL : thread(b, b->tid);
+		if (!t || t->told)
+			return t ? 0 : ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		t->told = true;
+		return TELL(thread, b->tid, (ct_u32)w[2]);
 	case CT_PYR_EVENT: return TELL(event, w[1], w[2]);
 	case CT_PYR_IMAGE: t->depth = 0; return 0;
 	case CT_PYR_FRAME:
 		if (n < 3 || w[2] >= b->ncode)
 			break;
-		return push(b, t, w[1], (ct_u32)w[2], true, err);
+		return push(b, t, w[1], (ct_u32)w[2], CT_ENTER_ATTACHED, err);
 	case CT_PYR_FORK:
 		child = thread(b, (ct_u32)w[1]);
 		t = thread(b, b->tid); /* the list may have moved */
@@ -373,7 +381,7 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 		if (pop_to(b, t, w[2], &found, err))
 			return -1;
 		b->arguments = arg == CT_PYE_CALL;
-		return push(b, t, w[1], (ct_u32)w[3], arg != CT_PYE_CALL, err);
+		return push(b, t, w[1], (ct_u32)w[3], arg == CT_PYE_CALL ? CT_ENTER_CALL : CT_ENTER_RESUMED, err);
 	case CT_PYR_RETURN:
 		if (n < 3 || w[2] >= b->ncode)
 			break;

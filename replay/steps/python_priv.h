@@ -19,6 +19,7 @@ struct ct_pyframe {
 };
 struct ct_pythread {
 	ct_u32 tid;
+	bool told;
 	struct ct_pyframe *frame; /* outermost first */
 	size_t depth, room;
 };

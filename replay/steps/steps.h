@@ -53,6 +53,11 @@ struct ct_value {
 	};
 };
 
+enum ct_enter {
+	CT_ENTER_CALL,
+	CT_ENTER_RESUMED,  /* a generator goes on after a yield: the same run */
+	CT_ENTER_ATTACHED, /* it began before anybody looked */
+};
 enum ct_leave {
 	CT_LEAVE_RETURN,
 	CT_LEAVE_YIELD,     /* will be resumed */
@@ -62,13 +67,14 @@ enum ct_leave {
 /* Every function returns 0, or -1 with *err. `thread` is the recorded thread id. */
 struct ct_step_sink {
 	void *ctx;
+	int (*thread)(void *ctx, ct_u32 thread, ct_u32 pid, struct ct_error *err);
 	int (*file)(void *ctx, ct_u32 id, const char *path, struct ct_error *err);
 	int (*function)(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err);
 	/* Everything told from here on happened before this event of the recording. */
 	int (*event)(void *ctx, ct_u64 seq, ct_u64 time_ns, struct ct_error *err);
 	/* A function begins, or goes on after a yield. `run` is a number of this run of it, the same when it goes on;
 	 * its variables are as they were then. */
-	int (*call)(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u64 run, bool resumed,
+	int (*call)(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u64 run, enum ct_enter how,
 		    struct ct_error *err);
 	/* An argument of the function just begun. */
 	int (*argument)(void *ctx, ct_u32 thread, const char *name, const struct ct_value *v, struct ct_error *err);
