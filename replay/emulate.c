@@ -88,7 +88,7 @@ static int do_mmap(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 		if (ct_replica_map_file(t, &s->files, hash, sc->ret, sc->args[1], (int)sc->args[2], sc->args[5]))
 			return ct_diverged(s, t, err, "kept file cannot be mapped at %#llx",
 					   (unsigned long long)sc->ret);
-		return ct_agents_look(s->agents, t, err);
+		return ct_agents_look(s->agents, t, true, err);
 	}
 	flags &= ~(ct_u64)(MAP_FIXED_NOREPLACE | MAP_HUGETLB | MAP_POPULATE | MAP_LOCKED);
 	ret = ct_replica_call(t, SYS_mmap, sc->ret, sc->args[1], sc->args[2],
@@ -191,7 +191,7 @@ static int execute(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 		return ct_diverged(s, t, err, "call %d really made gives %ld, recorded was %lld", sc->nr, ret,
 				   (long long)sc->ret);
 	/* The dynamic linker protects what it has relocated: now an interpreter's tables are filled. */
-	return sc->nr == SYS_mprotect ? ct_agents_look(s->agents, t, err) : 0;
+	return sc->nr == SYS_mprotect ? ct_agents_look(s->agents, t, true, err) : 0;
 }
 
 int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)

@@ -370,7 +370,7 @@ static int restore_snapshot(struct ct_session *s, ct_u32 id, bool exec, struct c
 			ret = -1;
 			break;
 		}
-		ret = n ? ct_agents_look(s->agents, &threads[0], err) : 0;
+		ret = n ? ct_agents_look(s->agents, &threads[0], exec, err) : 0;
 		for (size_t k = 0; exec && k < s->nthreads; k++) /* the old image's threads are no more */
 			if (s->threads[k]->proc->pid == p->pid)
 				s->threads[k]->live = false;
@@ -543,7 +543,8 @@ int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_e
 
 	s->agents = agents;
 	for (size_t i = 0; i < s->nthreads; i++)
-		if (s->threads[i]->real == s->threads[i]->proc->real && ct_agents_look(agents, s->threads[i], err))
+		if (s->threads[i]->real == s->threads[i]->proc->real &&
+		    ct_agents_look(agents, s->threads[i], false, err))
 			return -1;
 	for (size_t i = 0; i < s->nthreads; i++) {
 		if (!s->threads[i]->proc->agent || ct_get_regs(s->threads[i]->real, &r))

@@ -108,13 +108,11 @@ static int pass_leave(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, en
 	return c->next.leave ? c->next.leave(c->next.ctx, thread, function, line, how, v, err) : 0;
 }
 
-static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, const struct ct_step_sink *sink,
-			 const struct options *o, struct ct_error *err)
+static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, struct ct_agents *agents,
+			 struct ct_error *err)
 {
-	struct ct_agents *agents = ct_agents_create(sink, &o->limits, o->files, err);
-	struct ct_session *s = agents ? ct_session_create(rec, st->from, NULL, err) : NULL;
+	struct ct_session *s = ct_session_create(rec, st->from, NULL, err);
 	struct ct_comparison comparison;
-	struct ct_agents_stats stats;
 	int ret = -1;
 
 	if (s && !ct_session_watch(s, agents, err)) {
@@ -125,7 +123,7 @@ static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, 
 	if (s)
 		ct_session_destroy(s);
 	/* What was seen up to a divergence is of use too. */
-	if (agents && !ct_agents_error(agents)) {
+	if (!ct_agents_error(agents)) {
 		struct ct_error late = {0};
 
 		if (ct_agents_finish(agents, &late) && ret >= 0) {
@@ -133,14 +131,6 @@ static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, 
 			ret = -1;
 		}
 	}
-	if (agents) {
-		ct_agents_stats(agents, &stats);
-		if (*stats.unwatched)
-			fprintf(stderr, "ctbpf index: not watched: %s\n", stats.unwatched);
-		else if (!stats.installed && ret >= 0)
-			fprintf(stderr, "ctbpf index: no interpreter ran in this stretch\n");
-	}
-	ct_agents_destroy(agents);
 	return ret;
 }
 
@@ -158,24 +148,29 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 					  .value = count_value,
 					  .raise = pass_raise,
 					  .leave = pass_leave};
-	struct ct_stretches list;
+	struct ct_step_printer *printer = NULL;
+	struct ct_stretches list = {0};
+	struct ct_agents_stats stats;
+	struct ct_agents *agents;
 	int status = CT_EXIT_OK;
 
-	if (ct_stretches_find(rec, &list, err))
+	if (o->print && !(printer = ct_step_printer_create(out, &print)))
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	counts.next = print;
+	agents = ct_agents_create(&sink, &o->limits, o->files, err);
+	if (!agents || ct_stretches_find(rec, &list, err)) {
+		ct_agents_destroy(agents);
+		ct_step_printer_destroy(printer);
 		return -1;
+	}
 	for (size_t i = 0; i < list.count; i++) {
 		const struct ct_stretch *st = &list.list[i];
-		struct ct_step_printer *printer = NULL;
 		int ret;
 
 		if (st->broken_at)
 			fprintf(stderr, "ctbpf index: stretch %zu is broken at event %llu: %s\n", i + 1,
 				(unsigned long long)st->broken_at, st->broken);
-		if (o->print && !(printer = ct_step_printer_create(out, &print)))
-			ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
-		counts.next = print;
-		ret = index_stretch(rec, st, &sink, o, err);
-		ct_step_printer_destroy(printer);
+		ret = index_stretch(rec, st, agents, err);
 		if (ret < 0) {
 			fprintf(stderr, "ctbpf index: stretch %zu: %s\n", i + 1, err->msg);
 			status = err->status == CT_EXIT_DIVERGED ? CT_EXIT_DIVERGED : CT_EXIT_FAILED;
@@ -188,6 +183,13 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 		}
 	}
 	ct_stretches_deinit(&list);
+	ct_agents_stats(agents, &stats);
+	if (*stats.unwatched)
+		fprintf(stderr, "ctbpf index: not watched: %s\n", stats.unwatched);
+	else if (!stats.installed && status == CT_EXIT_OK)
+		fprintf(stderr, "ctbpf index: no interpreter ran in this recording\n");
+	ct_agents_destroy(agents);
+	ct_step_printer_destroy(printer);
 	if (!o->print)
 		fprintf(out, "%llu lines, %llu calls, %llu values\n", (unsigned long long)counts.steps,
 			(unsigned long long)counts.calls, (unsigned long long)counts.values);

@@ -11,7 +11,7 @@
 #include "replay/replica.h"
 #include "replay/steps/steps.h"
 
-struct ct_agents; /* of a session */
+struct ct_agents; /* of a session, or of several that follow each other */
 
 struct ct_agents_stats {
 	ct_u64 installed, requests, bytes;
@@ -27,8 +27,9 @@ void ct_agents_stats(const struct ct_agents *a, struct ct_agents_stats *stats);
 
 /* What a session calls; all of them do nothing for a replica without an agent. */
 
-/* Mappings have changed: an interpreter may be there, and ready, by now. `t` is stopped. */
-int ct_agents_look(struct ct_agents *a, struct ct_rthread *t, struct ct_error *err);
+/* Mappings have changed: an interpreter may be there, and ready, by now. `t` is stopped. `new_image`: it runs another
+ * program than before; else it may be one that an earlier session has left here. */
+int ct_agents_look(struct ct_agents *a, struct ct_rthread *t, bool new_image, struct ct_error *err);
 /* The child, whose first thread is `tid`, has a copy of the parent's memory, agent and all, or the very same memory. */
 void ct_agents_fork(const struct ct_replica *parent, struct ct_replica *child, ct_u32 tid, bool shared);
 /* A replica is gone. */

@@ -134,17 +134,21 @@ int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 }
 
 /* Words of the tracer's own. */
-static void note(struct ct_agents *a, unsigned type, ct_u64 w1, ct_u64 w2)
+static void note_arg(struct ct_agents *a, unsigned type, unsigned arg, ct_u64 w1, ct_u64 w2)
 {
 	ct_u64 *p;
 
 	if (a->buffer->pos + CT_PYA_ROOM / 2 > CT_PYA_BUFFER_LEN)
 		drain(a);
 	p = (ct_u64 *)((char *)a->buffer + a->buffer->pos);
-	p[0] = CT_PYR(type, 0, 3);
+	p[0] = CT_PYR(type, arg, 3);
 	p[1] = w1;
 	p[2] = w2;
 	a->buffer->pos += 24;
+}
+static void note(struct ct_agents *a, unsigned type, ct_u64 w1, ct_u64 w2)
+{
+	note_arg(a, type, 0, w1, w2);
 }
 
 void ct_agents_run(struct ct_rthread *t)
@@ -362,6 +366,7 @@ static void tell_frames(struct ct_agent *g, struct ct_rthread *t)
 	struct ct_py_frame *list = calloc(65536, sizeof(*list));
 	size_t n = list ? ct_py_read_frames(t->proc->memfd, g->layout, g->py->runtime + g->bias, list, 65536) : 0;
 	struct ct_agents *a = g->all;
+	unsigned depth = 0;
 
 	for (size_t i = n; i-- > 0;) { /* outermost first */
 		struct ct_pya_code c;
@@ -369,11 +374,13 @@ static void tell_frames(struct ct_agent *g, struct ct_rthread *t)
 
 		if (id < 0)
 			break;
+		if (i + 1 == n || list[i + 1].tid != list[i].tid)
+			depth = 0;
 		if (a->tid != list[i].tid) {
 			a->tid = list[i].tid;
 			note(a, CT_PYR_THREAD, a->tid, t->proc->pid);
 		}
-		note(a, CT_PYR_FRAME, list[i].frame, (ct_u64)id);
+		note_arg(a, CT_PYR_FRAME, depth++, list[i].frame, (ct_u64)id);
 	}
 	free(list);
 }
@@ -430,7 +437,7 @@ static void fill_head(struct ct_agent *g)
 }
 
 static int install(struct ct_agents *a, struct ct_rthread *t, const struct ct_python *py, ct_u64 bias,
-		   const struct ct_maps *maps, struct ct_error *err)
+		   const struct ct_maps *maps, bool new_image, struct ct_error *err)
 {
 	struct ct_agent *g = calloc(1, sizeof(*g));
 	unsigned char *stubs = calloc(256, CT_PYA_STUB_SIZE);
@@ -467,7 +474,8 @@ static int install(struct ct_agents *a, struct ct_rthread *t, const struct ct_py
 	a->stats.installed++;
 	a->tid = t->tid;
 	note(a, CT_PYR_THREAD, t->tid, t->proc->pid);
-	note(a, CT_PYR_IMAGE, 0, 0);
+	if (new_image)
+		note(a, CT_PYR_IMAGE, 0, 0);
 	tell_frames(g, t);
 	g = NULL;
 	ret = 0;
@@ -477,7 +485,7 @@ out:
 	return ret;
 }
 
-int ct_agents_look(struct ct_agents *a, struct ct_rthread *t, struct ct_error *err)
+int ct_agents_look(struct ct_agents *a, struct ct_rthread *t, bool new_image, struct ct_error *err)
 {
 	struct ct_maps maps;
 	int ret = 0;
@@ -508,7 +516,7 @@ int ct_agents_look(struct ct_agents *a, struct ct_rthread *t, struct ct_error *e
 		for (int k = 0; k < 256; k++)
 			if (table[k] != f->py.target[k] + bias)
 				goto next;
-		ret = install(a, t, &f->py, bias, &maps, err);
+		ret = install(a, t, &f->py, bias, &maps, new_image, err);
 	next:;
 	}
 	ct_maps_deinit(&maps);

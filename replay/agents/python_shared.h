@@ -156,7 +156,8 @@ enum {
 	CT_PYR_EVENT,  /* the tracer's: the event before which what follows ran, and its time */
 	CT_PYR_IMAGE,  /* the tracer's: the thread has a new program image */
 	CT_PYR_FORK,   /* the tracer's: a new thread id begins with this one's frames */
-	CT_PYR_FRAME,  /* the tracer's: the thread is in this frame from before; frame, code id */
+	CT_PYR_FRAME,  /* the tracer's: the thread is in this frame from before; arg: how many are further out; frame,
+			  code id */
 };
 #define CT_PYR(type, arg, words) ((ct_u64)(type) | (ct_u64)(arg) << 8 | (ct_u64)(words) << 32)
 #define CT_PYE_CALL              0

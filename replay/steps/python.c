@@ -353,10 +353,19 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 		t->told = true;
 		return TELL(thread, b->tid, (ct_u32)w[2]);
 	case CT_PYR_EVENT: return TELL(event, w[1], w[2]);
-	case CT_PYR_IMAGE: t->depth = 0; return 0;
+	case CT_PYR_IMAGE:
+		while (t->depth)
+			if (pop(b, t, CT_LEAVE_EXCEPTION, NULL, err))
+				return -1;
+		return 0;
 	case CT_PYR_FRAME:
-		if (n < 3 || w[2] >= b->ncode)
+		if (n < 3 || w[2] >= b->ncode || arg > t->depth)
 			break;
+		if (t->depth > arg && t->frame[arg].frame == w[1]) /* known from the session before this one */
+			return 0;
+		while (t->depth > arg)
+			if (pop(b, t, CT_LEAVE_EXCEPTION, NULL, err))
+				return -1;
 		return push(b, t, w[1], (ct_u32)w[2], CT_ENTER_ATTACHED, err);
 	case CT_PYR_FORK:
 		child = thread(b, (ct_u32)w[1]);
