@@ -539,9 +539,14 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 
 int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_error *err)
 {
+	const struct ct_event *ev;
 	struct ct_regs r;
 
 	s->agents = agents;
+	if (ct_session_next(s, &ev, err) < 0)
+		return -1;
+	if (ev)
+		ct_agents_event(agents, ev); /* frames that are there are told of as of now */
 	for (size_t i = 0; i < s->nthreads; i++)
 		if (s->threads[i]->real == s->threads[i]->proc->real &&
 		    ct_agents_look(agents, s->threads[i], false, err))

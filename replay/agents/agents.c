@@ -163,7 +163,7 @@ void ct_agents_run(struct ct_rthread *t)
 
 void ct_agents_event(struct ct_agents *a, const struct ct_event *ev)
 {
-	if (a && a->stats.installed && a->seq != ev->seq) {
+	if (a && (a->stats.installed || !a->seq) && a->seq != ev->seq) {
 		a->seq = ev->seq;
 		note(a, CT_PYR_EVENT, ev->seq, ev->time_ns);
 	}
