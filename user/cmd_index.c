@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "replay/agents/agent.h"
@@ -108,13 +109,49 @@ static int pass_leave(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, en
 	return c->next.leave ? c->next.leave(c->next.ctx, thread, function, line, how, v, err) : 0;
 }
 
-static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, struct ct_agents *agents,
-			 struct ct_error *err)
+/* One line on a terminal, twice a second. */
+struct progress {
+	const struct ct_stretch *st;
+	size_t number, count;
+	struct timespec shown;
+	unsigned skip;
+};
+
+static bool now_and_then(void *ctx, const struct ct_event *ev)
 {
+	struct progress *p = ctx;
+
+	(void)ev;
+	return ++p->skip % 64 == 0;
+}
+
+static int show_progress(void *ctx, struct ct_session *s, const struct ct_event *ev)
+{
+	struct progress *p = ctx;
+	struct timespec now;
+
+	(void)s;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec - p->shown.tv_sec + (now.tv_nsec - p->shown.tv_nsec) / 1e9 < 0.5)
+		return 0;
+	p->shown = now;
+	fprintf(stderr, "\rstretch %zu of %zu: %3llu %% \033[K", p->number, p->count,
+		(unsigned long long)((ev->seq - p->st->begin) * 100 / (p->st->events ? p->st->events : 1)));
+	return 0;
+}
+
+static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, struct ct_agents *agents,
+			 struct progress *progress, struct ct_error *err)
+{
+	const struct ct_session_hook hook = {now_and_then, show_progress, progress};
 	struct ct_session *s = ct_session_create(rec, st->from, NULL, err);
 	struct ct_comparison comparison;
 	int ret = -1;
 
+	progress->st = st;
+	progress->number++;
+	if (s && isatty(STDERR_FILENO))
+		ct_session_set_hook(s, &hook);
 	if (s && !ct_session_watch(s, agents, err)) {
 		ret = ct_session_run(s, st->end, err);
 		if (!ret && st->to)
@@ -122,6 +159,8 @@ static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, 
 	}
 	if (s)
 		ct_session_destroy(s);
+	if (isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
 	/* What was seen up to a divergence is of use too. */
 	if (!ct_agents_error(agents)) {
 		struct ct_error late = {0};
@@ -150,6 +189,7 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 					  .leave = pass_leave};
 	struct ct_step_printer *printer = NULL;
 	struct ct_stretches list = {0};
+	struct progress progress = {0};
 	struct ct_agents_stats stats;
 	struct ct_agents *agents;
 	int status = CT_EXIT_OK;
@@ -163,6 +203,7 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 		ct_step_printer_destroy(printer);
 		return -1;
 	}
+	progress.count = list.count;
 	for (size_t i = 0; i < list.count; i++) {
 		const struct ct_stretch *st = &list.list[i];
 		int ret;
@@ -170,7 +211,7 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 		if (st->broken_at)
 			fprintf(stderr, "ctbpf index: stretch %zu is broken at event %llu: %s\n", i + 1,
 				(unsigned long long)st->broken_at, st->broken);
-		ret = index_stretch(rec, st, agents, err);
+		ret = index_stretch(rec, st, agents, &progress, err);
 		if (ret < 0) {
 			fprintf(stderr, "ctbpf index: stretch %zu: %s\n", i + 1, err->msg);
 			status = err->status == CT_EXIT_DIVERGED ? CT_EXIT_DIVERGED : CT_EXIT_FAILED;
