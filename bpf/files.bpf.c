@@ -4,6 +4,7 @@
 #include "files.bpf.h"
 
 struct kept_map kept SEC(".maps");
+volatile ct_u32 watch_writes = 0;
 
 #define S_IFMT  0170000
 #define S_IFREG 0100000
@@ -65,7 +66,26 @@ __noinline int file_identity(s32 fd, struct ct_file_ref *ref, u64 map_flags)
 			     : 0;
 	ref->offset = 0;
 	ref->len = 0;
+	if (mode == CT_MODE_REPLAY &&
+	    ((ref->flags & CT_FILE_SHARED_WRITABLE) || BPF_CORE_READ(file, f_inode, i_writecount.counter) > 0))
+		watch_writes = 1;
+	if (ref->flags & CT_FILE_SHARED_WRITABLE) { /* from here on its times do not tell its content */
+		struct ct_kept_key key = {ref->dev, ref->ino};
+		struct ct_kept *k = bpf_map_lookup_elem(&kept, &key);
+
+		if (k && k->state != CT_KEPT_SHARED)
+			bpf_map_delete_elem(&kept, &key);
+	}
 	return 1;
+}
+
+__noinline int file_is_mapped(s32 fd)
+{
+	struct file *file = file_of(fd);
+	struct inode *inode = file ? BPF_CORE_READ(file, f_inode) : NULL;
+
+	return inode && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFREG &&
+	       BPF_CORE_READ(inode, i_mapping, i_mmap.rb_root.rb_node);
 }
 
 static __always_inline bool only_holder(struct file *file)
@@ -88,8 +108,8 @@ __noinline int file_is_kept(const struct ct_file_ref *ref)
 	key.dev = ref->dev;
 	key.ino = ref->ino;
 	k = bpf_map_lookup_elem(&kept, &key);
-	return k && k->state == CT_KEPT_KEPT && k->ctime_s == ref->ctime_s && k->ctime_ns == ref->ctime_ns &&
-	       k->size == ref->size;
+	return k && (k->state == CT_KEPT_KEPT || k->state == CT_KEPT_SHARED) && k->ctime_s == ref->ctime_s &&
+	       k->ctime_ns == ref->ctime_ns && k->size == ref->size;
 }
 
 __noinline int file_reference(s32 fd, u64 pos, u64 len, struct ct_file_ref *ref)
@@ -128,7 +148,7 @@ __noinline int file_reference(s32 fd, u64 pos, u64 len, struct ct_file_ref *ref)
 	key.ino = ref->ino;
 	k = bpf_map_lookup_elem(&kept, &key);
 	if (k && k->ctime_s == ref->ctime_s && k->ctime_ns == ref->ctime_ns && k->size == ref->size) {
-		if (k->state >= CT_KEPT_KEPT)
+		if (k->state == CT_KEPT_KEPT || k->state == CT_KEPT_SITES)
 			return 1;
 		return 0; /* asked already */
 	}

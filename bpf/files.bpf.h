@@ -30,6 +30,10 @@ int file_identity(s32 fd, struct ct_file_ref *ref, u64 map_flags);
 /* As above for a read of `len` bytes at `pos` (~0: the file position, already advanced). True if the record may hold
  * a reference; then CT_FILE_OFFER in ref->flags says that the recorder has to be offered the file first. */
 int file_reference(s32 fd, u64 pos, u64 len, struct ct_file_ref *ref);
+/* Set once a file has been mapped that can be written to: from then on writes to mapped files are looked for. */
+extern volatile ct_u32 watch_writes;
+/* Whether descriptor `fd` is a regular file that somebody has mapped. */
+int file_is_mapped(s32 fd);
 int file_is_kept(const struct ct_file_ref *ref);
 
 #endif

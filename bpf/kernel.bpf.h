@@ -86,8 +86,15 @@ struct timespec64 {
 	s64 tv_sec;
 	long tv_nsec;
 };
+struct rb_root {
+	struct rb_node *rb_node;
+};
+struct rb_root_cached {
+	struct rb_root rb_root;
+};
 struct address_space {
 	atomic_t i_mmap_writable;
+	struct rb_root_cached i_mmap;
 };
 struct inode {
 	unsigned short i_mode;

@@ -445,6 +445,36 @@ static __noinline void emit_exec(u32 tgid, u32 tid, const struct pt_regs *regs)
 		say_unsound(tgid, tid, CT_UNSOUND_EXEC_NOT_HELD, 0);
 }
 
+/* The content of a mapped file is what it was when it was mapped, and what is stored through mappings. A call that
+ * writes to it changes memory in a way that no record holds. */
+static __always_inline void look_for_writes(const struct pt_regs *regs, s32 nr, s64 ret, u32 tgid, u32 tid)
+{
+	s32 fd = -1;
+
+	switch (nr) {
+	case 1:   /* write */
+	case 18:  /* pwrite64 */
+	case 20:  /* writev */
+	case 40:  /* sendfile */
+	case 296: /* pwritev */
+	case 328: /* pwritev2 */
+		if (ret > 0)
+			fd = regs->di;
+		break;
+	case 285: /* fallocate, other than for more room (FALLOC_FL_KEEP_SIZE) */
+		if (!ret && regs->si & ~1ul)
+			fd = regs->di;
+		break;
+	case 275: /* splice */
+	case 326: /* copy_file_range */
+		if (ret > 0)
+			fd = regs->dx;
+		break;
+	}
+	if (fd >= 0 && file_is_mapped(fd))
+		say_unsound(tgid, tid, CT_UNSOUND_WRITTEN, fd);
+}
+
 /* ---- the programs ----------------------------------------------------------------------------------------- */
 
 static __always_inline void set_args(struct call *c, const struct pt_regs *regs)
@@ -512,6 +542,8 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 			flags |= CT_SYSF_SWITCHED;
 		cur.t.flags &= ~TS_INSYS;
 		cur.t.frame = (u64)regs;
+		if (watch_writes)
+			look_for_writes(regs, nr, ret, tgid, tid);
 		if (nr == NR_restart_syscall)
 			rules_nr = cur.t.restart_nr;
 		else if (ret == RESTART_MIN)

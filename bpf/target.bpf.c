@@ -196,7 +196,7 @@ __noinline int hold(u32 kind, u32 tgid, u32 tid, u64 addr, const struct ct_file_
 		return -1;
 	s.id = __sync_fetch_and_add(&counters.holds, 1) + 1;
 	s.begin = bpf_ktime_get_ns();
-	s.limit = kind == CT_HOLD_EXEC ? CT_HOLD_EXEC_NS : CT_HOLD_MAX_NS;
+	s.limit = kind == CT_HOLD_EXEC ? CT_HOLD_EXEC_NS : CT_HOLD_FILE_NS;
 	h->id = s.id;
 	h->kind = kind;
 	h->pid = tgid;

@@ -132,3 +132,15 @@ int ct_cursor_next(struct ct_cursor *cur, const struct ct_event **ev, struct ct_
 		cur->data = data;
 	}
 }
+
+const struct ct_event *ct_cursor_peek(const struct ct_cursor *cur, const struct ct_event *ev)
+{
+	size_t at = (size_t)((const ct_u8 *)ev - cur->data) + ct_event_stride(ev);
+
+	return at < cur->raw ? (const void *)(cur->data + at) : NULL;
+}
+
+void ct_cursor_skip(struct ct_cursor *cur, const struct ct_event *ev)
+{
+	cur->pos = (size_t)((const ct_u8 *)ev - cur->data) + ct_event_stride(ev);
+}

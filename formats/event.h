@@ -337,6 +337,7 @@ enum ct_unsound {
 	CT_UNSOUND_SHARED,        /* memory shared with a process that is not recorded */
 	CT_UNSOUND_FRAME,         /* a signal frame was not seen; value: the signal */
 	CT_UNSOUND_INSN,          /* unrecorded rdtsc and the like in newly mapped code; value: address */
+	CT_UNSOUND_WRITTEN,       /* a call has written to a file that is mapped; value: the descriptor */
 };
 
 struct ct_ev_end {

@@ -54,6 +54,10 @@ const char *ct_unsound_text(const struct ct_event *ev, char *out, size_t len)
 		snprintf(out, len, "the new program ran before a snapshot of it could be taken");
 		break;
 	case CT_UNSOUND_FILE: snprintf(out, len, "a mapped file's content could not be kept"); break;
+	case CT_UNSOUND_WRITTEN:
+		snprintf(out, len, "it wrote to a file that is mapped, which changes memory (descriptor %llu)",
+			 (unsigned long long)value);
+		break;
 	case CT_UNSOUND_SHARED: snprintf(out, len, "it shares memory with a process that is not recorded"); break;
 	case CT_UNSOUND_FRAME: snprintf(out, len, "the frame of %s was not seen", signal_name(value, buf)); break;
 	case CT_UNSOUND_INSN:

@@ -38,11 +38,14 @@ struct ct_kept {
 #define CT_KEPT_ASKED 1 /* the kernel side has offered it (a FILE buffer with want 0) */
 #define CT_KEPT_KEPT  2 /* its content is in files/ */
 #define CT_KEPT_SITES 3 /* the same, and it has instructions to probe: whoever maps it is held */
+#define CT_KEPT_SHARED                                                                                                 \
+	4 /* kept as it was when it was mapped shared: enough for mapping it again, not for reads of it */
 
 /* Record of the `urgent` ring: the thread waits inside the kernel until the recorder stores `id` to `hold_released`,
- * for at most CT_HOLD_MAX_NS. After an execve it waits on for CT_HOLD_EXEC_NS while `recorder_beat` says that the
- * recorder lives (a new program has nobody yet whom it keeps waiting, and there is no second chance to see its first
- * instruction); a mapped file can still be kept later if it is unchanged. */
+ * for at most CT_HOLD_MAX_NS, and on while `recorder_beat` says that the recorder lives and is late: a machine with
+ * more to do than it can. After an execve for CT_HOLD_EXEC_NS (a new program has nobody yet whom it keeps waiting, and
+ * there is no second chance to see its first instruction), else for CT_HOLD_FILE_NS: a mapped file can still be kept
+ * later if it is unchanged, and there. */
 struct ct_hold {
 	ct_u64 id;
 	ct_u32 kind; /* enum ct_hold_kind */
@@ -55,6 +58,7 @@ struct ct_hold {
 enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };
 #define CT_HOLD_MAX_NS  200000000ull
 #define CT_HOLD_EXEC_NS 2000000000ull
+#define CT_HOLD_FILE_NS 1000000000ull
 
 /* Counters, in the programs' .bss, which the recorder maps. */
 struct ct_counters {

@@ -70,6 +70,10 @@ int ct_cursor_seek_seq(struct ct_cursor *cur, ct_u64 seq, struct ct_error *err);
 int ct_cursor_seek_time(struct ct_cursor *cur, ct_u64 time_ns, struct ct_error *err);
 /* 1: *ev is the next event. 0: end. -1: a block could not be read (*err says which); calling again goes on after it. */
 int ct_cursor_next(struct ct_cursor *cur, const struct ct_event **ev, struct ct_error *err);
+/* The event behind `ev`, which is of the present block, if that is of this block, too; else NULL. Goes nowhere. */
+const struct ct_event *ct_cursor_peek(const struct ct_cursor *cur, const struct ct_event *ev);
+/* Goes on behind `ev`, which has been peeked at. */
+void ct_cursor_skip(struct ct_cursor *cur, const struct ct_event *ev);
 
 /* Positions as a person writes them: "e:SEQ" (or a bare number), "t:+1.25s" (from the start; also ms, m),
  * "t:12:30:05.5" or "t:2026-11-22T12:30:05" (wall clock, UTC), "start", "end". "s:" and "m:" give an error that says

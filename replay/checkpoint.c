@@ -10,19 +10,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 #define CHUNK        (1u << 20)
 
-struct ct_checkpoint {
+/* All that lives of a session. */
+struct world {
 	struct ct_replica **procs;
 	size_t nprocs;
 	struct ct_rthread **threads;
 	size_t nthreads;
+	struct ct_shared_file *files;
+	size_t nfiles;
+};
+struct ct_checkpoint {
+	struct world w;
 	ct_u64 next; /* event that is executed next, 0: the log has ended */
 	ct_u32 current_tid;
 	struct ct_session_stats stats;
@@ -35,6 +44,7 @@ struct shared {
 	ct_u32 major, minor;
 	ct_u64 ino;
 	int fd;
+	bool file; /* stands for a file of the recorded program's: complete, and its descriptor is the world's */
 };
 struct copy {
 	struct shared *shared;
@@ -63,50 +73,96 @@ static int copy_bytes(int from, int to, ct_u64 addr, ct_u64 offset, ct_u64 len)
 	return ret;
 }
 
-static struct shared *find_shared(struct copy *c, const struct ct_map *m)
+static struct shared *find_shared(const struct copy *c, const struct ct_map *m)
 {
-	struct shared *more;
-
 	for (size_t i = 0; i < c->nshared; i++)
 		if (c->shared[i].ino == m->ino && c->shared[i].major == m->dev_major &&
 		    c->shared[i].minor == m->dev_minor)
 			return &c->shared[i];
+	return NULL;
+}
+
+static struct shared *add_shared(struct copy *c, const struct ct_map *m)
+{
+	struct shared *more;
+
 	more = realloc(c->shared, (c->nshared + 1) * sizeof(*more));
 	if (!more)
 		return NULL;
 	c->shared = more;
 	more += c->nshared;
-	*more = (struct shared){m->dev_major, m->dev_minor, m->ino, memfd_create("ctbpf-checkpoint", MFD_CLOEXEC)};
+	*more = (struct shared){m->dev_major, m->dev_minor, m->ino, memfd_create("ctbpf-checkpoint", MFD_CLOEXEC),
+				false};
 	if (more->fd < 0)
 		return NULL;
 	c->nshared++;
 	return more;
 }
 
-/* Puts a copy of a shared mapping in place of it; processes that shared the original share the copy. */
-static int replace_shared(struct copy *c, struct ct_rthread *t, int from, const struct ct_map *m)
+/* The copies of the files that the program has mapped shared. */
+static int copy_files(struct copy *c, struct world *to, const struct world *from)
+{
+	to->files = calloc(from->nfiles ? from->nfiles : 1, sizeof(*to->files));
+	c->shared = calloc(from->nfiles ? from->nfiles : 1, sizeof(*c->shared));
+	if (!to->files || !c->shared)
+		return -1;
+	for (size_t i = 0; i < from->nfiles; i++) {
+		int fd = memfd_create(CT_SHARED_NAME, MFD_CLOEXEC);
+		struct stat st;
+
+		if (fd < 0)
+			return -1;
+		to->files[to->nfiles++] = (struct ct_shared_file){from->files[i].ref, fd};
+		if (fstat(from->files[i].fd, &st) || ftruncate(fd, st.st_size) ||
+		    copy_bytes(from->files[i].fd, fd, 0, 0, (ct_u64)st.st_size))
+			return -1;
+		c->shared[c->nshared++] = (struct shared){major(st.st_dev), minor(st.st_dev), st.st_ino, fd, true};
+	}
+	return 0;
+}
+
+/* Pages of a private mapping that had become the process's own. */
+static int copy_own(int from, int to, const struct ct_map *m)
+{
+	char have[CT_PAGE], want[CT_PAGE];
+
+	for (ct_u64 at = m->start; at < m->end; at += CT_PAGE)
+		if (ct_mem_read(from, at, want, CT_PAGE) && ct_mem_read(to, at, have, CT_PAGE) &&
+		    memcmp(have, want, CT_PAGE) && !ct_mem_write(to, at, want, CT_PAGE))
+			return -1;
+	return 0;
+}
+
+/* Puts a copy of what is behind a mapping in place of it; processes that shared the original share the copy. */
+static int replace(struct copy *c, struct ct_rthread *t, int from, const struct ct_map *m)
 {
 	struct shared *sh = find_shared(c, m);
 	const ct_u64 len = m->end - m->start;
-	struct ct_rthread *const caller = t;
 	char path[64];
 	long fd, ret;
 
-	if (!sh || (ct_u64)lseek(sh->fd, 0, SEEK_END) < m->offset + len)
-		if (!sh || ftruncate(sh->fd, (off_t)(m->offset + len)))
+	if (!sh && !(sh = add_shared(c, m)))
+		return -1;
+	if (!sh->file) {
+		off_t size = lseek(sh->fd, 0, SEEK_END);
+
+		if (((ct_u64)size < m->offset + len && ftruncate(sh->fd, (off_t)(m->offset + len))) ||
+		    copy_bytes(from, sh->fd, m->start, m->offset, len))
 			return -1;
-	if (copy_bytes(from, sh->fd, m->start, m->offset, len))
-		return -1;
+	}
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), sh->fd);
-	if (!ct_mem_write(caller->proc->memfd, CT_GADGET_TEXT, path, strlen(path) + 1))
+	if (!ct_mem_write(t->proc->memfd, CT_GADGET_TEXT, path, strlen(path) + 1))
 		return -1;
-	fd = ct_replica_call(caller, SYS_open, CT_GADGET_TEXT, O_RDWR | O_CLOEXEC, 0, 0, 0, 0);
+	fd = ct_replica_call(t, SYS_open, CT_GADGET_TEXT, O_RDWR | O_CLOEXEC, 0, 0, 0, 0);
 	if (fd < 0)
 		return -1;
-	ret = ct_replica_call(caller, SYS_mmap, m->start, len, m->prot, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
+	ret = ct_replica_call(t, SYS_mmap, m->start, len, m->prot,
+			      (m->shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED | MAP_NORESERVE, (ct_u64)fd,
 			      m->offset);
-	ct_replica_call(caller, SYS_close, fd, 0, 0, 0, 0, 0);
-	return (ct_u64)ret == m->start ? 0 : -1;
+	ct_replica_call(t, SYS_close, (ct_u64)fd, 0, 0, 0, 0, 0);
+	if ((ct_u64)ret != m->start)
+		return -1;
+	return m->shared ? 0 : copy_own(from, t->proc->memfd, m);
 }
 
 /* Ranges that are marked MADV_WIPEONFORK, from smaps: copied into the fork. */
@@ -142,8 +198,9 @@ static int copy_memory(struct copy *c, const struct ct_replica *from, struct ct_
 	if (ct_maps_read(from->real, &maps, c->err))
 		return -1;
 	for (size_t i = 0; i < maps.count && !ret; i++)
-		if (maps.map[i].shared)
-			ret = replace_shared(c, t, from->memfd, &maps.map[i]);
+		if ((maps.map[i].shared || (maps.map[i].ino && find_shared(c, &maps.map[i]))) &&
+		    !ct_mm_is_ours(from->mm, maps.map[i].start))
+			ret = replace(c, t, from->memfd, &maps.map[i]);
 	ct_maps_deinit(&maps);
 	return ret || refill_wiped(from->real, from->memfd, t->proc->memfd) ? -1 : 0;
 }
@@ -170,7 +227,7 @@ static int push(void ***list, size_t *n, void *item)
 }
 
 /* A copy of thread `t` in process `p`; by the first one of the process if there is one already. */
-static struct ct_rthread *copy_thread(struct ct_checkpoint *cp, struct ct_rthread *t, struct ct_replica *p,
+static struct ct_rthread *copy_thread(struct world *w, struct ct_rthread *t, struct ct_replica *p,
 				      struct ct_rthread *by, pid_t real)
 {
 	struct ct_rthread *copy = malloc(sizeof(*copy));
@@ -188,12 +245,10 @@ static struct ct_rthread *copy_thread(struct ct_checkpoint *cp, struct ct_rthrea
 	*copy = *t;
 	copy->real = real;
 	copy->proc = p;
-	copy->chunk = NULL;
-	copy->chunk_len = 0;
 	/* Not inside of a call any more as far as the kernel knows; what t->at_entry means is ours alone. */
 	regs.r[CT_ORIG_RAX] = (ct_u64)-1;
 	if (real <= 0 || ct_set_xsave(real, xsave, (size_t)len) || ct_set_sigmask(real, mask) ||
-	    ct_set_regs(real, &regs) || push((void ***)&cp->threads, &cp->nthreads, copy)) {
+	    ct_set_regs(real, &regs) || push((void ***)&w->threads, &w->nthreads, copy)) {
 		free(copy);
 		return NULL;
 	}
@@ -201,89 +256,111 @@ static struct ct_rthread *copy_thread(struct ct_checkpoint *cp, struct ct_rthrea
 }
 
 /* Replicas that share memory (vfork) must do so as copies, too. */
-static struct ct_rthread *sharer(struct ct_checkpoint *cp, struct ct_replica *const *from, size_t n, size_t index,
-				 struct ct_replica *const *made)
+static struct ct_rthread *sharer(const struct world *made, struct ct_replica *const *copy_of, const struct world *from,
+				 size_t index)
 {
-	for (size_t i = 0; i < index && i < n; i++) {
-		if (!made[i] || syscall(SYS_kcmp, from[i]->real, from[index]->real, KCMP_VM, 0, 0))
+	for (size_t i = 0; i < index; i++) {
+		if (!copy_of[i] || syscall(SYS_kcmp, from->procs[i]->real, from->procs[index]->real, KCMP_VM, 0, 0))
 			continue;
-		for (size_t k = 0; k < cp->nthreads; k++)
-			if (cp->threads[k]->proc == made[i])
-				return cp->threads[k];
+		for (size_t k = 0; k < made->nthreads; k++)
+			if (made->threads[k]->proc == copy_of[i])
+				return made->threads[k];
 	}
 	return NULL;
 }
 
-static int copy_process(struct copy *c, struct ct_checkpoint *cp, struct ct_replica *p, struct ct_replica *from,
-			struct ct_rthread *const *threads, size_t nthreads, struct ct_rthread *shares)
+static int copy_process(struct copy *c, struct world *to, struct ct_replica *p, const struct world *from,
+			struct ct_replica *original, struct ct_rthread *shares)
 {
 	struct ct_rthread *first = NULL, *made = NULL;
 
-	*p = *from;
+	*p = *original;
 	p->memfd = -1;
 	p->real = -1;
+	p->mm = NULL;
 	/* The leader makes the process, if it lives; the copy's leader is whoever that is. */
-	for (size_t i = 0; i < nthreads; i++)
-		if (threads[i]->live && threads[i]->proc == from && (!first || threads[i]->real == from->real))
-			first = threads[i];
+	for (size_t i = 0; i < from->nthreads; i++)
+		if (from->threads[i]->live && from->threads[i]->proc == original &&
+		    (!first || from->threads[i]->real == original->real))
+			first = from->threads[i];
 	/* A child of ours, not of the original: then waiting for its end leaves no zombie with anybody. */
 	p->real = ct_replica_clone(shares ? shares : first, CLONE_PARENT | (shares ? CLONE_VM : 0));
 	if (p->real < 0)
 		return -1;
 	p->memfd = ct_mem_open(p->real);
-	made = p->memfd < 0 ? NULL : copy_thread(cp, first, p, NULL, p->real);
-	if (!made || (!shares && copy_memory(c, from, made)))
+	if (original->mm && !(p->mm = shares ? ct_mm_share(shares->proc->mm) : ct_mm_fork(original->mm)))
 		return -1;
-	for (size_t i = 0; i < nthreads; i++)
-		if (threads[i] != first && threads[i]->live && threads[i]->proc == from &&
-		    !copy_thread(cp, threads[i], p, made, 0))
+	made = p->memfd < 0 ? NULL : copy_thread(to, first, p, NULL, p->real);
+	if (!made || (!shares && copy_memory(c, original, made)))
+		return -1;
+	for (size_t i = 0; i < from->nthreads; i++)
+		if (from->threads[i] != first && from->threads[i]->live && from->threads[i]->proc == original &&
+		    !copy_thread(to, from->threads[i], p, made, 0))
 			return -1;
 	return 0;
 }
 
-/* Copies everything that lives; to what has been made so far in *cp if it fails. */
-static int copy_all(struct ct_checkpoint *cp, struct ct_replica *const *procs, size_t nprocs,
-		    struct ct_rthread *const *threads, size_t nthreads, struct ct_error *err)
+static void end_world(struct world *w)
 {
-	struct ct_replica **made = calloc(nprocs ? nprocs : 1, sizeof(struct ct_replica *));
-	struct copy c = {.err = err};
-	int ret = made ? 0 : -1;
+	ct_kill_replicas(w->procs, w->nprocs, w->threads, w->nthreads);
+	ct_shared_free(w->files, w->nfiles);
+}
 
-	for (size_t i = 0; i < nprocs && !ret; i++) {
+/* Copies everything that lives. If that fails nothing is left of it. */
+static int copy_world(struct world *to, const struct world *from, struct ct_error *err)
+{
+	struct ct_replica **copy_of = calloc(from->nprocs ? from->nprocs : 1, sizeof(struct ct_replica *));
+	struct copy c = {.err = err};
+	int ret = copy_of ? 0 : -1;
+
+	memset(to, 0, sizeof(*to));
+	if (!ret)
+		ret = copy_files(&c, to, from);
+	for (size_t i = 0; i < from->nprocs && !ret; i++) {
 		struct ct_replica *p;
 
-		if (procs[i]->gone || !has_live_thread(threads, nthreads, procs[i]))
+		if (from->procs[i]->gone || !has_live_thread(from->threads, from->nthreads, from->procs[i]))
 			continue;
 		p = calloc(1, sizeof(*p));
-		if (!p || push((void ***)&cp->procs, &cp->nprocs, p)) {
+		if (!p || push((void ***)&to->procs, &to->nprocs, p)) {
 			free(p);
 			ret = -1;
 			break;
 		}
 		p->memfd = -1;
-		ret = copy_process(&c, cp, p, procs[i], threads, nthreads, sharer(cp, procs, nprocs, i, made));
-		made[i] = p;
+		ret = copy_process(&c, to, p, from, from->procs[i], sharer(to, copy_of, from, i));
+		copy_of[i] = p;
+	}
+	if (ret) {
+		ct_fail_errno(err, CT_EXIT_FAILED, "cannot copy the replayed processes");
+		end_world(to);
 	}
 	for (size_t i = 0; i < c.nshared; i++)
-		close(c.shared[i].fd);
+		if (!c.shared[i].file)
+			close(c.shared[i].fd);
 	free(c.shared);
-	free(made);
-	return ret ? ct_fail_errno(err, CT_EXIT_FAILED, "cannot copy the replayed processes") : 0;
+	free(copy_of);
+	return ret ? -1 : 0;
 }
 
 /* ---- the public part ---------------------------------------------------------------------------------------- */
 
 void ct_checkpoint_destroy(struct ct_checkpoint *cp)
 {
-	if (!cp)
-		return;
-	ct_kill_replicas(cp->procs, cp->nprocs, cp->threads, cp->nthreads);
+	if (cp)
+		end_world(&cp->w);
 	free(cp);
+}
+
+static struct world world_of(const struct ct_session *s)
+{
+	return (struct world){s->procs, s->nprocs, s->threads, s->nthreads, s->shared, s->nshared};
 }
 
 struct ct_checkpoint *ct_session_checkpoint(struct ct_session *s, struct ct_error *err)
 {
 	struct ct_checkpoint *cp = calloc(1, sizeof(*cp));
+	const struct world now = world_of(s);
 	const struct ct_event *ev;
 
 	if (!cp) {
@@ -291,12 +368,12 @@ struct ct_checkpoint *ct_session_checkpoint(struct ct_session *s, struct ct_erro
 		return NULL;
 	}
 	if (s->agents) { /* what they have told of cannot be taken back */
-		ct_checkpoint_destroy(cp);
+		free(cp);
 		ct_fail(err, CT_EXIT_FAILED, "a session whose interpreters are watched cannot have checkpoints");
 		return NULL;
 	}
-	if (ct_session_next(s, &ev, err) < 0 || copy_all(cp, s->procs, s->nprocs, s->threads, s->nthreads, err)) {
-		ct_checkpoint_destroy(cp);
+	if (ct_session_next(s, &ev, err) < 0 || copy_world(&cp->w, &now, err)) {
+		free(cp);
 		return NULL;
 	}
 	cp->next = ev ? ev->seq : 0;
@@ -307,22 +384,22 @@ struct ct_checkpoint *ct_session_checkpoint(struct ct_session *s, struct ct_erro
 
 int ct_session_restore(struct ct_session *s, const struct ct_checkpoint *cp, struct ct_error *err)
 {
-	struct ct_checkpoint now = {0};
+	struct world now, old = world_of(s);
 
 	/* The checkpoint itself stays, so that one can come back again: the session gets a copy of it. */
-	if (copy_all(&now, cp->procs, cp->nprocs, cp->threads, cp->nthreads, err)) {
-		ct_kill_replicas(now.procs, now.nprocs, now.threads, now.nthreads);
+	if (copy_world(&now, &cp->w, err))
 		return -1;
-	}
 	if (ct_cursor_seek_seq(s->cursor, cp->next ? cp->next : UINT64_MAX, err)) {
-		ct_kill_replicas(now.procs, now.nprocs, now.threads, now.nthreads);
+		end_world(&now);
 		return -1;
 	}
-	ct_kill_replicas(s->procs, s->nprocs, s->threads, s->nthreads);
+	end_world(&old);
 	s->procs = now.procs;
 	s->nprocs = now.nprocs;
 	s->threads = now.threads;
 	s->nthreads = now.nthreads;
+	s->shared = now.files;
+	s->nshared = now.nfiles;
 	s->current_tid = cp->current_tid;
 	s->stats = cp->stats;
 	s->held = false;

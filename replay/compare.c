@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 
 #define MOST_LINES 20
@@ -16,7 +17,9 @@
 
 const char *const ct_compare_masks[] = {
 	"[vvar], [vsyscall], [uprobes]: the kernel's own pages, other at every moment",
-	"the recorder's page at 0x20000 in the process and the replay's at 0x10000: not the program's",
+	"the recorder's page at 0x20000 in the process and the replay's below 0x200000 and where it has moved code to: "
+	"not the "
+	"program's",
 	"how far a stack's mapping reaches down below what was used: the kernel grows it by what it touches itself",
 	"whether a file is mapped shared or private where nothing can be written through it: kept files are mapped "
 	"privately",
@@ -61,6 +64,14 @@ static const char *map_name(const struct ct_snap_proc *proc, ct_u64 addr)
 	return "no mapping";
 }
 
+static bool is_shared(const struct ct_snap_proc *proc, ct_u64 addr)
+{
+	for (ct_u32 i = 0; i < proc->nmaps; i++)
+		if (addr >= proc->maps[i].start && addr < proc->maps[i].end)
+			return proc->maps[i].flags & CT_MAPF_SHARED;
+	return false;
+}
+
 static void compare_page(struct comparison *c, const struct ct_snap_proc *proc, ct_u64 addr, const unsigned char *have,
 			 const unsigned char *want)
 {
@@ -88,15 +99,16 @@ static int compare_kept(struct comparison *c, struct ct_replica *p, struct ct_sn
 	const struct ct_snap_proc *proc = &ct_snapshot_get(snap)->procs[index];
 	size_t count;
 	const struct ct_snap_page *pages = ct_snapshot_pages(snap, index, &count);
+	static const unsigned char zeroes[CT_PAGE];
 	unsigned char want[CT_PAGE], have[CT_PAGE];
 
 	for (size_t i = 0; i < count; i++) {
 		if (ct_snapshot_read_page(snap, index, i, want, err))
 			return -1;
 		c->n.pages++;
-		if (ct_agents_read(p, pages[i].addr, have, CT_PAGE))
+		if (ct_replica_read(p, pages[i].addr, have, CT_PAGE))
 			compare_page(c, proc, pages[i].addr, have, want);
-		else
+		else if (memcmp(want, zeroes, CT_PAGE) || !is_shared(proc, pages[i].addr)) /* beyond the file's end */
 			differs(c, "page %#llx of process %u (%s): not there in the replay",
 				(unsigned long long)pages[i].addr, proc->pid, map_name(proc, pages[i].addr));
 	}
@@ -142,7 +154,7 @@ static int compare_extra(struct extra *x, const struct ct_snap_map *m, ct_u64 st
 			while (x->next < x->count && x->pages[x->next].addr < addr)
 				x->next++;
 			if (!is_own(entry[i]) || (x->next < x->count && x->pages[x->next].addr == addr) ||
-			    !ct_agents_read(x->p, addr, have, CT_PAGE))
+			    !ct_replica_read(x->p, addr, have, CT_PAGE))
 				continue;
 			memset(want, 0, CT_PAGE);
 			if (fd >= 0 && pread(fd, want, CT_PAGE, (off_t)(addr - m->start + m->offset)) < 0) {
@@ -169,11 +181,14 @@ static const char *prot_text(ct_u32 prot, char out[4])
 	return out;
 }
 
+/* The file itself, or the replay's copy of it if it has been mapped shared. */
 static bool is_kept_file(const struct ct_map *h, const ct_u8 hash[16])
 {
 	size_t len = strlen(h->name);
 	char want[33];
 
+	if (!strncmp(h->name, "/memfd:" CT_SHARED_NAME, strlen("/memfd:" CT_SHARED_NAME)))
+		return true;
 	ct_hash_format(hash, want);
 	return len > 32 && !strcmp(h->name + len - 32, want);
 }
@@ -200,12 +215,12 @@ static void compare_range(struct comparison *c, ct_u32 pid, const struct ct_map 
 }
 
 /* Mappings without those that are compared by nobody, in place. */
-static void drop_own_maps(const struct ct_replica *p, struct ct_maps *maps)
+static void drop_own_maps(struct ct_maps *maps, const struct ct_replica *p)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < maps->count; i++)
-		if (maps->map[i].start != CT_GADGET && strcmp(maps->map[i].name, "[vsyscall]") &&
+		if (!ct_mm_is_ours(p->mm, maps->map[i].start) && strcmp(maps->map[i].name, "[vsyscall]") &&
 		    !ct_agents_map(p, maps->map[i].start))
 			maps->map[n++] = maps->map[i];
 	maps->count = n;
@@ -285,8 +300,12 @@ static void compare_xsave(struct comparison *c, struct ct_rthread *t, const stru
 			want->xsave_len);
 		return;
 	}
+	/* Without the FPU's instruction pointers and software bytes of the legacy area, and without XSTATE_BV: ptrace
+	 * shows a component that is not in use with its initial values, so contents say it all, and whether one that
+	 * holds them counts as in use is up to the CPU and the hypervisor (seen: both, for vector registers that are
+	 * zero). */
 	for (ssize_t i = 0; i < len; i++) {
-		if ((i >= 8 && i < 24) || (i >= 464 && i < 512) || have[i] == want->xsave[i])
+		if ((i >= 8 && i < 24) || (i >= 464 && i < 520) || have[i] == want->xsave[i])
 			continue;
 		differs(c, "FPU state of thread %u (byte %zd of its XSAVE image): replayed %#x, recorded %#x",
 			want->tid, i, have[i], want->xsave[i]);
@@ -294,7 +313,26 @@ static void compare_xsave(struct comparison *c, struct ct_rthread *t, const stru
 	}
 }
 
-static int compare_thread(struct comparison *c, const struct ct_snap_thread *want, struct ct_error *err)
+/* Where it was stopped in user code, the snapshot's memory tells which pass of a loop that was. Only for the thread
+ * that ran last: that memory is of its moment. The others stand where their last records put them. */
+static int run_to_stop(struct comparison *c, struct ct_rthread *t, struct ct_snapshot_reader *snap, ct_u32 index,
+		       const struct ct_snap_thread *want, struct ct_error *err)
+{
+	struct ct_fingerprint *fp = NULL;
+	int ret;
+
+	if (want->tid == ct_snapshot_get(snap)->current_tid) {
+		fp = ct_stop_fingerprint(snap, index, &want->regs, t->proc->memfd);
+		if (!fp)
+			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	}
+	ret = ct_run_to(c->s, t, &want->regs, fp, err);
+	free(fp);
+	return ret;
+}
+
+static int compare_thread(struct comparison *c, struct ct_snapshot_reader *snap, ct_u32 index,
+			  const struct ct_snap_thread *want, struct ct_error *err)
 {
 	struct ct_rthread *t = ct_session_thread(c->s, want->tid);
 	struct ct_regs have;
@@ -303,8 +341,15 @@ static int compare_thread(struct comparison *c, const struct ct_snap_thread *wan
 		differs(c, "thread %u: has ended in the replay", want->tid);
 		return 0;
 	}
-	if (want->in_syscall < 0 && (long)want->regs.r[CT_ORIG_RAX] < 0 && ct_run_to(c->s, t, &want->regs, NULL, err))
-		return -1;
+	if (want->in_syscall < 0 && (long)want->regs.r[CT_ORIG_RAX] < 0) {
+		int ret;
+
+		c->s->sought = &want->regs;
+		ret = run_to_stop(c, t, snap, index, want, err);
+		c->s->sought = NULL;
+		if (ret)
+			return -1;
+	}
 	if (ct_get_regs(t->real, &have))
 		return ct_diverged(c->s, t, err, "the replica died");
 	ct_agents_original(t->proc, &have);
@@ -349,7 +394,7 @@ static int compare_process(struct comparison *c, struct ct_snapshot_reader *snap
 	c->n.processes++;
 	if (compare_kept(c, x.p, snap, index, err) || ct_maps_read(x.p->real, &maps, err))
 		return -1;
-	drop_own_maps(x.p, &maps);
+	drop_own_maps(&maps, x.p);
 	x.pages = ct_snapshot_pages(snap, index, &x.count);
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", x.p->real);
 	x.pagemap = open(path, O_RDONLY | O_CLOEXEC);
@@ -378,7 +423,7 @@ int ct_session_compare(struct ct_session *s, ct_u32 id, FILE *report, struct ct_
 		for (ct_u32 i = 0; i < want->nprocs; i++)
 			for (ct_u32 k = 0; k < want->procs[i].nthreads && !ret; k++)
 				if ((want->procs[i].threads[k].tid == want->current_tid) == last)
-					ret = compare_thread(&c, &want->procs[i].threads[k], err);
+					ret = compare_thread(&c, snap, i, &want->procs[i].threads[k], err);
 	if (!ret)
 		find_survivors(&c, want);
 	for (ct_u32 i = 0; i < want->nprocs && !ret; i++)

@@ -9,33 +9,54 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 
 #define PAGE_UP(x) (((x) + CT_PAGE - 1) & ~(ct_u64)(CT_PAGE - 1))
 
+bool ct_file_content(struct ct_session *s, const struct ct_file_ref *ref, void *buf, size_t len)
+{
+	const size_t room = sizeof(s->open_files) / sizeof(*s->open_files);
+	const ct_u8 *hash = ct_replay_file(&s->files, ref);
+	size_t i = 0;
+	int fd;
+
+	if (!hash)
+		return false;
+	while (i < room && (!s->open_files[i].fd || memcmp(s->open_files[i].hash, hash, 16)))
+		i++;
+	if (i == room) {
+		fd = ct_file_open(s->files.dirfd, hash, false, NULL);
+		if (fd < 0)
+			return false;
+		i = s->next_open++ % room;
+		if (s->open_files[i].fd)
+			close(s->open_files[i].fd - 1);
+		s->open_files[i].fd = fd + 1;
+		memcpy(s->open_files[i].hash, hash, 16);
+	}
+	return pread(s->open_files[i].fd - 1, buf, len, (off_t)ref->offset) == (ssize_t)len;
+}
+
 static int copy_file(struct ct_session *s, struct ct_rthread *t, const struct ct_buf *buf,
 		     const struct ct_file_ref *ref, struct ct_error *err)
 {
-	const ct_u8 *hash = ct_replay_file(&s->files, ref);
 	unsigned char *data;
-	int fd, ret = 0;
+	int ret = 0;
 
-	if (!hash)
+	if (!ct_replay_file(&s->files, ref))
 		return ct_fail(err, CT_EXIT_FAILED, "event %llu: the file it was read from is not kept",
 			       (unsigned long long)s->ev->seq);
-	fd = ct_file_open(s->files.dirfd, hash, false, err);
-	if (fd < 0)
-		return -1;
 	data = malloc(buf->want);
-	if (!data || pread(fd, data, buf->want, (off_t)ref->offset) != (ssize_t)buf->want ||
+	if (!data || !ct_file_content(s, ref, data, buf->want) ||
 	    !ct_mem_write(t->proc->memfd, buf->addr, data, buf->want))
 		ret = ct_diverged(s, t, err, "file content for %#llx cannot be read or written",
 				  (unsigned long long)buf->addr);
 	free(data);
-	close(fd);
 	return ret;
 }
 
@@ -65,64 +86,6 @@ int ct_apply_bufs(struct ct_session *s, struct ct_rthread *t, struct ct_error *e
 	return 0;
 }
 
-static int do_mmap(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
-{
-	struct ct_buf_iter it = ct_buf_iter(s->ev);
-	ct_u64 flags = sc->args[3];
-	long ret;
-
-	while (ct_buf_next(&it)) {
-		struct ct_file_ref ref;
-		const ct_u8 *hash;
-
-		if (it.buf->kind != CT_BUF_FILE)
-			continue;
-		memcpy(&ref, it.data, sizeof(ref));
-		hash = ct_replay_file(&s->files, &ref);
-		if (!hash)
-			return ct_fail(err, CT_EXIT_FAILED, "event %llu: the mapped file is not kept",
-				       (unsigned long long)s->ev->seq);
-		ret = ct_map_shared(s, t, sc, &ref, hash, err);
-		if (ret <= 0)
-			return (int)ret;
-		if (ct_replica_map_file(t, &s->files, hash, sc->ret, sc->args[1], (int)sc->args[2], sc->args[5]))
-			return ct_diverged(s, t, err, "kept file cannot be mapped at %#llx",
-					   (unsigned long long)sc->ret);
-		return ct_agents_look(s->agents, t, true, err);
-	}
-	flags &= ~(ct_u64)(MAP_FIXED_NOREPLACE | MAP_HUGETLB | MAP_POPULATE | MAP_LOCKED);
-	ret = ct_replica_call(t, SYS_mmap, sc->ret, sc->args[1], sc->args[2],
-			      flags | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return ret == sc->ret ? 0 : ct_diverged(s, t, err, "mmap at %#llx gives %ld", (unsigned long long)sc->ret, ret);
-}
-
-static int do_brk(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
-{
-	ct_u64 old = PAGE_UP(t->proc->brk), now = PAGE_UP((ct_u64)sc->ret);
-	long ret = 0;
-
-	if (now > old)
-		ret = ct_replica_call(t, SYS_mmap, old, now - old, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
-	else if (now < old)
-		ret = ct_replica_call(t, SYS_munmap, now, old - now, 0, 0, 0, 0);
-	t->proc->brk = sc->ret;
-	return ret < 0 && ret > -4096 ? ct_diverged(s, t, err, "brk to %#llx fails", (unsigned long long)sc->ret) : 0;
-}
-
-static int do_mremap(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
-{
-	ct_u64 flags = sc->args[3];
-	long ret;
-
-	if ((ct_u64)sc->ret == sc->args[0])
-		ret = ct_replica_call(t, SYS_mremap, sc->args[0], sc->args[1], sc->args[2], flags & ~3ull, 0, 0);
-	else
-		ret = ct_replica_call(t, SYS_mremap, sc->args[0], sc->args[1], sc->args[2],
-				      flags | MREMAP_MAYMOVE | MREMAP_FIXED, sc->ret, 0);
-	return ret == sc->ret ? 0 : ct_diverged(s, t, err, "mremap gives %#lx", ret);
-}
-
 /* Advice that changes what the program, or a child of it, will read; the rest depends on the machine. */
 static bool changes_content(ct_u64 advice)
 {
@@ -140,6 +103,79 @@ static bool changes_content(ct_u64 advice)
 	return false;
 }
 
+int ct_real_call(const struct ct_event *ev, const struct ct_ev_syscall *sc, ct_u64 *brk, struct ct_real_call *call)
+{
+	struct ct_buf_iter it = ct_buf_iter(ev);
+	ct_u64 old = PAGE_UP(*brk), now = PAGE_UP((ct_u64)sc->ret);
+
+	call->nr = (ct_u64)sc->nr;
+	call->ret = sc->ret;
+	memcpy(call->args, sc->args, sizeof(call->args));
+	switch (sc->nr) {
+	case SYS_mmap:
+		while (ct_buf_next(&it))
+			if (it.buf->kind == CT_BUF_FILE)
+				return CT_REAL_OTHER;
+		call->args[0] = (ct_u64)sc->ret;
+		call->args[3] &= ~(ct_u64)(MAP_FIXED_NOREPLACE | MAP_HUGETLB | MAP_POPULATE | MAP_LOCKED);
+		call->args[3] |= MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE;
+		call->args[4] = (ct_u64)-1;
+		call->args[5] = 0;
+		return CT_REAL_CALL;
+	case SYS_brk:
+		*brk = (ct_u64)sc->ret;
+		if (now == old)
+			return CT_REAL_NONE;
+		call->nr = now > old ? SYS_mmap : SYS_munmap;
+		call->args[0] = now > old ? old : now;
+		call->args[1] = now > old ? now - old : old - now;
+		call->args[2] = PROT_READ | PROT_WRITE;
+		call->args[3] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+		call->args[4] = (ct_u64)-1;
+		call->args[5] = 0;
+		call->ret = now > old ? (ct_s64)old : 0;
+		return CT_REAL_CALL;
+	case SYS_mremap:
+		call->args[3] = (ct_u64)sc->ret == sc->args[0] ? sc->args[3] & ~3ull
+							       : sc->args[3] | MREMAP_MAYMOVE | MREMAP_FIXED;
+		call->args[4] = (ct_u64)sc->ret == sc->args[0] ? 0 : (ct_u64)sc->ret;
+		return CT_REAL_CALL;
+	case SYS_mlock:
+	case SYS_munlock:
+	case SYS_mlockall:
+	case SYS_munlockall:
+	case SYS_mlock2:
+	case SYS_msync: return CT_REAL_NONE; /* no effect on content; limits may differ here */
+	case SYS_madvise: return changes_content(sc->args[2]) ? CT_REAL_CALL : CT_REAL_NONE;
+	case SYS_process_madvise:
+	case SYS_personality: return CT_REAL_OTHER;
+	}
+	return CT_REAL_CALL;
+}
+
+static int map_file(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
+{
+	struct ct_buf_iter it = ct_buf_iter(s->ev);
+	struct ct_file_ref ref;
+	const ct_u8 *hash;
+	int ret;
+
+	while (ct_buf_next(&it) && it.buf->kind != CT_BUF_FILE)
+		;
+	memcpy(&ref, it.data, sizeof(ref));
+	hash = ct_replay_file(&s->files, &ref);
+	if (!hash)
+		return ct_fail(err, CT_EXIT_FAILED, "event %llu: the mapped file is not kept",
+			       (unsigned long long)s->ev->seq);
+	ct_mm_before_change(t, (ct_u64)sc->ret, sc->args[1]);
+	ret = ct_map_shared(s, t, sc, &ref, hash, err);
+	if (ret <= 0)
+		return ret;
+	if (ct_replica_map_file(t, &s->files, hash, sc->ret, sc->args[1], (int)sc->args[2], sc->args[5]))
+		return ct_diverged(s, t, err, "kept file cannot be mapped at %#llx", (unsigned long long)sc->ret);
+	return ct_agents_look(s->agents, t, true, err);
+}
+
 /* The kernel allows advice that changes content for the caller's own memory only. */
 static int do_process_madvise(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc,
 			      struct ct_error *err)
@@ -153,45 +189,66 @@ static int do_process_madvise(struct ct_session *s, struct ct_rthread *t, const 
 			return ct_diverged(s, t, err, "the list of ranges cannot be read");
 		len = iov[1] < left ? iov[1] : left;
 		left -= len;
+		ct_mm_before_change(t, iov[0], len);
 		if (ct_replica_call(t, SYS_madvise, iov[0], len, sc->args[3], 0, 0, 0))
 			return ct_diverged(s, t, err, "madvise of %#llx fails", (unsigned long long)iov[0]);
 	}
 	return 0;
 }
 
+static int execute_other(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc,
+			 struct ct_error *err)
+{
+	switch (sc->nr) {
+	case SYS_mmap: return map_file(s, t, sc, err);
+	case SYS_process_madvise: return do_process_madvise(s, t, sc, err);
+	}
+	/* personality: asking changes nothing; what is set stays without random addresses, which a replica never has.
+	 */
+	if ((ct_u32)sc->args[0] != 0xffffffffu)
+		ct_replica_call(t, SYS_personality, sc->args[0] | ADDR_NO_RANDOMIZE, 0, 0, 0, 0, 0);
+	return 0;
+}
+
 /* Calls of the memory family and a few that change what later ones or user code see. */
 static int execute(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
 {
+	struct ct_real_call c;
 	long ret;
 
 	s->stats.executed++;
-	switch (sc->nr) {
-	case SYS_mmap: return do_mmap(s, t, sc, err);
-	case SYS_brk: return do_brk(s, t, sc, err);
-	case SYS_mremap: return do_mremap(s, t, sc, err);
-	case SYS_mlock:
-	case SYS_munlock:
-	case SYS_mlockall:
-	case SYS_munlockall:
-	case SYS_mlock2:
-	case SYS_msync: return 0; /* no effect on content; limits may differ here */
-	case SYS_madvise:
-		if (!changes_content(sc->args[2]))
-			return 0;
-		break;
-	case SYS_process_madvise: return do_process_madvise(s, t, sc, err);
-	case SYS_personality:
-		/* Asking changes nothing; what is set stays without random addresses, which a replica never has. */
-		if ((ct_u32)sc->args[0] != 0xffffffffu)
-			ct_replica_call(t, SYS_personality, sc->args[0] | ADDR_NO_RANDOMIZE, 0, 0, 0, 0, 0);
-		return 0;
+	switch (ct_real_call(s->ev, sc, &t->proc->brk, &c)) {
+	case CT_REAL_NONE: return 0;
+	case CT_REAL_OTHER: return execute_other(s, t, sc, err);
 	}
-	ret = ct_replica_call(t, sc->nr, sc->args[0], sc->args[1], sc->args[2], sc->args[3], sc->args[4], sc->args[5]);
-	if (ret != sc->ret)
+	switch (c.nr) {
+	case SYS_mremap: ct_mm_before_change(t, (ct_u64)sc->ret, c.args[2]); /* fallthrough */
+	case SYS_mmap:
+	case SYS_munmap:
+	case SYS_mprotect:
+	case SYS_pkey_mprotect:
+	case SYS_madvise: ct_mm_before_change(t, c.args[0], c.args[1]); break;
+	}
+	ret = ct_replica_call(t, (long)c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5]);
+	if (ret != c.ret)
 		return ct_diverged(s, t, err, "call %d really made gives %ld, recorded was %lld", sc->nr, ret,
-				   (long long)sc->ret);
+				   (long long)c.ret);
 	/* The dynamic linker protects what it has relocated: now an interpreter's tables are filled. */
 	return sc->nr == SYS_mprotect ? ct_agents_look(s->agents, t, true, err) : 0;
+}
+
+/* The one limit that the replica's own kernel enforces without a call: how far a stack grows when it is touched. */
+static void limit_stack(struct ct_rthread *t, const struct ct_ev_syscall *sc)
+{
+	ct_u64 limit = 0;
+
+	if (sc->nr == SYS_setrlimit && sc->args[0] == RLIMIT_STACK)
+		limit = sc->args[1];
+	else if (sc->nr == SYS_prlimit64 && sc->args[1] == RLIMIT_STACK &&
+		 (!sc->args[0] || sc->args[0] == t->proc->pid))
+		limit = sc->args[2];
+	if (limit)
+		ct_replica_call(t, SYS_prlimit64, 0, RLIMIT_STACK, limit, 0, 0, 0);
 }
 
 int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
@@ -201,6 +258,8 @@ int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_sy
 
 	if (row && row->rules.action == CT_ACT_EXECUTE && sc->ret >= 0 && execute(s, t, sc, err))
 		return -1;
+	if (sc->ret == 0)
+		limit_stack(t, sc); /* before the old limit may be stored where the new one is */
 	if (ct_apply_bufs(s, t, err) || ct_get_regs(t->real, &r))
 		return -1;
 	t->at_entry = false;
@@ -283,6 +342,10 @@ int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_
 		p->pid = f->child_pid;
 		p->real = child.real;
 		p->brk = t->proc->brk;
+		p->vdso = t->proc->vdso;
+		p->vdso_end = t->proc->vdso_end;
+		p->inproc = t->proc->inproc;
+		p->mm = c.flags & CLONE_VM ? ct_mm_share(t->proc->mm) : ct_mm_fork(t->proc->mm);
 		p->memfd = child.real > 0 ? ct_mem_open(child.real) : -1;
 		child.proc = p;
 		s->procs[s->nprocs++] = p;

@@ -7,6 +7,7 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 
 static struct ct_rthread *find(struct ct_session *s, ct_u32 tid, struct ct_error *err)
@@ -79,7 +80,7 @@ int ct_session_read(struct ct_session *s, ct_u32 pid, ct_u64 addr, void *buf, si
 
 	if (!p)
 		return -1;
-	return ct_mem_read(p->memfd, addr, buf, len)
+	return ct_replica_read(p, addr, buf, len)
 		       ? 0
 		       : ct_fail(err, CT_EXIT_FAILED, "process %u has no memory at %#llx (%zu bytes)", pid,
 				 (unsigned long long)addr, len);
@@ -91,6 +92,8 @@ int ct_session_write(struct ct_session *s, ct_u32 pid, ct_u64 addr, const void *
 
 	if (!p)
 		return -1;
+	if (ct_mm_touches(p->mm, addr, len))
+		ct_mm_retire(p);
 	return ct_mem_write(p->memfd, addr, buf, len)
 		       ? 0
 		       : ct_fail(err, CT_EXIT_FAILED, "process %u has no memory at %#llx (%zu bytes)", pid,
@@ -136,7 +139,7 @@ static bool event_first(struct ct_session *s, struct ct_rthread *t, const struct
 	}
 	if (at)
 		return ct_at_position(t, r, at, ct_event_fingerprint(s->ev));
-	return ct_mem_read(t->proc->memfd, r->r[CT_RIP], code, 2) && code[0] == 0x0f && code[1] == 0x05;
+	return ct_replica_read(t->proc, r->r[CT_RIP], code, 2) && code[0] == 0x0f && code[1] == 0x05;
 }
 
 int ct_session_step(struct ct_session *s, struct ct_error *err)
@@ -151,6 +154,7 @@ int ct_session_step(struct ct_session *s, struct ct_error *err)
 	t = ct_session_thread(s, s->current_tid);
 	if (!t || ct_get_regs(t->real, &r) || event_first(s, t, &r))
 		return ct_session_run(s, ev->seq + 1, err) < 0 ? -1 : 0;
+	ct_mm_bare(t->proc, r.r[CT_RIP]);
 	if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, 10000) || !WIFSTOPPED(status))
 		return ct_diverged(s, t, err, "the replica died");
 	if (WSTOPSIG(status) == SIGTRAP)

@@ -10,6 +10,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 #include "replay/trampoline.h"
 
@@ -27,10 +28,12 @@ struct search {
 	const struct ct_regs *recorded; /* ... and as they were: an agent may have put addresses of its own in some */
 	const struct ct_fingerprint *fp;
 	struct ct_trampoline *tr; /* NULL: none */
+	int signal;               /* that the instruction there may raise; 0: none */
 	struct ct_rep rep;        /* the instruction at the position */
 	struct ct_maps maps;      /* read when first needed */
 	ct_u64 near;              /* passes with the right registers ... */
-	ct_u64 differs;           /* ... the last of which had other memory here */
+	ct_u64 differs;           /* ... the last of which had other memory here ... */
+	ct_u64 hint, want;        /* ... in these eight bytes, which ought to be `want`; 0: none */
 };
 
 bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b)
@@ -60,14 +63,27 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 	unsigned char have[CT_FP_STACK];
 	const struct ct_trampoline *tr = q->tr;
 
-	if (!ct_agents_read(q->t->proc, addr, have, len))
+	if (!ct_replica_read(q->t->proc, addr, have, len))
 		return true;
-	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) /* what the jump hides */
-		if (tr->ip + i >= addr && tr->ip + i < addr + len)
+	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) { /* what the jumps hide */
+		if (i < tr->jump && tr->ip + i >= addr && tr->ip + i < addr + len)
 			have[tr->ip + i - addr] = tr->orig[i];
+		if (tr->jump == 2 && tr->slot + i >= addr && tr->slot + i < addr + len)
+			have[tr->slot + i - addr] = tr->slot_orig[i];
+	}
 	for (size_t i = 0; i < len; i++)
 		if (have[i] != want[i] && !is_code(q, addr + i)) {
+			size_t word = i & ~(size_t)7;
+
 			q->differs = addr + i;
+			if (word + 8 > len)
+				word = len - 8;
+			q->hint = addr + word;
+			memcpy(&q->want, want + word, 8);
+			if (tr &&
+			    ((q->hint + 8 > tr->ip && q->hint < tr->ip + tr->jump) ||
+			     (tr->jump == 2 && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP)))
+				q->hint = 0; /* the code does not see what the jump hides */
 			return false;
 		}
 	return true;
@@ -118,7 +134,8 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 
 	if (ct_resume(t, &status) || ct_get_regs(t->real, r))
 		return ct_diverged(q->s, t, err, "the replica died");
-	if (WSTOPSIG(status) == SIGTRAP) {
+	if (WSTOPSIG(status) == SIGTRAP ||
+	    (q->signal && WSTOPSIG(status) == q->signal && r->r[CT_RIP] == q->regs->r[CT_RIP])) {
 		q->s->stats.position_hits++;
 		return 0;
 	}
@@ -210,6 +227,9 @@ static int look(struct search *q, struct ct_regs *r, ct_u64 at, ct_u64 next, str
 	r->r[CT_RIP] = ip;
 	if (ct_same_position(r, q->regs) && same_memory(q))
 		return set_regs(q, r, ip, err) ? -1 : 1;
+	if (q->tr && q->hint && !q->rep.len && ct_trampoline_hint(q->tr, q->hint, q->want))
+		return ct_diverged(q->s, q->t, err, "the trampoline cannot be written");
+	q->hint = 0;
 	rounds = rounds_to_position(q, r);
 	if (rounds)
 		return do_rounds(q, r, rounds, at, next, err);
@@ -240,8 +260,8 @@ static int single_step(struct ct_rthread *t, struct ct_regs *r)
 {
 	int status;
 
-	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, 10000) ||
-			       !WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
+	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) || !WIFSTOPPED(status) ||
+			       WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
 		       ? -1
 		       : 0;
 }
@@ -278,9 +298,9 @@ static int step_through(struct search *q, struct ct_regs *r, struct ct_error *er
 	unsigned char jump[CT_TRAMPOLINE_JUMP];
 	const int memfd = q->t->proc->memfd;
 
-	if (!ct_mem_read(memfd, tr->ip, jump, sizeof(jump)) || !ct_mem_write(memfd, tr->ip, tr->orig, sizeof(jump)) ||
+	if (!ct_mem_read(memfd, tr->ip, jump, tr->jump) || !ct_mem_write(memfd, tr->ip, tr->orig, tr->jump) ||
 	    ct_breakpoints(q->t->real, NULL, 0) || leave_covered(q, r, err) ||
-	    !ct_mem_write(memfd, tr->ip, jump, sizeof(jump)))
+	    !ct_mem_write(memfd, tr->ip, jump, tr->jump))
 		return err->status ? -1
 				   : ct_diverged(q->s, q->t, err, "cannot step through the code at %#llx",
 						 (unsigned long long)tr->ip);
@@ -340,6 +360,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	r.r[CT_RFLAGS] &= ~RESUME; /* it may stand on the place already, at an earlier pass */
 	if (ct_set_regs(t->real, &r))
 		return ct_diverged(s, t, err, "registers cannot be set");
+	ct_mm_bare(t->proc, regs->r[CT_RIP]);
 	if (ct_mem_read(t->proc->memfd, regs->r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
 		memset(&q.rep, 0, sizeof(q.rep));
 	if (ct_trampoline_install(&tr, t, &want)) {
@@ -365,4 +386,21 @@ bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struc
 	same = ct_same_position(now, &want) && same_memory(&q);
 	ct_maps_deinit(&q.maps);
 	return same;
+}
+
+int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,
+		    struct ct_error *err)
+{
+	struct search q = {.s = s, .t = t, .regs = regs, .recorded = regs, .signal = signal};
+	struct ct_regs r;
+	int ret;
+
+	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
+		return ct_diverged(s, t, err, "the replica died");
+	r.r[CT_RFLAGS] &= ~RESUME;
+	if (ct_set_regs(t->real, &r))
+		return ct_diverged(s, t, err, "registers cannot be set");
+	ret = run_with_breakpoint(&q, err);
+	ct_breakpoints(t->real, NULL, 0);
+	return ret;
 }

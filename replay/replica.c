@@ -17,13 +17,16 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "replay/agents/agent.h"
+#include "replay/inproc.h"
 
 #define OPTIONS                                                                                                        \
-	(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK)
-#define WAIT_MS        10000
+	(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |  \
+	 PTRACE_O_TRACESECCOMP)
+#define WAIT_MS        600000
 #define MAP_FIXED_ANON (MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED)
 
 static unsigned char initial_xsave[CT_XSAVE_MAX];
@@ -37,14 +40,14 @@ const void *ct_initial_xsave(size_t *len)
 
 static const unsigned char gadget[] = {0x0f, 0x05, 0xcc, 0xcc};
 
-/* An ELF file whose only segment is the gadget page. */
+/* An ELF file whose only segment is the gadget page and that of inproc_code.c. */
 static int make_stub(void)
 {
 	struct {
 		Elf64_Ehdr e;
 		Elf64_Phdr p;
 	} h = {0};
-	unsigned char page[4096] = {0};
+	unsigned char page[2 * 4096] = {0};
 	int fd = memfd_create("ctbpf-replica", MFD_CLOEXEC);
 
 	memcpy(h.e.e_ident, ELFMAG, SELFMAG);
@@ -63,8 +66,10 @@ static int make_stub(void)
 	h.p.p_flags = PF_R | PF_X;
 	h.p.p_offset = 4096;
 	h.p.p_vaddr = h.p.p_paddr = CT_GADGET;
-	h.p.p_filesz = h.p.p_memsz = h.p.p_align = 4096;
+	h.p.p_filesz = h.p.p_memsz = sizeof(page);
+	h.p.p_align = 4096;
 	memcpy(page, gadget, sizeof(gadget));
+	memcpy(page + (CT_INPROC_CODE - CT_GADGET), ct_inproc_code, ct_inproc_code_end - ct_inproc_code);
 	if (fd < 0 || pwrite(fd, &h, sizeof(h), 0) != sizeof(h) ||
 	    pwrite(fd, page, sizeof(page), 4096) != sizeof(page)) {
 		if (fd >= 0)
@@ -74,7 +79,7 @@ static int make_stub(void)
 	return fd;
 }
 
-static pid_t start_stub(struct ct_error *err)
+static pid_t start_stub(const struct ct_inproc *in, struct ct_error *err)
 {
 	char *const empty[] = {NULL};
 	int fd = make_stub(), status;
@@ -89,7 +94,8 @@ static pid_t start_stub(struct ct_error *err)
 		setsid(); /* no terminal, no signals meant for others */
 		prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
 		personality(ADDR_NO_RANDOMIZE);
-		if (!ptrace(PTRACE_TRACEME, 0, 0, 0))
+		if (dup2(in->ctl_fd, CT_INPROC_CTL_FD) >= 0 && dup2(in->table_fd, CT_INPROC_TABLE_FD) >= 0 &&
+		    !ptrace(PTRACE_TRACEME, 0, 0, 0))
 			syscall(SYS_execveat, fd, "", empty, empty, AT_EMPTY_PATH);
 		_exit(127);
 	}
@@ -102,6 +108,56 @@ static pid_t start_stub(struct ct_error *err)
 		return -1;
 	}
 	return pid;
+}
+
+bool ct_replica_expect_stops(void)
+{
+	struct sigaction sa;
+	sigset_t chld, old;
+
+	/* Who ignores it is not sent it. */
+	if (!sigaction(SIGCHLD, NULL, &sa) && (sa.sa_handler == SIG_IGN || (sa.sa_flags & SA_NOCLDSTOP))) {
+		sa.sa_flags &= ~SA_NOCLDSTOP;
+		if (sa.sa_handler == SIG_IGN)
+			sa.sa_handler = SIG_DFL;
+		sigaction(SIGCHLD, &sa, NULL);
+	}
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	return !pthread_sigmask(SIG_BLOCK, &chld, &old) && !sigismember(&old, SIGCHLD);
+}
+
+void ct_replica_expect_no_stops(bool was_open)
+{
+	sigset_t chld;
+
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	if (was_open)
+		pthread_sigmask(SIG_UNBLOCK, &chld, NULL);
+}
+
+/* Waits without using the CPU, which is the one that the replica needs: a stop is announced by SIGCHLD, which the
+ * session has blocked. The limit is for a replay that has gone astray and loops. */
+int ct_replica_wait(pid_t tid, int *status)
+{
+	const struct timespec now_and_then = {.tv_nsec = 20000000};
+	sigset_t chld;
+
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	for (unsigned waited = 0; waited < WAIT_MS / 20;) {
+		pid_t got;
+
+		if (sigtimedwait(&chld, NULL, &now_and_then) < 0 && errno == EAGAIN)
+			waited++; /* or the signal went to somebody else */
+		got = waitpid(tid, status, __WALL | WNOHANG);
+		if (got == tid)
+			return 0;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+	}
+	return -ETIMEDOUT;
 }
 
 long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64 a2, ct_u64 a3, ct_u64 a4, ct_u64 a5)
@@ -121,10 +177,10 @@ long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64
 	if (ct_set_regs(t->real, &r))
 		return -ESRCH;
 	do { /* a step out of a SYSEMU stop reports before it has executed anything */
-		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) ||
+		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) ||
 		    !WIFSTOPPED(status) || ct_get_regs(t->real, &r))
 			return -ESRCH;
-	} while (r.r[CT_RIP] == CT_GADGET);
+	} while (r.r[CT_RIP] == CT_GADGET || status >> 16 == PTRACE_EVENT_SECCOMP);
 	saved.r[CT_ORIG_RAX] = (ct_u64)-1;
 	ct_set_regs(t->real, &saved);
 	return (long)r.r[CT_RAX];
@@ -148,10 +204,10 @@ pid_t ct_replica_clone(struct ct_rthread *t, unsigned long flags)
 	if (ct_set_regs(t->real, &r))
 		return -1;
 	do {
-		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) ||
+		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) ||
 		    !WIFSTOPPED(status))
 			return -1;
-		if (status >> 16)
+		if (status >> 16 && status >> 16 != PTRACE_EVENT_SECCOMP)
 			ptrace(PTRACE_GETEVENTMSG, t->real, 0, &child);
 		if (ct_get_regs(t->real, &r))
 			return -1;
@@ -261,6 +317,10 @@ static int restore_maps(struct ct_rthread *t, const struct ct_replay_files *file
 		int flags = MAP_FIXED_ANON | (m->flags & CT_MAPF_GROWSDOWN ? MAP_GROWSDOWN : 0);
 		long ret;
 
+		if (m->flags & CT_MAPF_VDSO) {
+			t->proc->vdso = m->start;
+			t->proc->vdso_end = m->end;
+		}
 		if (m->flags & CT_MAPF_SPECIAL)
 			continue;
 		if (m->flags & CT_MAPF_NO_CONTENT)
@@ -350,6 +410,7 @@ struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct
 	struct ct_replica *p = calloc(1, sizeof(*p));
 	struct ct_rthread *t = calloc(proc->nthreads ? proc->nthreads : 1, sizeof(*t));
 	ssize_t xlen;
+	int ret;
 
 	if (!p || !t) {
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
@@ -358,7 +419,7 @@ struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct
 	p->memfd = -1;
 	p->pid = proc->pid;
 	p->brk = proc->brk;
-	p->real = start_stub(err);
+	p->real = start_stub(files->inproc, err);
 	if (p->real < 0)
 		goto fail;
 	xlen = ct_get_xsave(p->real, initial_xsave);
@@ -367,9 +428,21 @@ struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct
 	p->memfd = ct_mem_open(p->real);
 	t[0].real = p->real;
 	t[0].proc = p;
-	if (p->memfd < 0 || clear(&t[0], err) || restore_maps(&t[0], files, proc, err) ||
-	    restore_pages(&t[0], snap, index, err))
+	if (p->memfd < 0 || clear(&t[0], err))
 		goto fail;
+	ret = ct_inproc_map(&t[0], proc);
+	if (ret < 0 || (!ret && !(p->mm = ct_mm_create(files->inproc)))) {
+		ct_fail_errno(err, CT_EXIT_FAILED, "cannot map memory to share with a replica");
+		goto fail;
+	}
+	p->inproc = files->inproc;
+	if (restore_maps(&t[0], files, proc, err) || restore_pages(&t[0], snap, index, err))
+		goto fail;
+	if (ct_inproc_filter(&t[0])) {
+		ct_fail_errno(err, CT_EXIT_MISSING,
+			      "cannot filter the system calls of a replica (kernel without seccomp filters?)");
+		goto fail;
+	}
 	for (ct_u32 i = 1; i < proc->nthreads; i++) {
 		t[i].proc = p;
 		t[i].real = ct_replica_clone(&t[0], CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
@@ -393,6 +466,15 @@ fail:
 	return NULL;
 }
 
+bool ct_replica_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len)
+{
+	if (!ct_mem_read(p->memfd, addr, buf, len))
+		return false;
+	ct_mm_mask(p->mm, addr, buf, len);
+	ct_agents_mask(p, addr, buf, len);
+	return true;
+}
+
 void ct_replica_kill(struct ct_replica *p)
 {
 	int status;
@@ -405,5 +487,6 @@ void ct_replica_kill(struct ct_replica *p)
 	ct_agents_gone(p);
 	if (p->memfd >= 0)
 		close(p->memfd);
+	ct_mm_release(p->mm);
 	free(p);
 }

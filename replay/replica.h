@@ -16,6 +16,8 @@
 #define CT_GADGET_TEXT (CT_GADGET + 0x800)
 
 struct ct_replica; /* a process */
+struct ct_inproc;  /* inproc.h */
+struct ct_mm;
 
 #define CT_NR_NEW  (-2) /* made, but it has not returned from the clone that made it */
 #define CT_NR_EXEC (-3) /* behind a successful execve; its snapshot is still to come */
@@ -30,10 +32,8 @@ struct ct_rthread {
 	ct_s32 restart;   /* its last call returned this restart code, and nothing has been delivered since; 0: none */
 	ct_u64 clear_tid; /* where 0 is stored when it ends */
 	bool tid_cleared;
-	ct_u64 robust;        /* head of its robust futex list; 0: none, or walked */
-	unsigned char *chunk; /* data of preceding DATA records */
-	size_t chunk_len;
-	ct_u64 chunk_addr;
+	ct_u64 robust;      /* head of its robust futex list; 0: none, or walked */
+	bool input_checked; /* what its present call is passed is known to be as recorded */
 };
 
 struct ct_replica {
@@ -41,7 +41,10 @@ struct ct_replica {
 	pid_t real;
 	int memfd;
 	ct_u64 brk;
+	ct_u64 vdso, vdso_end;
 	bool gone;
+	struct ct_mm *mm; /* its patched call sites, shared with whom it shares memory with; NULL: none are */
+	struct ct_inproc *inproc;
 	struct ct_agent *agent; /* of an interpreter that is watched, or NULL */
 };
 
@@ -54,6 +57,7 @@ struct ct_replay_files {
 	} * file;
 	size_t count;
 	char path[4096]; /* absolute, of the recording */
+	struct ct_inproc *inproc;
 };
 int ct_replay_files_init(struct ct_replay_files *files, struct ct_recording *rec, struct ct_error *err);
 void ct_replay_files_deinit(struct ct_replay_files *files);
@@ -64,6 +68,14 @@ const ct_u8 *ct_replay_file(const struct ct_replay_files *files, const struct ct
 struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct ct_snapshot_reader *snap, ct_u32 index,
 				     struct ct_rthread **threads, size_t *nthreads, struct ct_error *err);
 void ct_replica_kill(struct ct_replica *p);
+/* Memory as the program has it, without patches of ours. */
+bool ct_replica_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len);
+/* Stops are waited for by their signal, SIGCHLD, which the calling thread blocks for that time. Returns whether it was
+ * open. */
+bool ct_replica_expect_stops(void);
+void ct_replica_expect_no_stops(bool was_open);
+/* Waits for a stop of a replica's thread, leaving the CPU to it: it has the same. As ct_wait_stop. */
+int ct_replica_wait(pid_t tid, int *status);
 /* A system call really made by a stopped thread; its registers are as before afterwards. Result or -errno. */
 long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64 a2, ct_u64 a3, ct_u64 a4, ct_u64 a5);
 /* A new thread or process of `t`'s, by clone with these flags; stopped, registers as the parent's. -1 on failure. */

@@ -35,6 +35,9 @@ int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_erro
 	vsnprintf(d->what, sizeof(d->what), fmt, args);
 	va_end(args);
 	d->has_regs = t && !ct_get_regs(t->real, &d->regs);
+	d->has_want = s->sought;
+	if (s->sought)
+		d->want = *s->sought;
 	return ct_fail(err, CT_EXIT_DIVERGED,
 		       "diverged at event %llu (%s of thread %u): %s; rip %#llx rsp %#llx rax %#llx",
 		       (unsigned long long)(s->ev ? s->ev->seq : 0), s->ev ? ct_event_type_name(s->ev->type) : "end",
@@ -162,7 +165,7 @@ static void format_call(struct ct_report *r, const struct ct_rthread *t)
 			continue;
 		len = input_size(rule, args);
 		b.addr = args[rule->arg];
-		while (len && !ct_mem_read(t->proc->memfd, b.addr, data, len)) /* the mapping's end */
+		while (len && !ct_replica_read(t->proc, b.addr, data, len)) /* the mapping's end */
 			len--;
 		if (!len)
 			continue;
@@ -352,7 +355,7 @@ static void advise_event(struct ct_report *r)
 {
 	if (!r->ev)
 		return;
-	if (r->ev->type == CT_EV_SIGNAL || r->ev->type == CT_EV_SWITCH)
+	if (r->ev->type == CT_EV_SIGNAL || r->ev->type == CT_EV_SWITCH || r->ev->type == CT_EV_SNAPSHOT)
 		advise(r,
 		       "the place of an interruption was not found: `ctbpf dump --hex --from e:%llu --to e:%llu` shows "
 		       "what "
@@ -383,6 +386,10 @@ struct ct_report *ct_session_report(struct ct_session *s)
 	if (d->t) {
 		r->tid = d->t->tid;
 		r->pid = d->t->proc->pid;
+	}
+	if (d->has_want) {
+		r->want = d->want;
+		r->known = GENERAL;
 	}
 	r->has_got = d->has_regs;
 	r->got = d->regs;

@@ -126,7 +126,7 @@ static ct_u64 name_place(struct ct_session *s, const struct ct_rthread *t, ct_u6
 		fd = openat(s->files.dirfd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 		elf = fd >= 0 ? elf_begin(fd, ELF_C_READ_MMAP, NULL) : NULL;
 	} else if (m->end - m->start <= IMAGE_MAX && (image = malloc(m->end - m->start)) &&
-		   ct_mem_read(t->proc->memfd, m->start, image, m->end - m->start) && !memcmp(image, ELFMAG, SELFMAG)) {
+		   ct_replica_read(t->proc, m->start, image, m->end - m->start) && !memcmp(image, ELFMAG, SELFMAG)) {
 		elf = elf_memory(image, m->end - m->start);
 		name = "[vdso]"; /* no other image is mapped from no file */
 	}
@@ -148,7 +148,7 @@ static ct_u64 name_place(struct ct_session *s, const struct ct_rthread *t, ct_u6
 }
 
 /* Where to begin so that instructions end exactly at ip: the function's start, or the farthest place that works out. */
-static ct_u64 find_start(const ZydisDecoder *dec, int memfd, ct_u64 ip, ct_u64 function)
+static ct_u64 find_start(const ZydisDecoder *dec, const struct ct_replica *p, ct_u64 ip, ct_u64 function)
 {
 	unsigned char code[BACK + 15];
 	ZydisDecodedInstruction insn;
@@ -157,7 +157,7 @@ static ct_u64 find_start(const ZydisDecoder *dec, int memfd, ct_u64 ip, ct_u64 f
 		ct_u64 at = function, ring[CT_REPORT_INSNS / 2] = {0};
 		size_t n = 0;
 
-		while (at < ip && ct_mem_read(memfd, at, code, 15) &&
+		while (at < ip && ct_replica_read(p, at, code, 15) &&
 		       ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(dec, NULL, code, 15, &insn))) {
 			ring[n++ % (CT_REPORT_INSNS / 2)] = at;
 			at += insn.length;
@@ -165,7 +165,7 @@ static ct_u64 find_start(const ZydisDecoder *dec, int memfd, ct_u64 ip, ct_u64 f
 		if (at == ip && n)
 			return n >= CT_REPORT_INSNS / 2 ? ring[n % (CT_REPORT_INSNS / 2)] : function;
 	}
-	if (!ct_mem_read(memfd, ip - BACK, code, BACK))
+	if (!ct_replica_read(p, ip - BACK, code, BACK))
 		return ip;
 	for (size_t from = 0; from < BACK; from++) {
 		size_t at = from, n = 0;
@@ -193,12 +193,12 @@ void ct_report_code(struct ct_session *s, struct ct_report *r, const struct ct_r
 		name_place(s, t, r->want.r[CT_RIP], r->want_place, sizeof(r->want_place));
 	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT);
-	for (at = find_start(&dec, t->proc->memfd, ip, at); r->ninsns < CT_REPORT_INSNS; at += insn.length) {
+	for (at = find_start(&dec, t->proc, ip, at); r->ninsns < CT_REPORT_INSNS; at += insn.length) {
 		struct ct_report_insn *i = &r->insn[r->ninsns];
 		unsigned char code[15];
 		size_t len = sizeof(code);
 
-		while (len && !ct_mem_read(t->proc->memfd, at, code, len)) /* the mapping's end */
+		while (len && !ct_replica_read(t->proc, at, code, len)) /* the mapping's end */
 			len--;
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec, code, len, &insn, ops)) ||
 		    !ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&formatter, &insn, ops, insn.operand_count_visible,

@@ -12,10 +12,10 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
-
-#define WAIT_MS 600000
 
 struct ct_rthread *ct_session_thread(struct ct_session *s, ct_u32 tid)
 {
@@ -69,16 +69,7 @@ int ct_apply_restart(struct ct_rthread *t)
 
 int ct_resume(struct ct_rthread *t, int *status)
 {
-	int ours;
-
-	ct_agents_run(t);
-	do {
-		if (ptrace(PTRACE_SYSEMU, t->real, 0, 0) || ct_wait_stop(t->real, status, WAIT_MS) ||
-		    !WIFSTOPPED(*status))
-			return -1;
-		ours = ct_agents_stopped(t, *status);
-	} while (ours > 0);
-	return ours;
+	return ct_resume_by(t, PTRACE_SYSEMU, status);
 }
 
 int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
@@ -114,15 +105,20 @@ static bool overwritten(const struct ct_event *ev, const struct ct_buf *in)
 }
 
 /* What the program passes must be what it passed then: names, and the beginning of what it writes. */
+bool ct_checked_input(const struct ct_event *ev, const struct ct_buf *buf)
+{
+	return buf->kind == CT_BUF_IN && buf->len && buf->len <= CT_CHECKED_INPUT && !overwritten(ev, buf);
+}
+
 static int check_input(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
 	struct ct_buf_iter it = ct_buf_iter(s->ev);
-	unsigned char have[256];
+	unsigned char have[CT_CHECKED_INPUT];
 
 	while (ct_buf_next(&it)) {
-		if (it.buf->kind != CT_BUF_IN || it.buf->len > sizeof(have) || overwritten(s->ev, it.buf))
+		if (!ct_checked_input(s->ev, it.buf))
 			continue;
-		if (!ct_mem_read(t->proc->memfd, it.buf->addr, have, it.buf->len) || memcmp(have, it.data, it.buf->len))
+		if (!ct_replica_read(t->proc, it.buf->addr, have, it.buf->len) || memcmp(have, it.data, it.buf->len))
 			return ct_diverged(s, t, err, "passes other data at %#llx (argument %d) than was recorded",
 					   (unsigned long long)it.buf->addr, it.buf->arg);
 	}
@@ -150,7 +146,7 @@ static int check_call(struct ct_session *s, struct ct_rthread *t, const struct c
 				   (unsigned long long)sc->ip, (unsigned long long)sc->sp);
 	if (CT_SAVED_HASH(r.r[CT_RBX], r.r[CT_RBP], r.r[CT_R12], r.r[CT_R13], r.r[CT_R14], r.r[CT_R15]) != sc->saved)
 		return ct_diverged(s, t, err, "call %d: callee-saved registers differ", sc->nr);
-	return sc->flags & CT_SYSF_SWITCHED ? 0 : check_input(s, t, err);
+	return (sc->flags & CT_SYSF_SWITCHED) || t->input_checked ? 0 : check_input(s, t, err);
 }
 
 static bool is_exec_return(const struct ct_event *ev)
@@ -162,9 +158,13 @@ static bool is_exec_return(const struct ct_event *ev)
 
 static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
-	const struct ct_ev_syscall *sc = ct_event_payload(s->ev);
+	const struct ct_ev_syscall *sc;
 	struct ct_regs r;
+	int ret = ct_inproc_run(s, t, err);
 
+	if (ret)
+		return ret < 0 ? -1 : 0;
+	sc = ct_event_payload(s->ev);
 	s->stats.syscalls++;
 	if (sc->nr < 0) { /* rt_sigreturn was executed at its ENTER record */
 		struct ct_buf_iter it = ct_buf_iter(s->ev);
@@ -190,7 +190,11 @@ static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 	}
 	if (ct_run_to_syscall(s, t, err) || check_call(s, t, sc, err))
 		return -1;
-	return ct_emulate(s, t, sc, err);
+	t->input_checked = false;
+	if (ct_emulate(s, t, sc, err))
+		return -1;
+	ct_mm_saw_call(t, sc->ip, sc->nr);
+	return 0;
 }
 
 static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
@@ -201,18 +205,17 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 
 	if (ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
-	r.r[CT_RIP] -= 2;
+	ip = r.r[CT_RIP] = CT_GADGET; /* all it takes from here is the stack */
 	r.r[CT_RAX] = SYS_rt_sigreturn;
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
-	ip = r.r[CT_RIP];
 	t->at_entry = false;
 	if (ct_set_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
 	do {
-		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, WAIT_MS) ||
+		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) ||
 		    !WIFSTOPPED(status) || ct_get_regs(t->real, &r))
 			return ct_diverged(s, t, err, "the replica died in rt_sigreturn");
-	} while (r.r[CT_RIP] == ip && r.r[CT_RAX] == SYS_rt_sigreturn);
+	} while (r.r[CT_RIP] == ip || status >> 16 == PTRACE_EVENT_SECCOMP);
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
 	r.r[CT_RFLAGS] &= ~0x100ull;
 	ct_agents_expected(t->proc, &r); /* the frame has them as they were recorded */
@@ -241,6 +244,8 @@ static int on_signal(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	int status;
 
 	s->stats.signals++;
+	if ((sig->flags & CT_SIGF_SYNC) && sig->sig == SIGBUS)
+		return ct_run_to_fault(s, t, &sig->regs, SIGBUS, err);
 	if (sig->flags & CT_SIGF_SYNC) {
 		if (ct_apply_restart(t) || ct_resume(t, &status))
 			return ct_diverged(s, t, err, "the replica died");
@@ -326,6 +331,14 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	return ct_diverged(s, t, err, "left at another place than %#llx", (unsigned long long)sw->regs.r[CT_RIP]);
 }
 
+/* Its process will not run again: others may have its sites. */
+static void leave(struct ct_rthread *t)
+{
+	t->live = false;
+	ct_mm_release(t->proc->mm);
+	t->proc->mm = NULL;
+}
+
 static int on_exit_record(struct ct_session *s, struct ct_rthread *t)
 {
 	const struct ct_ev_exit *x = ct_event_payload(s->ev);
@@ -337,8 +350,10 @@ static int on_exit_record(struct ct_session *s, struct ct_rthread *t)
 	if (!(x->flags & CT_EXITF_GROUP))
 		clear_tid(t);
 	t->live = false;
-	if (x->flags & CT_EXITF_GROUP)
+	if (x->flags & CT_EXITF_GROUP) {
 		t->proc->gone = true;
+		leave(t);
+	}
 	return 0;
 }
 
@@ -373,7 +388,7 @@ static int restore_snapshot(struct ct_session *s, ct_u32 id, bool exec, struct c
 		ret = n ? ct_agents_look(s->agents, &threads[0], exec, err) : 0;
 		for (size_t k = 0; exec && k < s->nthreads; k++) /* the old image's threads are no more */
 			if (s->threads[k]->proc->pid == p->pid)
-				s->threads[k]->live = false;
+				leave(s->threads[k]);
 		for (size_t k = 0; k < n; k++)
 			if (!ct_session_add(s, &threads[k]))
 				ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
@@ -444,6 +459,7 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 	int ret;
 
 	clock_gettime(CLOCK_MONOTONIC, &a);
+	s->until = seq;
 	while ((ret = fetch(s, err)) > 0 && s->ev->seq < seq) {
 		ct_agents_event(s->agents, s->ev);
 		ret = replay_event(s, err);
@@ -517,7 +533,9 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 		return NULL;
 	}
 	s->rec = rec;
+	s->sigchld_was_open = ct_replica_expect_stops();
 	if (choose_cpu(s, opts, err)) {
+		ct_replica_expect_no_stops(s->sigchld_was_open);
 		free(s);
 		return NULL;
 	}
@@ -529,8 +547,8 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 	}
 	s->first_seq = seq + 1;
 	s->cursor = snap ? ct_cursor_create(rec, err) : NULL;
-	if (!s->cursor || ct_replay_files_init(&s->files, rec, err) || restore_snapshot(s, id, false, err) ||
-	    ct_cursor_seek_seq(s->cursor, seq + 1, err)) {
+	if (!s->cursor || ct_replay_files_init(&s->files, rec, err) || !(s->files.inproc = ct_inproc_create(err)) ||
+	    restore_snapshot(s, id, false, err) || ct_cursor_seek_seq(s->cursor, seq + 1, err)) {
 		ct_session_destroy(s);
 		return NULL;
 	}
@@ -584,10 +602,16 @@ void ct_kill_replicas(struct ct_replica **procs, size_t nprocs, struct ct_rthrea
 void ct_session_destroy(struct ct_session *s)
 {
 	ct_kill_replicas(s->procs, s->nprocs, s->threads, s->nthreads);
+	ct_inproc_release(s->files.inproc);
+	for (size_t i = 0; i < sizeof(s->open_files) / sizeof(*s->open_files); i++)
+		if (s->open_files[i].fd)
+			close(s->open_files[i].fd - 1);
+	free(s->run);
 	ct_replay_files_deinit(&s->files);
-	ct_shared_deinit(s);
+	ct_shared_free(s->shared, s->nshared);
 	if (s->cursor)
 		ct_cursor_destroy(s->cursor);
+	ct_replica_expect_no_stops(s->sigchld_was_open);
 	free(s->divergence.ev);
 	free(s);
 }

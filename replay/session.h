@@ -18,7 +18,8 @@ struct ct_session_opts {
 };
 
 struct ct_session_stats {
-	ct_u64 events, syscalls, executed, signals, switches, positions, position_hits;
+	ct_u64 events, syscalls, answered /* inside the replica */, executed, signals, switches, positions,
+		position_hits;
 	double seconds;
 	int cpu; /* it is replayed on */
 };

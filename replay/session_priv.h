@@ -16,9 +16,17 @@ struct ct_divergence {
 	char what[400];
 	struct ct_event *ev; /* a copy */
 	const struct ct_rthread *t;
-	bool has_regs;
+	bool has_regs, has_want;
 	struct ct_regs regs;
+	struct ct_regs want; /* what was looked for, where the event does not say it */
 };
+
+/* The copy of a file that the program has mapped shared. */
+struct ct_shared_file {
+	struct ct_file_ref ref; /* what the file was when it was copied */
+	int fd;                 /* a memfd, which is what replicas have mapped */
+};
+#define CT_SHARED_NAME "ctbpf-shared" /* of the memfds */
 
 struct ct_session {
 	struct ct_recording *rec;
@@ -33,12 +41,20 @@ struct ct_session {
 	ct_u64 first_seq;          /* where the session began */
 	ct_u32 current_tid;        /* the thread that has the CPU */
 	struct ct_session_hook hook;
+	const struct ct_regs *sought;    /* by a comparison, which runs threads to where a snapshot has them */
 	struct ct_divergence divergence; /* the last one */
 	struct ct_session_stats stats;
+	struct ct_agents *agents;      /* NULL: nothing is watched */
 	struct ct_shared_file *shared; /* shared.c */
 	size_t nshared;
-	struct ct_agents *agents; /* NULL: nothing is watched */
-	pid_t fork_child;         /* made at a FORK record, registers to be set when its parent's call returns */
+	bool sigchld_was_open; /* before the session blocked it */
+	ct_u64 until;          /* the first event that is not to be replayed yet */
+	struct ct_run *run;    /* the last run of answers, see inproc_run.c */
+	struct {
+		ct_u8 hash[16];
+		int fd; /* of a kept file, + 1 */
+	} open_files[8];
+	unsigned next_open;
 };
 
 /* Ends and frees them all, with their lists. */
@@ -55,8 +71,25 @@ int ct_apply_restart(struct ct_rthread *t);
 int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
 /* Continues `t` to its next stop of whatever kind; rdtsc traps are answered by INSN records, never here. */
 int ct_resume(struct ct_rthread *t, int *status);
+/* As ct_resume, by PTRACE_SYSEMU or PTRACE_CONT. */
+int ct_resume_by(struct ct_rthread *t, int request, int *status);
+/* Lets patched call sites of `t`, which is not in a call, answer calls from s->ev on, as many as they can. 1: s->ev is
+ * replayed now; 0: it is still to be; both may be another event than before. -1: failure. */
+int ct_inproc_run(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
+
+/* What the program passes is compared with the log up to this length of a buffer. */
+#define CT_CHECKED_INPUT 256
+/* Whether this buffer of a call is. */
+bool ct_checked_input(const struct ct_event *ev, const struct ct_buf *buf);
 
 /* emulate.c: the effects of a returned call. */
+/* What has to be made of an executed call that was successful: nothing, one call with other arguments (*call; *brk, the
+ * end of the heap, is then what it will be), or more than that. */
+enum { CT_REAL_NONE, CT_REAL_CALL, CT_REAL_OTHER };
+struct ct_real_call;
+int ct_real_call(const struct ct_event *ev, const struct ct_ev_syscall *sc, ct_u64 *brk, struct ct_real_call *call);
+/* Reads kept content of a file. */
+bool ct_file_content(struct ct_session *s, const struct ct_file_ref *ref, void *buf, size_t len);
 int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err);
 int ct_apply_bufs(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
 /* The thread or process a FORK record speaks of, made from `t`, which is at the entry of its call. */
@@ -68,7 +101,7 @@ int ct_replay_insn(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 /* shared.c: a returned mmap of a file that is, or has been, mapped shared. 1: it is not; -1: *err says why not. */
 int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc,
 		  const struct ct_file_ref *ref, const ct_u8 hash[16], struct ct_error *err);
-void ct_shared_deinit(struct ct_session *s);
+void ct_shared_free(struct ct_shared_file *list, size_t n);
 
 /* futex.c: what the kernel does to the futexes that a dying thread holds. */
 void ct_futex_death(struct ct_rthread *t);
@@ -76,8 +109,16 @@ void ct_futex_death(struct ct_rthread *t);
 /* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
+/* stop_fingerprint.c: of a thread of process `index` that ran last before the snapshot and was stopped in user code;
+ * memfd is for its code. NULL without memory; the caller frees it. */
+struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,
+					   int memfd);
 /* Execution breakpoints of a thread in its debug registers: these n (at most four) and no others. */
 int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
+/* Runs it to an instruction that faulted when it was recorded, but need not fault here: a page beyond the end of its
+ * file is there in a replica. */
+int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,
+		    struct ct_error *err);
 bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b);
 /* Whether a thread with registers `now` stands at that place. */
 bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,

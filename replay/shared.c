@@ -10,44 +10,89 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "replay/session_priv.h"
 
-struct ct_shared_file {
-	ct_u64 dev, ino;
-	int fd; /* a memfd */
-};
-
-static int find(const struct ct_session *s, const struct ct_file_ref *ref)
+static struct ct_shared_file *find(const struct ct_session *s, const struct ct_file_ref *ref)
 {
 	for (size_t i = 0; i < s->nshared; i++)
-		if (s->shared[i].dev == ref->dev && s->shared[i].ino == ref->ino)
-			return s->shared[i].fd;
-	return -1;
+		if (s->shared[i].ref.dev == ref->dev && s->shared[i].ref.ino == ref->ino)
+			return &s->shared[i];
+	return NULL;
 }
 
-static int copy(struct ct_session *s, const ct_u8 hash[16], const struct ct_file_ref *ref, struct ct_error *err)
+/* Whether any replica has the copy mapped. */
+static bool is_mapped(const struct ct_session *s, const struct stat *st)
+{
+	bool mapped = false;
+
+	for (size_t i = 0; i < s->nprocs && !mapped; i++) {
+		struct ct_maps maps;
+
+		if (s->procs[i]->gone || ct_maps_read(s->procs[i]->real, &maps, NULL))
+			continue;
+		for (size_t k = 0; k < maps.count && !mapped; k++)
+			mapped = maps.map[k].ino == st->st_ino && maps.map[k].dev_major == major(st->st_dev) &&
+				 maps.map[k].dev_minor == minor(st->st_dev);
+		ct_maps_deinit(&maps);
+	}
+	return mapped;
+}
+
+static int fill(int fd, int from)
+{
+	off_t at = 0;
+	ssize_t n = 1;
+
+	while (n > 0)
+		n = sendfile(fd, from, &at, 1 << 30);
+	return (int)n;
+}
+
+/* A memfd with the content of `from`, added to the list. -1, with errno. */
+static int add(struct ct_session *s, const struct ct_file_ref *ref, int from)
 {
 	struct ct_shared_file *more = realloc(s->shared, (s->nshared + 1) * sizeof(*more));
-	int from = ct_file_open(s->files.dirfd, hash, false, err), fd;
-	ssize_t n = 1;
+	int fd = more ? memfd_create(CT_SHARED_NAME, MFD_CLOEXEC) : -1;
 
 	if (more)
 		s->shared = more;
-	if (from < 0)
-		return -1;
-	fd = more ? memfd_create("ctbpf-shared", MFD_CLOEXEC) : -1;
-	while (fd >= 0 && n > 0)
-		n = sendfile(fd, from, NULL, 1 << 30);
-	close(from);
-	if (fd < 0 || n < 0) {
-		ct_fail_errno(err, CT_EXIT_FAILED, "cannot copy a file that was mapped shared");
-		if (fd >= 0)
-			close(fd);
+	if (fd >= 0 && fill(fd, from)) {
+		close(fd);
 		return -1;
 	}
-	s->shared[s->nshared++] = (struct ct_shared_file){ref->dev, ref->ino, fd};
+	if (fd >= 0)
+		s->shared[s->nshared++] = (struct ct_shared_file){*ref, fd};
+	return fd;
+}
+
+/* The copy to be mapped, filled from the kept content if it has to be. */
+static int copy_kept(struct ct_session *s, const ct_u8 hash[16], const struct ct_file_ref *ref, struct ct_error *err)
+{
+	struct ct_shared_file *f = find(s, ref);
+	struct stat st;
+	int from, fd = f ? f->fd : -1;
+
+	/* While it is mapped it has what was stored through mappings. Later, another ctime or size means that the file
+	 * was kept anew, as it was then; if they are the same, it was changed through mappings at most. */
+	if (f && (fstat(fd, &st) || is_mapped(s, &st) ||
+		  (f->ref.ctime_s == ref->ctime_s && f->ref.ctime_ns == ref->ctime_ns && f->ref.size == ref->size)))
+		return fd;
+	from = ct_file_open(s->files.dirfd, hash, false, err);
+	if (from < 0)
+		return -1;
+	if (!f) {
+		fd = add(s, ref, from);
+	} else {
+		f->ref = *ref;
+		if (ftruncate(fd, 0) || lseek(fd, 0, SEEK_SET) || fill(fd, from))
+			fd = -1;
+	}
+	if (fd < 0)
+		ct_fail_errno(err, CT_EXIT_FAILED, "cannot copy a file that was mapped shared");
+	close(from);
 	return fd;
 }
 
@@ -55,16 +100,15 @@ int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev
 		  const struct ct_file_ref *ref, const ct_u8 hash[16], struct ct_error *err)
 {
 	const int flags = (int)(sc->args[3] & MAP_TYPE) == MAP_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
-	int fd = find(s, ref);
 	struct stat st;
+	int fd;
 	char path[64];
 	long in;
 	ct_s64 ret;
 
-	if (fd < 0 && !(ref->flags & CT_FILE_SHARED_WRITABLE))
+	if (!find(s, ref) && !(ref->flags & CT_FILE_SHARED_WRITABLE))
 		return 1;
-	if (fd < 0)
-		fd = copy(s, hash, ref, err);
+	fd = copy_kept(s, hash, ref, err);
 	if (fd < 0)
 		return -1;
 	if (!fstat(fd, &st) && (ct_u64)st.st_size < ref->size && ftruncate(fd, (off_t)ref->size))
@@ -83,9 +127,9 @@ int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev
 					    (unsigned long long)sc->ret, (long long)ret);
 }
 
-void ct_shared_deinit(struct ct_session *s)
+void ct_shared_free(struct ct_shared_file *list, size_t n)
 {
-	for (size_t i = 0; i < s->nshared; i++)
-		close(s->shared[i].fd);
-	free(s->shared);
+	for (size_t i = 0; i < n; i++)
+		close(list[i].fd);
+	free(list);
 }

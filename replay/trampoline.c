@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "replay/inproc.h"
+
 #define CODE_MAX 512
 
 #define DIRECTION 0x400ull /* DF */
@@ -57,6 +59,22 @@ static void emit_add(struct emitter *e, int reg, int scale)
 		   (unsigned char)(scale << 6 | (reg & 7) << 3 | 1));
 }
 
+/* Goes on behind this if rcx is 0, else to where the last of `fail` say. A jrcxz alone does not reach far enough. */
+static void emit_unless_zero(struct emitter *e, size_t *fail, unsigned *nfail)
+{
+	OP(e, 0xe3, 0x05);                   /* jrcxz over the jump */
+	OP(e, 0xe9, 0x00, 0x00, 0x00, 0x00); /* jmp fail */
+	fail[(*nfail)++] = e->len;
+}
+
+static void emit_restore(struct emitter *e, ct_u64 save, ct_u64 wide)
+{
+	OP(e, 0x48, 0x8b, 0x15); /* mov wide(%rip),%rdx */
+	emit_rel(e, wide);
+	OP(e, 0x48, 0x8b, 0x0d); /* mov save(%rip),%rcx */
+	emit_rel(e, save);
+}
+
 /* By hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
 static ct_u64 reg_value(const struct ct_regs *r, int reg)
 {
@@ -86,8 +104,17 @@ static bool relocate(struct emitter *e, ZydisDecoder *dec, const unsigned char *
 			} else if (insn.meta.category == ZYDIS_CATEGORY_COND_BR && insn.opcode >= 0x70 &&
 				   insn.opcode <= 0x8f) {
 				OP(e, 0x0f, (unsigned char)(0x80 | (insn.opcode & 15)));
+			} else if (insn.opcode == 0xe8) { /* the return address is that of the original */
+				const ct_u64 back = at + insn.length;
+
+				OP(e, 0x48, 0x8d, 0x64, 0x24, 0xf8); /* lea -8(%rsp),%rsp */
+				OP(e, 0xc7, 0x04, 0x24);             /* movl $,(%rsp) */
+				emit(e, &back, 4);
+				OP(e, 0xc7, 0x44, 0x24, 0x04); /* movl $,4(%rsp) */
+				emit(e, (const unsigned char *)&back + 4, 4);
+				OP(e, 0xe9);
 			} else {
-				return false; /* call, loop, jrcxz */
+				return false; /* loop, jrcxz */
 			}
 			emit_rel(e, target);
 			return true;
@@ -165,16 +192,68 @@ bool ct_rep_decode(const unsigned char *bytes, struct ct_rep *rep)
 	return insn.address_width == 64;
 }
 
+/* How many bytes of whole instructions a jump of tr->jump bytes replaces, 0: too many instructions, or none. */
+static unsigned cover(struct ct_trampoline *tr, ZydisDecoder *dec, const unsigned char *bytes, size_t len)
+{
+	ZydisDecodedInstruction insn;
+	unsigned covered = 0;
+
+	tr->ninner = 0;
+	while (covered < tr->jump) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(dec, NULL, bytes + covered, len - covered, &insn)))
+			return 0;
+		if (covered) {
+			if (tr->ninner == 3)
+				return 0;
+			tr->inner[tr->ninner++] = tr->ip + covered;
+		}
+		covered += insn.length;
+	}
+	return covered;
+}
+
+/* Five bytes behind ip, within reach of a short jump, that nothing runs: fill between an unconditional jump or return
+ * and what is aligned behind it. Where a loop's head lies in the bytes that a long jump would replace, each round would
+ * be a stop. ip is the beginning of an instruction, so decoding from there is in step. */
+static ct_u64 find_slot(int memfd, ZydisDecoder *dec, ct_u64 ip)
+{
+	unsigned char code[160];
+	ZydisDecodedInstruction insn;
+	bool ended = false;
+	size_t fill = 0;
+
+	if (!ct_mem_read(memfd, ip, code, sizeof(code)))
+		return 0;
+	for (size_t at = 0; at < sizeof(code) - 16; at += insn.length) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(dec, NULL, code + at, sizeof(code) - at, &insn)))
+			return 0;
+		if (ended && (insn.mnemonic == ZYDIS_MNEMONIC_NOP || insn.mnemonic == ZYDIS_MNEMONIC_INT3)) {
+			fill += insn.length;
+			if (fill >= CT_TRAMPOLINE_JUMP) {
+				size_t start = at + insn.length - fill;
+
+				return start >= 2 && start - 2 <= 127 ? ip + start : 0;
+			}
+			continue;
+		}
+		ended = insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR || insn.meta.category == ZYDIS_CATEGORY_RET;
+		fill = 0;
+	}
+	return 0;
+}
+
 int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs)
 {
 	const ct_u64 ip = regs->r[CT_RIP];
-	unsigned char bytes[CT_TRAMPOLINE_MAX + 16], jump[CT_TRAMPOLINE_JUMP] = {0xe9};
+	unsigned char bytes[CT_TRAMPOLINE_MAX + 16], jump[CT_TRAMPOLINE_JUMP] = {0xe9}, hop[2] = {0xeb};
+	ct_u64 from;
 	struct emitter e = {0};
 	ZydisDecodedInstruction insn;
 	ZydisDecoder dec;
 	unsigned covered = 0;
-	const ct_u64 save = CT_PAGE, wide = CT_PAGE + 8;
-	size_t fix;
+	const ct_u64 save = CT_PAGE, wide = CT_PAGE + 8, zero = CT_PAGE + 16;
+	size_t fail[CT_TRAMPOLINE_HINTS + 1];
+	unsigned nfail = 0;
 	ct_u64 sum = 0;
 	ct_s64 rel;
 
@@ -187,23 +266,23 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	/* The sum must be the same in each round, which it cannot be if the direction flag is set. */
 	if (!ct_rep_decode(bytes, &tr->rep) || (tr->rep.len && (regs->r[CT_RFLAGS] & DIRECTION)))
 		return -1;
-	while (covered < CT_TRAMPOLINE_JUMP) {
-		if (!ZYAN_SUCCESS(
-			    ZydisDecoderDecodeInstruction(&dec, NULL, bytes + covered, sizeof(bytes) - covered, &insn)))
+	tr->jump = CT_TRAMPOLINE_JUMP;
+	covered = cover(tr, &dec, bytes, sizeof(bytes));
+	if (tr->ninner && (tr->slot = find_slot(t->proc->memfd, &dec, ip))) {
+		tr->jump = 2;
+		covered = cover(tr, &dec, bytes, sizeof(bytes));
+		if (!ct_mem_read(t->proc->memfd, tr->slot, tr->slot_orig, sizeof(tr->slot_orig)))
 			return -1;
-		if (covered) {
-			if (tr->ninner == 3)
-				return -1;
-			tr->inner[tr->ninner++] = ip + covered;
-		}
-		covered += insn.length;
 	}
+	if (!covered)
+		return -1;
 	if (covered > CT_TRAMPOLINE_MAX)
 		return -1;
 	tr->covered = covered;
 	memcpy(tr->orig, bytes, covered);
-	tr->page = find_room(t->real, ip);
-	if (!tr->page)
+	tr->page = ct_mm_pages(t, ip);
+	tr->mapped = !tr->page;
+	if (!tr->page && !(tr->page = find_room(t->real, ip)))
 		return -1;
 	e.base = tr->page;
 
@@ -233,12 +312,25 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	sum = -sum;
 	emit(&e, &sum, 8);
 	emit_add(&e, 2, 0);
-	OP(&e, 0x48, 0x8b, 0x15); /* mov wide(%rip),%rdx */
-	emit_rel(&e, e.base + wide);
-	OP(&e, 0xe3, 0x00); /* jrcxz candidate */
-	fix = e.len;
-	OP(&e, 0x48, 0x8b, 0x0d); /* mov save(%rip),%rcx */
-	emit_rel(&e, e.base + save);
+	emit_unless_zero(&e, fail, &nfail);
+	for (int i = 0; i < CT_TRAMPOLINE_HINTS; i++) { /* at first: of a word that is zero */
+		const ct_u64 addr = e.base + zero, want = 0;
+
+		OP(&e, 0x48, 0xb9); /* movabs $addr,%rcx */
+		tr->hint[i] = e.base + e.len;
+		emit(&e, &addr, 8);
+		OP(&e, 0x48, 0x8b, 0x09); /* mov (%rcx),%rcx */
+		OP(&e, 0x48, 0xba);       /* movabs $-want,%rdx */
+		emit(&e, &want, 8);
+		emit_add(&e, 2, 0);
+		emit_unless_zero(&e, fail, &nfail);
+	}
+	emit_restore(&e, e.base + save, e.base + wide);
+	OP(&e, 0xcc); /* int3 */
+	tr->stop = e.base + e.len;
+	for (unsigned i = 0; i < nfail && !e.failed; i++)
+		memcpy(e.code + fail[i] - 4, &(ct_s32){(ct_s32)(e.len - fail[i])}, 4);
+	emit_restore(&e, e.base + save, e.base + wide);
 	tr->go_on = e.base + e.len;
 	for (unsigned at = 0; at < covered; at += insn.length) {
 		ZydisDecoderDecodeInstruction(&dec, NULL, bytes + at, covered - at, &insn);
@@ -249,31 +341,41 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	}
 	OP(&e, 0xe9); /* jmp back */
 	emit_rel(&e, ip + covered);
-	if (e.failed || e.len - fix > 127)
-		return -1;
-	e.code[fix - 1] = (unsigned char)(e.len - fix);
-	OP(&e, 0x48, 0x8b, 0x0d); /* candidate: mov save(%rip),%rcx */
-	emit_rel(&e, e.base + save);
-	OP(&e, 0xcc); /* int3 */
-	tr->stop = e.base + e.len;
-
-	rel = (ct_s64)(e.base - (ip + CT_TRAMPOLINE_JUMP));
+	from = tr->jump == 2 ? tr->slot : ip;
+	rel = (ct_s64)(e.base - (from + CT_TRAMPOLINE_JUMP));
 	if (e.failed || (ct_s32)rel != rel)
 		return -1;
 	memcpy(jump + 1, &(ct_s32){(ct_s32)rel}, 4);
-	if (ct_replica_call(t, SYS_mmap, tr->page, 2 * CT_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)tr->page)
+	hop[1] = (unsigned char)(tr->slot - (ip + 2));
+	if (tr->mapped && ct_replica_call(t, SYS_mmap, tr->page, 2 * CT_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)tr->page)
 		return -1;
 	if (!ct_mem_write(t->proc->memfd, tr->page, e.code, e.len) ||
-	    !ct_mem_write(t->proc->memfd, ip, jump, CT_TRAMPOLINE_JUMP)) {
-		ct_replica_call(t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
+	    !ct_mem_write(t->proc->memfd, from, jump, CT_TRAMPOLINE_JUMP) ||
+	    (tr->jump == 2 && !ct_mem_write(t->proc->memfd, ip, hop, 2))) {
+		if (tr->mapped)
+			ct_replica_call(t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
 		return -1;
 	}
 	return 0;
 }
 
+int ct_trampoline_hint(struct ct_trampoline *tr, ct_u64 addr, ct_u64 want)
+{
+	const ct_u64 at = tr->hint[tr->nhints++ % CT_TRAMPOLINE_HINTS];
+	const ct_u64 minus = -want;
+
+	/* movabs $addr,%rcx; mov (%rcx),%rcx; movabs $-want,%rdx */
+	return ct_mem_write(tr->t->proc->memfd, at, &addr, 8) && ct_mem_write(tr->t->proc->memfd, at + 13, &minus, 8)
+		       ? 0
+		       : -1;
+}
+
 void ct_trampoline_remove(struct ct_trampoline *tr)
 {
-	ct_mem_write(tr->t->proc->memfd, tr->ip, tr->orig, CT_TRAMPOLINE_JUMP);
-	ct_replica_call(tr->t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
+	ct_mem_write(tr->t->proc->memfd, tr->ip, tr->orig, tr->jump);
+	if (tr->jump == 2)
+		ct_mem_write(tr->t->proc->memfd, tr->slot, tr->slot_orig, CT_TRAMPOLINE_JUMP);
+	if (tr->mapped)
+		ct_replica_call(tr->t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
 }

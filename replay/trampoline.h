@@ -7,8 +7,9 @@
 
 #include "replay/replica.h"
 
-#define CT_TRAMPOLINE_JUMP 5  /* bytes that are replaced */
-#define CT_TRAMPOLINE_MAX  24 /* bytes of code that may be covered by the jump and the instructions it cuts */
+#define CT_TRAMPOLINE_JUMP  5 /* bytes that are replaced */
+#define CT_TRAMPOLINE_HINTS 4
+#define CT_TRAMPOLINE_MAX   24 /* bytes of code that may be covered by the jump and the instructions it cuts */
 
 /* A string instruction with a repeat prefix: a thread can be interrupted between any two of its rounds. */
 struct ct_rep {
@@ -26,18 +27,27 @@ struct ct_trampoline {
 	struct ct_rthread *t;
 	ct_u64 ip;    /* where it is installed */
 	ct_u64 page;  /* its code, mapped near ip */
+	bool mapped;  /* only for it */
 	ct_u64 stop;  /* address behind its int3: the sum of registers is the wanted one */
 	ct_u64 go_on; /* where a thread stopped there continues if it was not the moment: the replaced instructions */
 	unsigned covered;
+	unsigned jump; /* bytes replaced at ip: 5, or 2 for a short jump to a long one in unused bytes at `slot` */
+	ct_u64 slot;
+	unsigned char slot_orig[CT_TRAMPOLINE_JUMP];
 	unsigned char orig[CT_TRAMPOLINE_MAX];
 	ct_u64 inner[3]; /* addresses of the covered instructions but the first: a jump may lead there */
 	unsigned ninner;
-	struct ct_rep rep; /* the first of them */
+	struct ct_rep rep;                /* the first of them */
+	ct_u64 hint[CT_TRAMPOLINE_HINTS]; /* where in the code the hints' addresses are, and how many are set */
+	unsigned nhints;
 	ct_u64 moved_next; /* where the second of them is now, or what comes behind */
 };
 
 /* Installs one at regs->rip. -1 if the code there does not allow it (then nothing has been changed). */
 int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs);
+/* From now on it only stops when the eight bytes at `addr` are `want`, too: a pass with the right registers but other
+ * memory, as of a loop that counts in memory only, costs nanoseconds again. Of more than four hints the oldest go. */
+int ct_trampoline_hint(struct ct_trampoline *tr, ct_u64 addr, ct_u64 want);
 void ct_trampoline_remove(struct ct_trampoline *tr);
 
 #endif

@@ -39,6 +39,8 @@ static void info_json(struct ct_out *out, const struct ct_recinfo *info)
 	ct_json_str(out, "state", info->state);
 	ct_json_bool(out, "replayable", sum->replayable);
 	ct_json_str(out, "replayable_reason", sum->replayable ? NULL : sum->reason);
+	ct_json_str(out, "verdict", info->verdict);
+	ct_json_str(out, "verified_at", info->verified_at);
 	ct_json_u64(out, "lost", sum->lost);
 	ct_json_u64(out, "events", sum->events);
 	ct_json_u64(out, "bytes", sum->bytes);
@@ -151,6 +153,10 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 		   plural(sum->snapshots, "s"));
 	field(out, "stretches");
 	ct_out_fmt(out, "%u from snapshot to snapshot, %u sound\n", sum->stretches, sum->sound_stretches);
+	if (info->verdict) {
+		field(out, "verify");
+		ct_out_fmt(out, "%s on %s\n", info->verdict, info->verified_at ? info->verified_at : "an unknown day");
+	}
 	field(out, "threads");
 	ct_out_fmt(out, "%u in %u process%s\n", sum->threads, sum->processes, plural(sum->processes, "es"));
 	field(out, "by type");

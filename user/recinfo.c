@@ -30,6 +30,9 @@ static void from_manifest(struct ct_recinfo *info, const json_t *manifest)
 	info->target_comm = get_str(target, "comm");
 	info->target_exe = get_str(target, "exe");
 	info->target_pid = get_u64(target, "pid");
+	const json_t *proof = json_object_get(manifest, "verify");
+	info->verdict = get_str(proof, "verdict");
+	info->verified_at = get_str(proof, "time");
 	info->has_pause = json_is_number(pause);
 	info->pause_ms = json_number_value(pause);
 	info->has_stats = json_is_object(stats);

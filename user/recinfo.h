@@ -16,6 +16,7 @@ struct ct_recinfo {
 	const char *path, *uuid, *state;
 	const char *host, *kernel, *cpu;
 	const char *target_comm, *target_exe;
+	const char *verdict, *verified_at; /* of the last `ctbpf verify` that kept its result */
 	ct_u64 target_pid;
 	ct_u64 started_ns; /* wall clock of the first event, 0: unknown */
 	double duration_s, pause_ms;

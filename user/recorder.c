@@ -504,6 +504,7 @@ static void destroy(struct ct_recorder *r)
 	}
 	free(r->targets);
 	free(r->files);
+	free(r->written);
 	ct_dedup_destroy(r->dedup);
 	free(r->reaps);
 	json_decref(r->manifest);

@@ -70,6 +70,27 @@ static void remember(struct ct_recorder *r, const struct ct_known_file *file)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* Of stores through a shared mapping only the first to a page changes the times of the file
+ * (fault_dirty_shared_page()). */
+static bool written_through_maps(struct ct_recorder *r, const struct ct_file_ref *ref, bool now_too)
+{
+	struct ct_kept_key *more;
+	bool found = false;
+
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; i < r->nwritten && !found; i++)
+		found = r->written[i].dev == ref->dev && r->written[i].ino == ref->ino;
+	if (!found && now_too) {
+		more = realloc(r->written, (r->nwritten + 1) * sizeof(*more));
+		if (more) {
+			r->written = more;
+			r->written[r->nwritten++] = (struct ct_kept_key){ref->dev, ref->ino};
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+	return found || now_too;
+}
+
 /* From now on the kernel side may log reads of it by reference. */
 static void tell_kernel(struct ct_recorder *r, const struct ct_file_ref *ref, bool sites)
 {
@@ -79,6 +100,11 @@ static void tell_kernel(struct ct_recorder *r, const struct ct_file_ref *ref, bo
 				.size = ref->size,
 				.state = sites ? CT_KEPT_SITES : CT_KEPT_KEPT};
 
+	if (written_through_maps(r, ref, false)) {
+		if (sites)
+			return;
+		value.state = CT_KEPT_SHARED;
+	}
 	bpf_map_update_elem(bpf_map__fd(r->probes.skel->maps.kept), &key, &value, BPF_ANY);
 }
 
@@ -108,13 +134,19 @@ static int keep_fd(struct ct_recorder *r, int fd, const char *name, const struct
 	int tries = as ? 3 : 1, ret;
 
 	memset(out, 0, sizeof(*out));
+	if (as && (as->ref.flags & CT_FILE_SHARED_WRITABLE))
+		written_through_maps(r, &as->ref, true);
 	do {
 		if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 			return ct_fail(err, CT_EXIT_FAILED, "%s is not a regular file", name);
 		ct_recorder_file_ref(&out->ref, &st);
-		if (known(r, as ? &as->ref : &out->ref, out))
-			return out->kept ? 0
-					 : ct_fail(err, CT_EXIT_FAILED, "the content of %s could not be kept", name);
+		if (known(r, as ? &as->ref : &out->ref, out)) {
+			if (!out->kept)
+				return ct_fail(err, CT_EXIT_FAILED, "the content of %s could not be kept", name);
+			if (ct_recorder_settled(&st)) /* perhaps it had not been when it was copied */
+				tell_kernel(r, &out->ref, ct_probes_has_sites(&r->probes, st.st_dev, st.st_ino));
+			return 0;
+		}
 		if (as && !same_content(&st, as))
 			return ct_fail(err, CT_EXIT_FAILED, "it was changed after it had been mapped");
 		/* It changed while it was copied, or the disk is full: the next mapping tries again. */

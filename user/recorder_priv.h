@@ -104,6 +104,8 @@ struct ct_recorder {
 	bool worker_failed;
 	struct ct_known_file *files;
 	size_t nfiles;
+	struct ct_kept_key *written; /* files mapped shared and writable: ctime does not tell their content */
+	size_t nwritten;
 	struct {
 		pid_t pid, child;
 	} * reaps; /* dead snapshot children that their target must reap */

@@ -285,8 +285,10 @@ static void tell_details(FILE *out, const struct job *job)
 	fprintf(out, "  %lld events in %s, recorded in %s", (long long)json_integer_value(json_object_get(n, "events")),
 		ct_human_seconds(a, json_number_value(json_object_get(n, "seconds"))), ct_human_seconds(b, recorded));
 	fprintf(out,
-		": %lld system calls, %lld really made, %lld signals, %lld switches, %lld positions (%lld passes)\n",
+		": %lld system calls (%lld without a stop), %lld really made, %lld signals, %lld switches, %lld "
+		"positions (%lld passes)\n",
 		(long long)number(job->res, "replayed", "syscalls"),
+		(long long)number(job->res, "replayed", "answered"),
 		(long long)number(job->res, "replayed", "executed"), (long long)number(job->res, "replayed", "signals"),
 		(long long)number(job->res, "replayed", "switches"),
 		(long long)number(job->res, "replayed", "positions"),

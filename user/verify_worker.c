@@ -29,11 +29,11 @@ static void lower_priority(void)
 
 static json_t *stats_json(const struct ct_session_stats *n)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i}", "events", (json_int_t)n->events, "syscalls",
-			 (json_int_t)n->syscalls, "executed", (json_int_t)n->executed, "signals",
-			 (json_int_t)n->signals, "switches", (json_int_t)n->switches, "positions",
-			 (json_int_t)n->positions, "passes", (json_int_t)n->position_hits, "seconds", n->seconds, "cpu",
-			 n->cpu);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i}", "events", (json_int_t)n->events,
+			 "syscalls", (json_int_t)n->syscalls, "answered", (json_int_t)n->answered, "executed",
+			 (json_int_t)n->executed, "signals", (json_int_t)n->signals, "switches",
+			 (json_int_t)n->switches, "positions", (json_int_t)n->positions, "passes",
+			 (json_int_t)n->position_hits, "seconds", n->seconds, "cpu", n->cpu);
 }
 
 static json_t *compared_json(const struct ct_comparison *n)

@@ -2,7 +2,7 @@
  * Agents: code of ours inside of replicas that writes down what an interpreter does.
  *
  * It must not change the replay: it lies in mappings of its own, and what it patches looks unpatched to whoever
- * compares with the recording (ct_agents_read, ct_agents_expected, ct_agents_undo). Positions counted in branches by
+ * compares with the recording (ct_agents_mask, ct_agents_expected, ct_agents_undo). Positions counted in branches by
  * hardware would see an agent's branches: sessions with agents find positions by registers and memory. */
 #ifndef CT_AGENT_H
 #define CT_AGENT_H
@@ -41,8 +41,8 @@ void ct_agents_event(struct ct_agents *a, const struct ct_event *ev);
 int ct_agents_stopped(struct ct_rthread *t, int status);
 /* The failure, if there was one, that ct_agents_stopped met with. */
 const struct ct_error *ct_agents_error(const struct ct_agents *a);
-/* Memory as it would be without the agent. */
-bool ct_agents_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len);
+/* Original bytes instead of what the agent's are. */
+void ct_agents_mask(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len);
 /* Is a mapping that begins here the agent's? */
 bool ct_agents_map(const struct ct_replica *p, ct_u64 start);
 /* Recorded registers as they will be in the replica. */

@@ -19,7 +19,7 @@
 #include "replay/steps/python.h"
 
 #define BASE       0x2f0000000000ull /* no kernel puts anything here by itself, nor do sanitizers */
-#define LOW_PAGE   0x30000ull /* for code below 2 GB: below what a program may be linked at, above our other pages */
+#define LOW_PAGE   0x1f4000ull /* for code below 2 GB: below what a program may be linked at, above our other pages */
 #define JUMP_TABLE 2048
 
 struct patch {
@@ -553,10 +553,8 @@ void ct_agents_gone(struct ct_replica *p)
 
 /* ---- as if it were not there ------------------------------------------------------------------------------------- */
 
-bool ct_agents_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len)
+void ct_agents_mask(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len)
 {
-	if (!ct_mem_read(p->memfd, addr, buf, len))
-		return false;
 	for (unsigned i = 0; p->agent && i < p->agent->npatches; i++) {
 		const struct patch *a = &p->agent->patch[i];
 		ct_u64 from = a->addr > addr ? a->addr : addr;
@@ -565,7 +563,6 @@ bool ct_agents_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t l
 		if (from < to)
 			memcpy((char *)buf + (from - addr), a->original + (from - a->addr), to - from);
 	}
-	return true;
 }
 
 bool ct_agents_map(const struct ct_replica *p, ct_u64 start)

@@ -6,13 +6,14 @@
  *   syscalls load KIND RATE SECS   that many calls a second (0: as fast as possible), then prints the calls made
  *
  * KIND: getppid, clock (clock_gettime through the vDSO), pread (512 bytes of a file), write (64 bytes to /dev/null),
- * mix (all of them in turn). */
+ * mix (all of them in turn); rdtsc (the instruction), program (/bin/true run to its end). */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,7 +22,10 @@ enum { BATCH = 64 }; /* calls between two looks at the clock */
 static int file_fd, null_fd;
 static char buf[512];
 
-static void call_getppid(void) { syscall(SYS_getppid); }
+static void call_getppid(void)
+{
+	syscall(SYS_getppid);
+}
 static void call_clock(void)
 {
 	struct timespec ts;
@@ -37,6 +41,21 @@ static void call_write(void)
 	if (write(null_fd, buf, 64) != 64)
 		abort();
 }
+static void call_rdtsc(void)
+{
+	__asm__ volatile("rdtsc" ::: "eax", "edx");
+}
+static void call_program(void)
+{
+	pid_t pid = vfork();
+
+	if (!pid) {
+		execl("/bin/true", "true", (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+		abort();
+}
 static void call_mix(void)
 {
 	static unsigned n;
@@ -48,7 +67,8 @@ static const struct kind {
 	const char *name;
 	void (*call)(void);
 } kinds[] = {
-	{"getppid", call_getppid}, {"clock", call_clock}, {"pread", call_pread}, {"write", call_write}, {"mix", call_mix},
+	{"getppid", call_getppid}, {"clock", call_clock}, {"pread", call_pread},     {"write", call_write},
+	{"mix", call_mix},         {"rdtsc", call_rdtsc}, {"program", call_program},
 };
 
 static const struct kind *find(const char *name)
@@ -69,14 +89,15 @@ static uint64_t now(clockid_t clock)
 
 static void measure(const struct kind *k, unsigned ms)
 {
-	uint64_t calls = 0, batch = BATCH, wall = now(CLOCK_MONOTONIC), cpu = now(CLOCK_THREAD_CPUTIME_ID), t;
+	uint64_t calls = 0, batch = k->call == call_program ? 1 : BATCH, wall = now(CLOCK_MONOTONIC),
+		 cpu = now(CLOCK_THREAD_CPUTIME_ID), t;
 
 	do { /* batches grow, so that looking at the clock does not count: it is a call, too */
 		for (uint64_t i = 0; i < batch; i++)
 			k->call();
 		calls += batch;
 		t = now(CLOCK_MONOTONIC) - wall;
-		if (t < ms * 100000ull && batch < 65536)
+		if (t < ms * 10000ull * (batch > 1 ? 10 : 1) && batch < 65536)
 			batch *= 2;
 	} while (t < ms * 1000000ull);
 	cpu = now(CLOCK_THREAD_CPUTIME_ID) - cpu;

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # `ctbpf verify` proves recordings of several programs, and finds a single altered byte.
+# timeout: 300
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016
 source "$(dirname "$0")/100-common.sh"
 
@@ -8,6 +9,12 @@ verified() { # DIR
 	assert_recording "$1"
 	assert_status 0 timeout 60 "$CTBPF" verify "$1"
 	assert_contains "$OUT" VERIFIED
+}
+# How many of the first stretch's calls were answered inside the replica, in percent.
+answered() { # DIR
+	local n
+	n=$("$CTBPF" verify --json --no-store "$1")
+	echo $((100 * $(json stretches.0.replayed.answered <<<"$n") / $(json stretches.0.replayed.syscalls <<<"$n")))
 }
 step "a command"
 assert_status 0 "$CTBPF" record -q -o "$T/echo.ctr" -- /bin/echo hi
@@ -37,6 +44,47 @@ assert_status 0 "$CTBPF" record -q -p "$PID_redis" -d 0.5 -o "$T/redis.ctr"
 stop "$PID_load"
 stop "$PID_redis"
 verified "$T/redis.ctr"
+assert_ge "$(answered "$T/redis.ctr")" 95 "percent of redis' calls answered without a stop"
+
+step "calls that change memory"
+python=$(python3 -c "import sys; print(sys.executable)") # itself, not a script that looks for it
+assert_status 0 timeout -s INT -k 5 30 "$CTBPF" record -q -o "$T/memory.ctr" -- "$python" -c '
+import mmap
+for i in range(3000):
+    m = mmap.mmap(-1, 1 << 16, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    m[:5] = b"hello"
+    m.madvise(mmap.MADV_DONTNEED)
+    assert m[:5] == bytes(5)
+    m.resize(1 << 17)
+    m.close()'
+verified "$T/memory.ctr"
+assert_ge "$(answered "$T/memory.ctr")" 75 "percent of calls answered without a stop"
+assert_ge "$("$CTBPF" verify --json -n "$T/memory.ctr" | json stretches.0.replayed.executed)" 12000 "calls really made"
+
+step "a forked process has the patches of its parent, and others of its own"
+assert_status 0 timeout -s INT -k 5 30 "$CTBPF" record -q -o "$T/fork.ctr" -- "$python" -c '
+import os
+for i in range(300):
+    os.getppid()
+pids = []
+for n in range(4):
+    pid = os.fork()
+    if not pid:
+        for i in range(300 + 100 * n):
+            os.getppid()
+            os.getpgid(0)
+        os._exit(n)
+    pids.append(pid)
+    os.umask(0o22)
+assert sorted(os.waitpid(p, 0)[1] >> 8 for p in pids) == [0, 1, 2, 3]'
+verified "$T/fork.ctr"
+assert_ge "$(answered "$T/fork.ctr")" 60 "percent of calls answered without a stop"
+
+step "threads and signals"
+start_answers answers 4
+assert_status 0 "$CTBPF" record -q -p "$PID_answers" -d 1 -o "$T/answers.ctr"
+answers_end
+verified "$T/answers.ctr"
 
 step "one byte altered"
 alter() { # FILE OFFSET (negative: from the end; a decimal below 1: a part of the file)

@@ -87,6 +87,8 @@ assert_contains "$OUT" "Read-only file system"
 assert_status 0 "$CTBPF" verify -q "$T/talk.ctr"
 assert_eq "$(json verify.stretches.0.verdict <"$T/talk.ctr/manifest.json")" VERIFIED "verdict kept"
 assert_eq "$(info "$T/talk.ctr" replayable)" true "replayable, with a new manifest"
+assert_eq "$(info "$T/talk.ctr" verdict)" VERIFIED "verdict that info tells"
+assert_matches "$("$CTBPF" info "$T/talk.ctr")" "verify +VERIFIED on 20"
 
 step "a part that cannot be replayed, between parts that can"
 if command -v perl >/dev/null; then

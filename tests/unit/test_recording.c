@@ -130,6 +130,35 @@ Test(recording, manifest_is_replaced_as_a_whole)
 	ct_recording_close(rec);
 }
 
+Test(recording, altered_manifest_is_a_problem)
+{
+	const char *const path = strdup(below(dir, "rec.ctr/manifest.json"));
+	size_t len;
+	ct_u8 *text;
+
+	fd = make_recording(dir, "complete");
+	set_manifest(fd, "target", json_string("x"));
+	set_manifest(fd, "target", json_string("y")); /* written again with a new checksum, not two */
+	text = get_file(path, &len);
+	for (size_t at = 0; at < len; at++) {
+		struct ct_recording *rec;
+
+		text[at] ^= 1 << at % 8;
+		put_file(path, text, len);
+		text[at] ^= 1 << at % 8;
+		rec = ct_recording_open(below(dir, "rec.ctr"), NULL); /* many are no JSON any more */
+		if (rec)
+			cr_assert(ct_recording_problem(rec, 0) && strstr(ct_recording_problem(rec, 0), "manifest.json"),
+				  "a bit of byte %zu of %zu is not noticed", at, len);
+		ct_recording_close(rec);
+		at += len > 4096 && at > 256 && at < len - 256 ? 37 : 0; /* all of the ends, some of the middle */
+	}
+	put_file(path, text, len);
+	ct_recording_close(open_recording(dir));
+	free(text);
+	free((void *)path);
+}
+
 Test(recording, failed_manifest_write_keeps_the_old_one)
 {
 	struct ct_error err = {0};

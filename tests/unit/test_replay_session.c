@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -15,7 +16,7 @@
 #include "replay/stretch.h"
 #include "user/recorder.h"
 
-static char *dir;
+static char *dir, file[600];
 static struct ct_recording *rec;
 static struct ct_stretches st;
 static struct ct_error err;
@@ -30,6 +31,22 @@ static struct state *state;
 static volatile ct_u64 *shared, *wiped;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* A file that is mapped shared while it is recorded. */
+static void turn_in_file(void)
+{
+	static ct_u64 *p;
+
+	if (!p) {
+		int fd = open(file, O_RDWR | O_CLOEXEC);
+
+		p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		must(p != MAP_FAILED, file);
+		close(fd);
+	}
+	*p += state->sum;
+	state->sum ^= *p;
+}
+
 static void *turn_for_ever(void *arg)
 {
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -43,7 +60,8 @@ static void *turn_for_ever(void *arg)
 		shared[0] += (ct_u64)now.tv_nsec;
 		wiped[0] ^= shared[0];
 		state->sum = state->sum * 31 + shared[0] + wiped[0] + (ct_u64)(uintptr_t)arg;
-		state->turns++;
+		if (state->turns++ >= 100)
+			turn_in_file();
 		copy = *state;
 		pthread_mutex_unlock(&lock);
 		if (write(null, &copy, sizeof(copy)) != sizeof(copy))
@@ -51,6 +69,35 @@ static void *turn_for_ever(void *arg)
 		usleep(500);
 	}
 	return NULL;
+}
+
+/* Children by fork and by vfork, which write to memory that they share with their parent. */
+static void breed_for_ever(void)
+{
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	for (;;) {
+		struct timespec now;
+		pid_t pid = fork();
+
+		if (!pid) {
+			clock_gettime(CLOCK_REALTIME, &now);
+			shared[0] += (ct_u64)now.tv_nsec + wiped[0]; /* which is 0 here */
+			must(write(null, (void *)shared, 64) == 64, "write");
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+		pid = vfork();
+		if (!pid) {
+			state->sum += shared[0];
+			syscall(SYS_write, null, state, sizeof(*state));
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+		state->turns++;
+		must(write(null, state, sizeof(*state)) == sizeof(*state), "write");
+		usleep(500);
+	}
 }
 
 static void run_target(int threads, int ready)
@@ -68,9 +115,12 @@ static void run_target(int threads, int ready)
 		pthread_create(&id, NULL, turn_for_ever, (void *)(uintptr_t)(i * 1000));
 	}
 	must(write(ready, "", 1) == 1, "write");
+	if (!threads)
+		breed_for_ever();
 	turn_for_ever(NULL);
 }
 
+/* 0: children instead of threads. */
 static void record_and_open(int threads)
 {
 	struct ct_record_opts opts = {.duration_s = 0.3,
@@ -90,6 +140,8 @@ static void record_and_open(int threads)
 		cr_skip_test("recording needs root");
 	dir = scratch_dir();
 	snprintf(path, sizeof(path), "%s/r.ctr", dir);
+	snprintf(file, sizeof(file), "%s/file", dir);
+	put_file(file, (char[4096]){0}, 4096);
 	must(pipe(ready) == 0, "pipe");
 	pid = fork();
 	if (!pid)
@@ -116,6 +168,11 @@ static void record_one(void)
 static void record_two(void)
 {
 	record_and_open(2);
+}
+
+static void record_children(void)
+{
+	record_and_open(0);
 }
 
 static void clean_up(void)
@@ -177,6 +234,7 @@ static ct_u64 turns(struct ct_session *s)
 /* ---- tests -------------------------------------------------------------------------------------------------- */
 
 TestSuite(session, .init = record_one, .fini = clean_up, .timeout = 60);
+TestSuite(session_children, .init = record_children, .fini = clean_up, .timeout = 60);
 TestSuite(session_threads, .init = record_two, .fini = clean_up, .timeout = 60);
 
 Test(session, runs_in_parts)
@@ -412,4 +470,52 @@ Test(session, checkpoints)
 Test(session_threads, checkpoints)
 {
 	go_back_and_forth();
+}
+
+/* The second event of a child that was made behind the middle: by vfork, or by fork. */
+static ct_u64 within_child(bool shares_memory)
+{
+	struct ct_cursor *cur = ct_cursor_create(rec, &err);
+	const struct ct_event *ev;
+	ct_u64 seq = 0;
+	ct_u32 child = 0;
+	int events = 0;
+
+	cr_assert(cur, "%s", err.msg);
+	ct_cursor_seek_seq(cur, middle(), &err);
+	while (!seq && ct_cursor_next(cur, &ev, &err) > 0) {
+		const struct ct_ev_fork *f = ct_event_payload(ev);
+
+		if (child && ev->pid == child && ++events == 2)
+			seq = ev->seq;
+		if (!child && ev->type == CT_EV_FORK && !(f->flags & CT_FORKF_SHARES_MM) == !shares_memory)
+			child = f->child_pid;
+	}
+	ct_cursor_destroy(cur);
+	cr_assert_neq(seq, 0, "the log has no such child");
+	return seq;
+}
+
+Test(session_children, checkpoints_in_the_middle_of_their_lives)
+{
+	for (int shares_memory = 0; shares_memory < 2; shares_memory++) {
+		struct ct_session *s = create();
+		struct ct_checkpoint *cp;
+		struct ct_session_thread *list;
+		size_t n;
+
+		run(s, within_child(shares_memory));
+		cr_assert_eq(ct_session_threads(s, &list, &n, &err), 0);
+		cr_assert_eq(n, 2);
+		free(list);
+		cp = ct_session_checkpoint(s, &err);
+		cr_assert(cp, "%s", err.msg);
+		run_to_end_and_compare(s);
+		for (int i = 0; i < 2; i++) {
+			cr_assert_eq(ct_session_restore(s, cp, &err), 0, "%s", err.msg);
+			run_to_end_and_compare(s);
+		}
+		ct_checkpoint_destroy(cp);
+		ct_session_destroy(s);
+	}
 }

@@ -63,6 +63,25 @@ static void find_rseq(struct ct_thread *th)
 
 /* The kernel writes the CPU number and more into a thread's rseq area whenever it likes, and moves a thread that is in
  * a critical section: not replayable. Unregistered, with the cpu_id a C library takes for "cannot", it falls back. */
+/* What the kernel does when it has interrupted a restartable sequence, which this stop has: the thread goes on at the
+ * abort handler. A descriptor it is not (any more) inside of is forgotten, as the kernel does the next time it looks.
+ */
+static bool rseq_abort(struct ct_target *t, struct ct_thread *th, ct_u64 at)
+{
+	const ct_u64 none = 0, ip = th->regs.r[CT_RIP];
+	struct rseq_cs cs;
+	ct_u32 sig = 0;
+
+	if (!ct_mem_read(t->memfd, at, &cs, sizeof(cs)))
+		return false;
+	if (ip - cs.start_ip < cs.post_commit_offset) {
+		if (!ct_mem_read(t->memfd, cs.abort_ip - 4, &sig, 4) || sig != th->rseq.sig)
+			return false;
+		th->regs.r[CT_RIP] = cs.abort_ip; /* the injection that follows ends with these registers */
+	}
+	return ct_mem_write(t->memfd, th->rseq.addr + offsetof(struct rseq, rseq_cs), &none, sizeof(none));
+}
+
 static int rseq_off(struct ct_target *t, struct ct_thread *th, struct ct_error *err)
 {
 	const ct_u64 args[6] = {th->rseq.addr, th->rseq.size, RSEQ_UNREGISTER, th->rseq.sig};
@@ -72,9 +91,8 @@ static int rseq_off(struct ct_target *t, struct ct_thread *th, struct ct_error *
 	long ret = -1;
 	int bad;
 
-	/* Inside a critical section the kernel would abort it at this very stop; wait for none: leave it registered. */
 	ct_mem_read(t->memfd, th->rseq.addr + offsetof(struct rseq, rseq_cs), &cs, sizeof(cs));
-	if (cs)
+	if (cs && !rseq_abort(t, th, cs))
 		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) is in a restartable sequence", (int)th->tid,
 			       t->pid, t->comm);
 	if (ct_inject_begin(&in, t, th, err))

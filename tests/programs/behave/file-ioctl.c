@@ -7,9 +7,9 @@
 
 int main(void)
 {
-	struct {
+	union {
 		struct fiemap m;
-		struct fiemap_extent e[4];
+		char room[sizeof(struct fiemap) + 4 * sizeof(struct fiemap_extent)];
 	} map = {.m = {.fm_length = ~0ul, .fm_extent_count = 4, .fm_flags = FIEMAP_FLAG_SYNC}};
 	static char data[50000];
 	struct fsxattr fx;

@@ -27,5 +27,6 @@ int main(void)
 		GOT(ts);
 		mix_number(times(NULL));
 	}
+	mix_number(x);
 	return end();
 }

@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# `ctbpf verify` finds the places that are hard to find: inside of repeated string instructions, in loops that count in
+# memory only, in nested handlers, at random number instructions, and between the steps of the recorder's own probes.
+# timeout: 400
+# shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016
+source "$(dirname "$0")/100-common.sh"
+
+verified() { # DIR
+	assert_recording "$1"
+	assert_status 0 timeout -k 5 60 "$CTBPF" verify "$1"
+	assert_contains "$OUT" VERIFIED
+}
+attached() { # NAME COMMAND...: recorded in mid-run
+	step "$*"
+	start_target "$@"
+	wait_for 5 busy "$1"
+	pid=PID_$1
+	assert_status 0 "$CTBPF" record -q -p "${!pid}" -d 0.3 -o "$T/$1.ctr"
+	stop "${!pid}"
+	wait "${!pid}" || fail "$1 ended with status $?: $(tail -n 1 "$T/$1.log")"
+	verified "$T/$1.ctr"
+}
+busy() { # NAME: it has set up its handlers and is at work
+	local pid=PID_$1
+	[ "$(awk '{ print $14 + $15 }' "/proc/${!pid}/stat")" -ge 5 ]
+}
+
+for what in movs stos scas cmps lods back all; do
+	attached "strings_$what" "$PROGRAMS/strings" "$what"
+	assert_ge "$(info "$T/strings_$what.ctr" events_by_type.signal)" 1 signals
+done
+for mode in nested jump faults context spin count vectors; do
+	attached "handlers_$mode" "$PROGRAMS/handlers" "$mode"
+	assert_ge "$(info "$T/handlers_$mode.ctr" events_by_type.frame)" 1 "signal frames"
+done
+
+attached sequences "$PROGRAMS/sequences" 3
+assert_ge "$(info "$T/sequences.ctr" events_by_type.switch)" 1 switches
+
+step "from the beginning, calls and queues"
+for mode in restart mask queue vdso; do
+	assert_status 0 "$CTBPF" record -q -o "$T/begin_$mode.ctr" -- "$PROGRAMS/handlers" $mode 60
+	verified "$T/begin_$mode.ctr"
+done
+
+step "random numbers and time stamps"
+assert_status 0 "$CTBPF" record -q -o "$T/insn.ctr" -- "$PROGRAMS/insn_rdtsc" 20 1
+verified "$T/insn.ctr"
+if grep -qw rdrand /proc/cpuinfo; then
+	assert_contains "$("$CTBPF" dump --type insn "$T/insn.ctr")" rdrand
+fi
+
+step "processes that share the CPU while the loader runs probed instructions"
+for i in 1 2 3 4 5 6; do
+	assert_status 0 "$CTBPF" record -q -o "$T/tree$i.ctr" -- sh -c 'ls /usr/lib | sort | uniq | wc -l'
+	verified "$T/tree$i.ctr"
+done
