@@ -28,7 +28,7 @@ LIBS_replay  := -ldw -lelf -lZydis
 LIBS_user    := -lbpf -luring -lcap
 
 SRC_formats := $(wildcard formats/*.c)
-SRC_replay  := $(wildcard replay/*.c)
+SRC_replay  := $(wildcard replay/*.c replay/agents/*.c replay/steps/*.c)
 SRC_user    := $(filter-out user/main.c,$(wildcard user/*.c user/attach/*.c))
 # bpf/target.bpf.c and those without a licence of their own are linked into one object, record.skel.h (record_bpf),
 # target first: libbpf's linker wants maps defined before they are used. Each of the others has its own skeleton.
@@ -57,7 +57,7 @@ LIVE := bpf/libbpf\.h|skel\.h|sys/ptrace\.h|needs: root
 .PHONY: all demo test test-unit test-e2e test-kernels bench fuzz sanitize format install uninstall clean help \
         tests fuzzers bench-programs FORCE
 .DELETE_ON_ERROR:
-.PRECIOUS: $(B)/%.o
+.PRECIOUS: $(B)/%.o $(B)/agents/%.o $(B)/agents/%.bin
 
 all: $(PROG) ## build ./ctbpf (default); B=DIR builds elsewhere, V=1 shows commands, CC=clang works too
 ifneq ($(PROG),ctbpf)
@@ -104,6 +104,20 @@ $(B)/gen/%.skel.h: $(B)/bpf/%.linked.o
 	$(call say,SKEL,$@)
 	$(Q)mkdir -p $(@D) && printf '#include "formats/%s.h"\n' probe sysrule >$@.tmp && \
 	  $(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >>$@.tmp && mv $@.tmp $@
+
+# Agents run inside of a replayed process: one flat image without relocations each, kept in the program as an array.
+AGENT_CFLAGS := -std=c17 -ffreestanding -nostdlib -fPIC -O2 -mgeneral-regs-only -mno-red-zone -fno-stack-protector \
+                -fcf-protection=none -fno-asynchronous-unwind-tables -fno-builtin $(WARN) -I. -MMD -MP
+$(B)/agents/%.o: replay/agents/blob/%.c $(B)/flags
+	$(call say,AGENT,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(AGENT_CFLAGS) -c -o $@ $<
+$(B)/agents/%.bin: $(B)/agents/%.o replay/agents/blob/blob.ld
+	$(Q)ld -nostdlib --no-warn-rwx-segments -T replay/agents/blob/blob.ld -o $@.elf $< && ! readelf -rW $@.elf | grep R_X86 && \
+	  objcopy -O binary $@.elf $@
+$(B)/gen/%.h: $(B)/agents/%.bin
+	$(Q)mkdir -p $(@D) && { echo 'static const unsigned char $*[] = {'; od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g'; \
+	  echo '};'; } >$@.tmp && mv $@.tmp $@
+$(B)/replay/agents/agents.o: $(B)/gen/python_blob.h
 
 # --- tests -----------------------------------------------------------------------------------------------
 $(UNIT): %: %.o $(LIB_user) $(LIB_replay) $(LIB_formats)
@@ -174,8 +188,8 @@ sanitize: ## unit tests under address and undefined-behaviour sanitizers, then u
 VALGRIND := valgrind -q --trace-children=yes --trace-children-skip=/bin/sh --error-exitcode=9 --leak-check=full \
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 format: ## clang-format all C sources in place
-	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] replay/*.[ch] user/*.[ch] user/*/*.[ch] scripts/*.c \
-	  scripts/bench/*.c tests/*/*.[ch] tests/programs/behave/*.[ch])
+	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] replay/*.[ch] replay/*/*.[ch] replay/*/*/*.[ch] user/*.[ch] \
+	  user/*/*.[ch] scripts/*.c scripts/bench/*.c tests/*/*.[ch] tests/programs/behave/*.[ch])
 
 # --- installing ------------------------------------------------------------------------------------------
 install: $(PROG) ## into DESTDIR/PREFIX: program, man pages, licence

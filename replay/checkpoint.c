@@ -367,6 +367,11 @@ struct ct_checkpoint *ct_session_checkpoint(struct ct_session *s, struct ct_erro
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		return NULL;
 	}
+	if (s->agents) { /* what they have told of cannot be taken back */
+		free(cp);
+		ct_fail(err, CT_EXIT_FAILED, "a session whose interpreters are watched cannot have checkpoints");
+		return NULL;
+	}
 	if (ct_session_next(s, &ev, err) < 0 || copy_world(&cp->w, &now, err)) {
 		free(cp);
 		return NULL;

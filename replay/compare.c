@@ -220,7 +220,8 @@ static void drop_own_maps(struct ct_maps *maps, const struct ct_replica *p)
 	size_t n = 0;
 
 	for (size_t i = 0; i < maps->count; i++)
-		if (!ct_mm_is_ours(p->mm, maps->map[i].start) && strcmp(maps->map[i].name, "[vsyscall]"))
+		if (!ct_mm_is_ours(p->mm, maps->map[i].start) && strcmp(maps->map[i].name, "[vsyscall]") &&
+		    !ct_agents_map(p, maps->map[i].start))
 			maps->map[n++] = maps->map[i];
 	maps->count = n;
 }
@@ -351,6 +352,7 @@ static int compare_thread(struct comparison *c, struct ct_snapshot_reader *snap,
 	}
 	if (ct_get_regs(t->real, &have))
 		return ct_diverged(c->s, t, err, "the replica died");
+	ct_agents_original(t->proc, &have);
 	c->n.threads++;
 	compare_regs(c, want->tid, &have, &want->regs);
 	compare_xsave(c, t, want);

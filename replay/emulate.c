@@ -173,7 +173,7 @@ static int map_file(struct ct_session *s, struct ct_rthread *t, const struct ct_
 		return ret;
 	if (ct_replica_map_file(t, &s->files, hash, sc->ret, sc->args[1], (int)sc->args[2], sc->args[5]))
 		return ct_diverged(s, t, err, "kept file cannot be mapped at %#llx", (unsigned long long)sc->ret);
-	return 0;
+	return ct_agents_look(s->agents, t, true, err);
 }
 
 /* The kernel allows advice that changes content for the caller's own memory only. */
@@ -233,7 +233,8 @@ static int execute(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 	if (ret != c.ret)
 		return ct_diverged(s, t, err, "call %d really made gives %ld, recorded was %lld", sc->nr, ret,
 				   (long long)c.ret);
-	return 0;
+	/* The dynamic linker protects what it has relocated: now an interpreter's tables are filled. */
+	return sc->nr == SYS_mprotect ? ct_agents_look(s->agents, t, true, err) : 0;
 }
 
 /* The one limit that the replica's own kernel enforces without a call: how far a stack grows when it is touched. */
@@ -348,6 +349,7 @@ int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_
 		p->memfd = child.real > 0 ? ct_mem_open(child.real) : -1;
 		child.proc = p;
 		s->procs[s->nprocs++] = p;
+		ct_agents_fork(t->proc, p, f->child_tid, c.flags & CLONE_VM);
 	}
 	if (child.real < 0)
 		return ct_diverged(s, t, err, "thread %u cannot be made", f->child_tid);

@@ -66,9 +66,17 @@ int ct_resume_by(struct ct_rthread *t, int request, int *status)
 			      (ct_u64)ptrace(PTRACE_PEEKUSER, t->real, offsetof(struct user_regs_struct, rip), 0))) &&
 	    poke(t->real, offsetof(struct user_regs_struct, rip), ip))
 		return -1;
+	ct_agents_run(t);
 	for (;;) {
+		int ours;
+
 		if (ptrace(request, t->real, 0, 0) || ct_replica_wait(t->real, status) || !WIFSTOPPED(*status))
 			return -1;
+		ours = ct_agents_stopped(t, *status);
+		if (ours < 0)
+			return -1;
+		if (ours)
+			continue;
 		if (!mm)
 			return 0;
 		if ((*status >> 16) || WSTOPSIG(*status) == (SIGTRAP | 0x80)) {
@@ -184,6 +192,8 @@ static bool lay_out(struct ct_session *s, struct ct_rthread *t, const struct ct_
 	struct ct_inproc_answer *a = (void *)at;
 
 	if (run->n == MOST || (size_t)(end - at) < sizeof(*a) || !answerable(t, ev, a, brk))
+		return false;
+	if (s->agents && !t->proc->agent && sc->nr == SYS_mprotect) /* an interpreter may be ready for one then */
 		return false;
 	a->nr = (ct_u32)sc->nr;
 	memcpy(a->args, sc->args, sizeof(a->args));

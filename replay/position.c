@@ -24,7 +24,8 @@
 struct search {
 	struct ct_session *s;
 	struct ct_rthread *t;
-	const struct ct_regs *regs;
+	const struct ct_regs *regs;     /* as they will be here ... */
+	const struct ct_regs *recorded; /* ... and as they were: an agent may have put addresses of its own in some */
 	const struct ct_fingerprint *fp;
 	struct ct_trampoline *tr; /* NULL: none */
 	int signal;               /* that the instruction there may raise; 0: none */
@@ -104,7 +105,7 @@ static bool same_memory(struct search *q)
 		return false;
 	for (int k = 0; k < CT_FP_GPRS; k++)
 		if ((fp->mask >> (k + 1) & 1) &&
-		    !same_sample(q, regs->r[k < 10 ? k : k + 1] & ~7ull, fp->gpr[k], CT_FP_GPR))
+		    !same_sample(q, q->recorded->r[k < 10 ? k : k + 1] & ~7ull, fp->gpr[k], CT_FP_GPR))
 			return false;
 	return true;
 }
@@ -338,19 +339,21 @@ static int run_with_trampoline(struct search *q, struct ct_error *err)
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err)
 {
-	struct search q = {.s = s, .t = t, .regs = regs, .fp = fp};
+	struct ct_regs want = *regs;
+	struct search q = {.s = s, .t = t, .regs = &want, .recorded = regs, .fp = fp};
 	unsigned char code[16] = {0};
 	struct ct_trampoline tr;
 	struct ct_regs r;
 	int ret;
 
 	s->stats.positions++;
+	ct_agents_expected(t->proc, &want);
 	if (t->at_entry)
 		return ct_diverged(s, t, err, "in a system call, recorded in user code at %#llx",
 				   (unsigned long long)regs->r[CT_RIP]);
 	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
-	if (ct_same_position(&r, regs) && same_memory(&q)) {
+	if (ct_same_position(&r, &want) && same_memory(&q)) {
 		ct_maps_deinit(&q.maps);
 		return 0;
 	}
@@ -360,7 +363,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	ct_mm_bare(t->proc, regs->r[CT_RIP]);
 	if (ct_mem_read(t->proc->memfd, regs->r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
 		memset(&q.rep, 0, sizeof(q.rep));
-	if (ct_trampoline_install(&tr, t, regs)) {
+	if (ct_trampoline_install(&tr, t, &want)) {
 		ret = run_with_breakpoint(&q, err);
 	} else {
 		q.tr = &tr;
@@ -375,9 +378,12 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,
 		    const struct ct_fingerprint *fp)
 {
-	struct search q = {.t = t, .regs = regs, .fp = fp};
-	bool same = ct_same_position(now, regs) && same_memory(&q);
+	struct ct_regs want = *regs;
+	struct search q = {.t = t, .regs = &want, .recorded = regs, .fp = fp};
+	bool same;
 
+	ct_agents_expected(t->proc, &want);
+	same = ct_same_position(now, &want) && same_memory(&q);
 	ct_maps_deinit(&q.maps);
 	return same;
 }
@@ -385,7 +391,7 @@ bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struc
 int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,
 		    struct ct_error *err)
 {
-	struct search q = {.s = s, .t = t, .regs = regs, .signal = signal};
+	struct search q = {.s = s, .t = t, .regs = regs, .recorded = regs, .signal = signal};
 	struct ct_regs r;
 	int ret;
 

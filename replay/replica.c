@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "replay/agents/agent.h"
 #include "replay/inproc.h"
 
 #define OPTIONS                                                                                                        \
@@ -470,6 +471,7 @@ bool ct_replica_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t 
 	if (!ct_mem_read(p->memfd, addr, buf, len))
 		return false;
 	ct_mm_mask(p->mm, addr, buf, len);
+	ct_agents_mask(p, addr, buf, len);
 	return true;
 }
 
@@ -482,6 +484,7 @@ void ct_replica_kill(struct ct_replica *p)
 		while (waitpid(p->real, &status, __WALL) == p->real && !WIFEXITED(status) && !WIFSIGNALED(status))
 			;
 	}
+	ct_agents_gone(p);
 	if (p->memfd >= 0)
 		close(p->memfd);
 	ct_mm_release(p->mm);

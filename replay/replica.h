@@ -45,6 +45,7 @@ struct ct_replica {
 	bool gone;
 	struct ct_mm *mm; /* its patched call sites, shared with whom it shares memory with; NULL: none are */
 	struct ct_inproc *inproc;
+	struct ct_agent *agent; /* of an interpreter that is watched, or NULL */
 };
 
 /* What every replica needs to know about the recording. */

@@ -173,6 +173,7 @@ static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 		if (!ct_buf_next(&it) || it.buf->kind != CT_BUF_REGS || ct_get_regs(t->real, &r))
 			return ct_diverged(s, t, err, "no registers");
 		memcpy(&want, it.data, sizeof(want));
+		ct_agents_expected(t->proc, &want);
 		return ct_same_position(&r, &want) ? 0
 						   : ct_diverged(s, t, err, "rt_sigreturn restored other registers");
 	}
@@ -217,6 +218,7 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 	} while (r.r[CT_RIP] == ip || status >> 16 == PTRACE_EVENT_SECCOMP);
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
 	r.r[CT_RFLAGS] &= ~0x100ull;
+	ct_agents_expected(t->proc, &r); /* the frame has them as they were recorded */
 	return ct_set_regs(t->real, &r);
 }
 
@@ -383,6 +385,7 @@ static int restore_snapshot(struct ct_session *s, ct_u32 id, bool exec, struct c
 			ret = -1;
 			break;
 		}
+		ret = n ? ct_agents_look(s->agents, &threads[0], exec, err) : 0;
 		for (size_t k = 0; exec && k < s->nthreads; k++) /* the old image's threads are no more */
 			if (s->threads[k]->proc->pid == p->pid)
 				leave(s->threads[k]);
@@ -458,7 +461,12 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	s->until = seq;
 	while ((ret = fetch(s, err)) > 0 && s->ev->seq < seq) {
+		ct_agents_event(s->agents, s->ev);
 		ret = replay_event(s, err);
+		if (ct_agents_error(s->agents)) {
+			*err = *ct_agents_error(s->agents);
+			ret = -1;
+		}
 		if (ret)
 			break;
 		s->held = false;
@@ -545,6 +553,31 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 		return NULL;
 	}
 	return s;
+}
+
+int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_error *err)
+{
+	const struct ct_event *ev;
+	struct ct_regs r;
+
+	s->agents = agents;
+	if (ct_session_next(s, &ev, err) < 0)
+		return -1;
+	if (ev)
+		ct_agents_event(agents, ev); /* frames that are there are told of as of now */
+	for (size_t i = 0; i < s->nthreads; i++)
+		if (s->threads[i]->real == s->threads[i]->proc->real &&
+		    ct_agents_look(agents, s->threads[i], false, err))
+			return -1;
+	for (size_t i = 0; i < s->nthreads; i++) {
+		if (!s->threads[i]->proc->agent || ct_get_regs(s->threads[i]->real, &r))
+			continue;
+		ct_agents_expected(s->threads[i]->proc, &r);
+		if (ct_set_regs(s->threads[i]->real, &r))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "registers of thread %u cannot be set",
+					     s->threads[i]->tid);
+	}
+	return 0;
 }
 
 void ct_kill_replicas(struct ct_replica **procs, size_t nprocs, struct ct_rthread **threads, size_t nthreads)

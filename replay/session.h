@@ -11,6 +11,7 @@
 #include "formats/snapshot.h"
 
 struct ct_session;
+struct ct_agents;
 
 struct ct_session_opts {
 	int cpu; /* to replay on, -1: the one it was recorded on, or if that may not be used here, the first that may */
@@ -28,6 +29,8 @@ struct ct_session_stats {
 struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const struct ct_session_opts *opts,
 				     struct ct_error *err);
 void ct_session_destroy(struct ct_session *s);
+/* From here on interpreters are watched by agents, which outlive the session. */
+int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_error *err);
 /* Executes up to the event `seq` (exclusive). 0; 1: a hook stopped it; -1: a divergence (status CT_EXIT_DIVERGED) or
  * failure, after which the session can only be looked at and destroyed. */
 int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err);

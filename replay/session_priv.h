@@ -7,6 +7,7 @@
 
 #include "formats/event_access.h"
 #include "formats/syscalls.h"
+#include "replay/agents/agent.h"
 #include "replay/replica.h"
 #include "replay/session.h"
 
@@ -43,6 +44,7 @@ struct ct_session {
 	const struct ct_regs *sought;    /* by a comparison, which runs threads to where a snapshot has them */
 	struct ct_divergence divergence; /* the last one */
 	struct ct_session_stats stats;
+	struct ct_agents *agents;      /* NULL: nothing is watched */
 	struct ct_shared_file *shared; /* shared.c */
 	size_t nshared;
 	bool sigchld_was_open; /* before the session blocked it */

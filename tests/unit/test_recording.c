@@ -240,7 +240,9 @@ Test(recording, complete)
 	fd = make_recording(dir, "complete");
 	rec = open_recording(dir);
 	cr_assert(eq(int, ct_recording_state(rec), CT_REC_COMPLETE));
-	cr_assert(ct_recording_problem(rec, 0) == NULL);
+	cr_assert(ct_recording_problem(rec, 0) != NULL);
+	cr_assert(strstr(ct_recording_problem(rec, 0), "segments/: empty") != NULL);
+	cr_assert(ct_recording_problem(rec, 1) == NULL);
 	ct_recording_close(rec);
 }
 

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ * Reading CPython's objects from outside: code, types, the frames of threads. Strings come out as UTF-8. */
+#ifndef CT_AGENT_PYTHON_READ_H
+#define CT_AGENT_PYTHON_READ_H
+
+#include "replay/agents/python.h"
+
+struct ct_py_code {
+	char *file, *name;
+	char **variable; /* names, by slot */
+	unsigned char *kind;
+	ct_s32 *lines; /* by instruction unit; -1: none */
+	ct_u32 nlocals, count, start, first_line, nargs;
+	bool module; /* its variables are in a dict */
+};
+/* 0, or -1: that is no code object. */
+int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *c);
+void ct_py_code_deinit(struct ct_py_code *c);
+
+#define CT_PY_SLOTS 64
+struct ct_py_type {
+	char *name;
+	ct_u32 kind, flags; /* CT_PYK_*, CT_PYTF_* */
+	ct_s32 dictoffset;
+	ct_u32 basicsize;
+	ct_u64 cached_keys, named;
+	ct_u32 nslots;
+	struct {
+		char *name;
+		ct_u64 offset;
+	} slot[CT_PY_SLOTS];
+};
+int ct_py_read_type(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_type *t);
+void ct_py_type_deinit(struct ct_py_type *t);
+
+/* Frames of all threads, innermost first; returns how many. `tid` as the kernel numbered it. */
+struct ct_py_frame {
+	ct_u32 tid;
+	ct_u64 frame, code;
+};
+size_t ct_py_read_frames(int memfd, const struct ct_python_layout *l, ct_u64 runtime, struct ct_py_frame *list,
+			 size_t most);
+
+/* Characters of 1, 2 or 4 bytes; `out` has room for 4 bytes each. Returns the length in bytes. */
+size_t ct_py_utf8(const unsigned char *data, unsigned unit, size_t chars, char *out);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ * Parts of CPython's builder: python.c (records), python_value.c (values). */
+#ifndef CT_STEPS_PYTHON_PRIV_H
+#define CT_STEPS_PYTHON_PRIV_H
+
+#include "replay/steps/python.h"
+
+struct ct_arena {
+	struct ct_arena *next;
+	size_t size, used;
+	_Alignas(16) char data[];
+};
+
+struct ct_pyframe {
+	ct_u64 frame;
+	ct_u32 code;
+	ct_u32 line;
+	ct_u64 run;
+};
+struct ct_pythread {
+	ct_u32 tid;
+	bool told;
+	struct ct_pyframe *frame; /* outermost first */
+	size_t depth, room;
+};
+
+struct ct_pysteps {
+	struct ct_step_sink sink;
+	char *only;
+	struct ct_pycode_entry {
+		struct ct_py_code code;
+		ct_u32 function; /* the sink's number */
+		bool wanted;
+	} * code;
+	size_t ncode;
+	char **type, **text, **file;
+	size_t ntype, ntext, nfile;
+	ct_u32 nfunctions;
+	struct ct_pythread *thread;
+	size_t nthreads;
+	ct_u32 tid;               /* whose records come */
+	bool arguments;           /* of a call just told */
+	ct_u64 runs;              /* so many frames began */
+	struct ct_pyframe *sleep; /* a hash table */
+	size_t nsleep, sleep_room;
+	struct ct_arena *arena;
+	struct ct_value result, exc; /* before the record they belong to */
+	bool has_result, has_exc;
+};
+
+void *ct_pysteps_alloc(struct ct_pysteps *b, size_t size);
+void ct_pysteps_free_all(struct ct_pysteps *b);
+
+#endif
