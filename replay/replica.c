@@ -285,7 +285,7 @@ int ct_replica_map_file(struct ct_rthread *t, const struct ct_replay_files *file
 	if (strlen(path) + 1 > 4096 - (CT_GADGET_TEXT - CT_GADGET) ||
 	    !ct_mem_write(t->proc->memfd, CT_GADGET_TEXT, path, strlen(path) + 1))
 		return -1;
-	fd = ct_replica_call(t, SYS_open, CT_GADGET_TEXT, O_RDONLY | O_NOFOLLOW, 0, 0, 0, 0);
+	fd = ct_replica_call(t, SYS_open, CT_GADGET_TEXT, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0, 0, 0);
 	if (fd < 0)
 		return -1;
 	ret = ct_replica_call(t, SYS_mmap, addr, len, prot, MAP_PRIVATE | MAP_FIXED, fd, offset);

@@ -123,7 +123,7 @@ static ct_u64 name_place(struct ct_session *s, const struct ct_rthread *t, ct_u6
 		char path[16 + HASH_DIGITS];
 
 		snprintf(path, sizeof(path), "files/%.32s", hash);
-		fd = openat(s->files.dirfd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		fd = openat(s->files.dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 		elf = fd >= 0 ? elf_begin(fd, ELF_C_READ_MMAP, NULL) : NULL;
 	} else if (m->end - m->start <= IMAGE_MAX && (image = malloc(m->end - m->start)) &&
 		   ct_replica_read(t->proc, m->start, image, m->end - m->start) && !memcmp(image, ELFMAG, SELFMAG)) {
