@@ -23,7 +23,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Wer
               -I. -I$(B)/gen -I/usr/include/x86_64-linux-gnu -MMD -MP
 PROG_CFLAGS = -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -MMD -MP -MT $@ -MF $@.d
 
-LIBS_formats := -lzstd -lxxhash -ljansson -lpthread
+LIBS_formats := -lzstd -lxxhash -ljansson -lsqlite3 -lpthread
 LIBS_replay  := -ldw -lelf -lZydis
 LIBS_user    := -lbpf -luring -lcap
 
@@ -135,6 +135,9 @@ $(B)/tests/programs/%: tests/programs/%.S
 $(B)/bench/%: scripts/bench/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -o $@ $<
+$(B)/bench/stepdb: scripts/bench/stepdb.c $(LIB_formats)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MT $@ -MF $@.d -o $@ $< $(LIB_formats) $(LIBS_formats)
 FUZZ_DEPS := $(SRC_formats) $(wildcard formats/*.h tests/*/*.h)
 $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_DEPS) $(GEN)
 	$(call say,FUZZCC,$<)
@@ -181,7 +184,8 @@ sanitize: ## unit tests under address and undefined-behaviour sanitizers, then u
 	+@CRITERION_JOBS=1 UBSAN_OPTIONS=print_stacktrace=1 B='$(B)/asan' MAKE='$(MAKE)' tests/run unit \
 	  SAN='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 	+@B='$(B)' MAKE='$(MAKE)' WRAP='$(VALGRIND)' SKIP_IF='$(LIVE)' tests/run unit
-VALGRIND := valgrind -q --trace-children=yes --error-exitcode=9 --leak-check=full \
+# What tests run by way of popen(3) are other people's programs.
+VALGRIND := valgrind -q --trace-children=yes --trace-children-skip=/bin/sh --error-exitcode=9 --leak-check=full \
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 format: ## clang-format all C sources in place
 	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] replay/*.[ch] replay/*/*.[ch] replay/*/*/*.[ch] user/*.[ch] \

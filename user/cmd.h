@@ -19,6 +19,7 @@ int cmd_info(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
+int cmd_query(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_index(int argc, char **argv);

@@ -32,6 +32,7 @@ static const char help[] =
 	"  --strings N        bytes of a string shown in a call (32)\n"
 	"  --raw              the bytes of each record\n"
 	"  --snapshot N       print snapshot N instead: processes, threads with registers, mappings, descriptors\n"
+	"  --steps            print how the step database is stored instead; --raw down to chunks and columns\n"
 	"  -h, --help         this text\n"
 	"\n"
 	"examples:\n"
@@ -175,7 +176,8 @@ static int dump_events(const struct ct_dump *dump, struct ct_recording *rec, con
 
 /* ---- The command ---- */
 
-static int print(struct ct_dump *dump, const char *path, struct filter *filter, ct_u32 snapshot, char **argv)
+static int print(struct ct_dump *dump, const char *path, struct filter *filter, ct_u32 snapshot, bool steps,
+		 char **argv)
 {
 	struct ct_error err = {0};
 	int ret = CT_EXIT_OK;
@@ -191,6 +193,9 @@ static int print(struct ct_dump *dump, const char *path, struct filter *filter, 
 			ct_fail_prefix(&err, "%s", path);
 			ret = ct_cmd_fail(argv, &err);
 		}
+	} else if (steps) {
+		if (ct_dump_steps(dump, rec, &err) < 0)
+			ret = ct_cmd_fail(argv, &err);
 	} else {
 		const char *problem;
 		for (size_t i = 0; (problem = ct_recording_problem(rec, i)); i++)
@@ -204,7 +209,19 @@ static int print(struct ct_dump *dump, const char *path, struct filter *filter, 
 	return ret;
 }
 
-enum { OPT_FROM = 256, OPT_TO, OPT_TYPE, OPT_TID, OPT_SYSCALL, OPT_HEX, OPT_JSON, OPT_STRINGS, OPT_SNAPSHOT, OPT_RAW };
+enum {
+	OPT_FROM = 256,
+	OPT_TO,
+	OPT_TYPE,
+	OPT_TID,
+	OPT_SYSCALL,
+	OPT_HEX,
+	OPT_JSON,
+	OPT_STRINGS,
+	OPT_SNAPSHOT,
+	OPT_RAW,
+	OPT_STEPS
+};
 
 int cmd_dump(int argc, char **argv)
 {
@@ -218,6 +235,7 @@ int cmd_dump(int argc, char **argv)
 						{"strings", required_argument, NULL, OPT_STRINGS},
 						{"snapshot", required_argument, NULL, OPT_SNAPSHOT},
 						{"raw", no_argument, NULL, OPT_RAW},
+						{"steps", no_argument, NULL, OPT_STEPS},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
 	struct filter filter = {0};
@@ -225,6 +243,7 @@ int cmd_dump(int argc, char **argv)
 	struct ct_dump dump = {.out = &out, .strmax = 32};
 	unsigned long long number, snapshot = 0;
 	const char *bad;
+	bool steps = false;
 	int opt;
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (opt) {
@@ -256,6 +275,7 @@ int cmd_dump(int argc, char **argv)
 				return ct_cmd_usage(argv, "--snapshot wants a snapshot's number, not '%s'", optarg);
 			break;
 		case OPT_RAW: dump.raw = true; break;
+		case OPT_STEPS: steps = true; break;
 		case 'h': return ct_cmd_help(help);
 		default: return ct_cmd_usage(argv, NULL);
 		}
@@ -265,6 +285,6 @@ int cmd_dump(int argc, char **argv)
 							 : "name one recording only");
 
 	ct_cmd_open(&out);
-	int ret = print(&dump, argv[optind], &filter, (ct_u32)snapshot, argv);
+	int ret = print(&dump, argv[optind], &filter, (ct_u32)snapshot, steps, argv);
 	return ct_cmd_close(argv, &out, ret);
 }

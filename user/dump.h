@@ -28,6 +28,9 @@ void ct_dump_json(const struct ct_dump *dump, const struct ct_event *ev);
 /* Snapshot `id` of the recording, as text or JSON. */
 int ct_dump_snapshot(const struct ct_dump *dump, struct ct_recording *rec, ct_u32 id, struct ct_error *err);
 
+/* How the recording's step database is stored; `raw`: down to chunks and columns. */
+int ct_dump_steps(const struct ct_dump *dump, struct ct_recording *rec, struct ct_error *err);
+
 /* ---- Names both forms use ---- */
 
 const char *ct_reg_name(unsigned reg); /* "r15"; reg < CT_NREGS */

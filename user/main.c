@@ -24,6 +24,7 @@ static const struct command commands[] = {
 	{"dump", cmd_dump, "print the events of a recording"},
 	{"detach", cmd_detach, "undo what a killed recorder left in a process"},
 	{"replay", cmd_replay, "execute a recording again"},
+	{"query", cmd_query, "ask what the program did, line by line"},
 	{"verify", cmd_verify, "replay a recording and prove that it is the same"},
 	{"index", cmd_index, "find out every line, call and value of the interpreters in a recording"},
 };

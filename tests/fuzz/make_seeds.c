@@ -3,6 +3,7 @@
  *
  * Usage: make_seeds DIR */
 #include "tests/unit/recording_helpers.h"
+#include "tests/unit/stepdb_helpers.h"
 
 static const char *out;
 
@@ -165,6 +166,60 @@ static void manifest_seeds(void)
 	scratch_remove(dir);
 }
 
+static void stepdb_seed(unsigned kind, unsigned table, const void *data, size_t len)
+{
+	static unsigned n;
+	struct bytes seed = {0};
+	ct_u8 first = (ct_u8)(kind | table << 4);
+	char name[16];
+
+	bytes_add(&seed, &first, 1);
+	bytes_add(&seed, data, len);
+	snprintf(name, sizeof(name), "%u-%u-%u", kind, table, n++);
+	put_seed("fuzz_stepdb", name, &seed);
+	free(seed.data);
+}
+
+/* A small step database's files, and what is in their blocks. */
+static void stepdb_seeds(void)
+{
+	char *dir = scratch_dir(), name[64];
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ZSTD_DCtx *zstd = ZSTD_createDCtx();
+	struct ct_error err = {0};
+	struct model m;
+
+	model_start(&m, ct_stepdb_create(fd, "seed", test_uuid, &err), 5);
+	for (unsigned i = 0; i < 300; i++)
+		model_act(&m);
+	must(ct_stepdb_commit(m.w, NULL, 0, false, &err) == 0, err.msg);
+	ct_stepdb_writer_close(m.w);
+	model_free(&m);
+	for (unsigned k = 0; k < CT_NROWS; k++) {
+		size_t len, pos = sizeof(struct sd_file_header);
+		ct_u8 *data;
+
+		snprintf(name, sizeof(name), "steps/%s", sd_file_names[k]);
+		data = get_file(below(dir, name), &len);
+		stepdb_seed(4, k, data, len);
+		while (pos < len) {
+			struct sd_block *h = (void *)(data + pos);
+			ct_u8 raw[65536];
+
+			if (h->kind == SD_CHUNK)
+				stepdb_seed(1, k, h + 1, h->stored);
+			else if (ZSTD_decompressDCtx(zstd, raw, sizeof(raw), h + 1, h->stored) == h->raw)
+				stepdb_seed(h->kind == SD_PAGE ? 3 : 2, k, raw, h->raw);
+			pos += sd_block_size(h->stored);
+		}
+		free(data);
+	}
+	stepdb_seed(0, 0, "\x10\x00\x07\x01\x01x\x0d\x00\x04\x01\x02\x00\x00", 13); /* {'x': [1]} */
+	ZSTD_freeDCtx(zstd);
+	close(fd);
+	scratch_remove(dir);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -176,5 +231,6 @@ int main(int argc, char **argv)
 	segment_seeds();
 	snapshot_seeds();
 	manifest_seeds();
+	stepdb_seeds();
 	return 0;
 }

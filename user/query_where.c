@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ * `ctbpf query --where`: the stack at a position, with the variables of each frame as they were then.
+ *
+ * Callers stand where they made the call; a generator stands on who resumed it. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "query.h"
+
+#define DEEPEST 10000000 /* frames; a stack that is deeper goes round in a circle */
+
+struct frame {
+	struct query *q;
+	bool failed;
+};
+
+static int put_local(void *arg, const struct ct_local *local)
+{
+	struct frame *f = arg;
+	struct query *q = f->q;
+	const struct ct_name *v = ct_stepdb_name(q->db, CT_VARIABLES, local->variable);
+	const struct ct_name *name = ct_stepdb_name(q->db, CT_STRINGS, v->v[CT_VAR_NAME]);
+	size_t n;
+	char *text = query_value_text(q, local->node, local->len, &n);
+
+	if (!text)
+		return f->failed = true, -1;
+	if (q->form == QUERY_JSON) {
+		ct_json_open(q->out, NULL, '{');
+		ct_json_str(q->out, "name", name ? name->text : NULL);
+		ct_json_strn(q->out, "value", text, n);
+		ct_json_u64(q->out, "since_step", local->step);
+		ct_json_close(q->out, '}');
+	} else {
+		ct_out_fmt(q->out, "      %s = ", name ? name->text : "?");
+		ct_out_mem(q->out, text, n);
+		ct_out_char(q->out, '\n');
+	}
+	free(text);
+	return 0;
+}
+
+/* The last step before, or at, the position. */
+static int find_step(struct query *q, const char *text, ct_u64 *step, struct ct_error *err)
+{
+	struct ct_stepdb_info info;
+	struct ct_pos pos;
+	char *end;
+
+	ct_stepdb_info(q->db, &info);
+	if (strncmp(text, "s:", 2) == 0) {
+		*step = isdigit((unsigned char)text[2]) ? strtoull(text + 2, &end, 10) : 0;
+		if (!*step || *end)
+			return ct_fail(err, CT_EXIT_USAGE, "position '%s': not a step's number", text);
+		if (*step > info.steps)
+			return ct_fail(err, CT_EXIT_FAILED, "position '%s': the last step is %llu", text,
+				       (unsigned long long)info.steps);
+		return 0;
+	}
+	if (ct_pos_parse(q->rec, text, &pos, err) < 0)
+		return -1;
+	/* A step carries the last event before it: those with this event come after it. */
+	if (ct_stepdb_step_after(q->db, pos.kind == CT_POS_SEQ ? CT_STEP_EVENT : CT_STEP_TIME,
+				 pos.kind == CT_POS_SEQ && pos.value ? pos.value - 1 : pos.value, step, err) < 0)
+		return -1;
+	if (--*step == 0)
+		return ct_fail(err, CT_EXIT_FAILED, "position '%s' is before the first step", text);
+	return 0;
+}
+
+static void put_frame(struct query *q, unsigned n, ct_u64 call, const ct_u64 *row, ct_u64 location)
+{
+	const struct ct_name *function = ct_stepdb_name(q->db, CT_FUNCTIONS, row[CT_CALL_FUNCTION]);
+	const struct ct_name *l = ct_stepdb_name(q->db, CT_LOCATIONS, location);
+	const struct ct_name *file = l ? ct_stepdb_name(q->db, CT_FILES, l->v[CT_LOC_FILE]) : NULL;
+
+	if (q->form == QUERY_JSON) {
+		ct_json_open(q->out, NULL, '{');
+		ct_json_u64(q->out, "call", call);
+		ct_json_str(q->out, "function", function ? function->text : NULL);
+		ct_json_str(q->out, "path", file ? file->text : NULL);
+		if (l)
+			ct_json_u64(q->out, "line", l->v[CT_LOC_LINE]);
+		else
+			ct_json_null(q->out, "line");
+		ct_json_open(q->out, "locals", '[');
+		return;
+	}
+	ct_out_fmt(q->out, "#%-3u %s  ", n, function ? function->text : "?");
+	if (l)
+		ct_out_fmt(q->out, "%s:%llu", file ? file->text : "?", (unsigned long long)l->v[CT_LOC_LINE]);
+	ct_out_fmt(q->out, "  call %llu\n", (unsigned long long)call);
+}
+
+static void put_head(struct query *q, ct_u64 step, const ct_u64 *at)
+{
+	const struct ct_name *thread = ct_stepdb_name(q->db, CT_THREADS, at[CT_STEP_THREAD]);
+	ct_u64 ns = at[CT_STEP_TIME] > q->first_ns ? at[CT_STEP_TIME] - q->first_ns : 0;
+
+	if (q->form == QUERY_JSON) {
+		ct_json_open(q->out, NULL, '{');
+		ct_json_u64(q->out, "step", step);
+		ct_json_u64(q->out, "time_ns", at[CT_STEP_TIME]);
+		ct_json_u64(q->out, "event_seq", at[CT_STEP_EVENT]);
+		ct_json_u64(q->out, "thread", at[CT_STEP_THREAD]);
+		ct_json_u64(q->out, "tid", thread ? thread->v[CT_TH_TID] : 0);
+		ct_json_open(q->out, "frames", '[');
+		return;
+	}
+	ct_out_fmt(q->out, "step %llu, +%llu.%06llu, after event %llu, thread %llu (%s, tid %llu)\n",
+		   (unsigned long long)step, (unsigned long long)(ns / 1000000000),
+		   (unsigned long long)(ns % 1000000000 / 1000), (unsigned long long)at[CT_STEP_EVENT],
+		   (unsigned long long)at[CT_STEP_THREAD], thread && thread->len ? thread->text : "unnamed",
+		   (unsigned long long)(thread ? thread->v[CT_TH_TID] : 0));
+}
+
+int query_where(struct query *q, const char *text, struct ct_error *err)
+{
+	ct_u64 step, at[CT_STEP_NCOLS], row[CT_CALL_NCOLS], from[CT_STEP_NCOLS], call, caller, from_step, location;
+	struct frame f = {q, false};
+	unsigned n = 0;
+
+	if (q->form == QUERY_CSV)
+		return ct_fail(err, CT_EXIT_USAGE, "--where has no CSV form; use --json");
+	if (find_step(q, text, &step, err) < 0 || !ct_stepdb_step_row(q->db, step, at, err))
+		return -1;
+	put_head(q, step, at);
+	location = at[CT_STEP_LOCATION];
+	for (call = at[CT_STEP_CALL]; call && !query_enough(q, n); call = caller) {
+		if (!ct_stepdb_call_row(q->db, call, row, err) ||
+		    ct_stepdb_caller(q->db, call, step, &caller, &from_step, err) < 0)
+			return -1;
+		put_frame(q, n++, call, row, location);
+		if (ct_stepdb_locals(q->db, call, step, put_local, &f, err) < 0)
+			return f.failed ? ct_fail(err, CT_EXIT_FAILED, "out of memory") : -1;
+		if (q->form == QUERY_JSON) {
+			ct_json_close(q->out, ']');
+			ct_json_close(q->out, '}');
+		}
+		/* The caller stands where it made the call. */
+		location = 0;
+		if (from_step) {
+			if (!ct_stepdb_step_row(q->db, from_step, from, err))
+				return -1;
+			location = from[CT_STEP_LOCATION];
+		}
+		if (n > DEEPEST)
+			return ct_fail(err, CT_EXIT_FAILED, "steps/calls.ctcol: the stack of step %llu has no end",
+				       (unsigned long long)step);
+	}
+	if (q->form == QUERY_JSON) {
+		ct_json_close(q->out, ']');
+		ct_json_close(q->out, '}');
+		ct_json_line(q->out);
+	} else if (call) {
+		ct_out_str(q->out, "more frames; --limit 0 shows all\n");
+	}
+	return 0;
+}
