@@ -12,16 +12,18 @@
 #include "replay/steps/steps.h"
 #include "replay/stretch.h"
 #include "user/cmd.h"
+#include "user/index_store.h"
 
 static const char help[] =
 	"usage: ctbpf index [options] RECORDING\n"
 	"\n"
 	"Replays a recording and finds out what its interpreters did: every line that was executed, every call\n"
 	"with arguments and result, every exception, every change of a variable. The recorded program paid\n"
-	"nothing for that. The replay is compared with the recording as `ctbpf verify` does.\n"
+	"nothing for that. The result is the step database in the recording, which `ctbpf query` reads. The\n"
+	"replay is compared with the recording as `ctbpf verify` does.\n"
 	"Interpreters: CPython 3.11 to 3.14, whether or not it has symbols.\n"
 	"\n"
-	"  -p, --print       one line of text for each step, call and value\n"
+	"  -p, --print       no database: one line of text for each step, call and value\n"
 	"  -F, --files PART  only files whose path contains PART\n"
 	"  -V, --no-values   lines and calls only: faster\n"
 	"      --depth N     how deep to look into containers and objects (default 3)\n"
@@ -40,74 +42,6 @@ struct options {
 	const char *files;
 	struct ct_step_limits limits;
 };
-
-/* What is counted while nothing else is done with the steps. */
-struct counts {
-	struct ct_step_sink next; /* told as well; its functions may be NULL */
-	ct_u64 steps, calls, values;
-};
-
-static int count_call(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u64 run, enum ct_enter how,
-		      struct ct_error *err)
-{
-	struct counts *c = ctx;
-
-	c->calls++;
-	return c->next.call ? c->next.call(c->next.ctx, thread, function, line, run, how, err) : 0;
-}
-static int count_step(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, struct ct_error *err)
-{
-	struct counts *c = ctx;
-
-	c->steps++;
-	return c->next.step ? c->next.step(c->next.ctx, thread, function, line, err) : 0;
-}
-static int count_value(void *ctx, ct_u32 thread, const char *name, const struct ct_value *v, struct ct_error *err)
-{
-	struct counts *c = ctx;
-
-	c->values++;
-	return c->next.value ? c->next.value(c->next.ctx, thread, name, v, err) : 0;
-}
-static int count_argument(void *ctx, ct_u32 thread, const char *name, const struct ct_value *v, struct ct_error *err)
-{
-	struct counts *c = ctx;
-
-	c->values++;
-	return c->next.argument ? c->next.argument(c->next.ctx, thread, name, v, err) : 0;
-}
-static int pass_thread(void *ctx, ct_u32 thread, ct_u32 pid, struct ct_error *err)
-{
-	struct counts *c = ctx;
-
-	return c->next.thread ? c->next.thread(c->next.ctx, thread, pid, err) : 0;
-}
-static int pass_file(void *ctx, ct_u32 id, const char *path, struct ct_error *err)
-{
-	struct counts *c = ctx;
-
-	return c->next.file ? c->next.file(c->next.ctx, id, path, err) : 0;
-}
-static int pass_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err)
-{
-	struct counts *c = ctx;
-
-	return c->next.function ? c->next.function(c->next.ctx, id, file, name, line, err) : 0;
-}
-static int pass_raise(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, const struct ct_value *v,
-		      struct ct_error *err)
-{
-	struct counts *c = ctx;
-
-	return c->next.raise ? c->next.raise(c->next.ctx, thread, function, line, v, err) : 0;
-}
-static int pass_leave(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, enum ct_leave how,
-		      const struct ct_value *v, struct ct_error *err)
-{
-	struct counts *c = ctx;
-
-	return c->next.leave ? c->next.leave(c->next.ctx, thread, function, line, how, v, err) : 0;
-}
 
 /* One line on a terminal, twice a second. */
 struct progress {
@@ -175,18 +109,9 @@ static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, 
 
 static int run(struct ct_recording *rec, const struct options *o, FILE *out, struct ct_error *err)
 {
-	struct ct_step_sink print = {0};
-	struct counts counts = {0};
-	const struct ct_step_sink sink = {.ctx = &counts,
-					  .thread = pass_thread,
-					  .file = pass_file,
-					  .function = pass_function,
-					  .call = count_call,
-					  .argument = count_argument,
-					  .step = count_step,
-					  .value = count_value,
-					  .raise = pass_raise,
-					  .leave = pass_leave};
+	struct ct_step_sink sink;
+	struct ct_stepdb_counts counts;
+	struct ct_index_store *store = NULL;
 	struct ct_step_printer *printer = NULL;
 	struct ct_stretches list = {0};
 	struct progress progress = {0};
@@ -194,13 +119,15 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 	struct ct_agents *agents;
 	int status = CT_EXIT_OK;
 
-	if (o->print && !(printer = ct_step_printer_create(out, &print)))
+	if (o->print && !(printer = ct_step_printer_create(out, &sink)))
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	counts.next = print;
+	if (!o->print && !(store = ct_index_store_create(rec, &sink, err)))
+		return -1;
 	agents = ct_agents_create(&sink, &o->limits, o->files, err);
 	if (!agents || ct_stretches_find(rec, &list, err)) {
 		ct_agents_destroy(agents);
 		ct_step_printer_destroy(printer);
+		ct_index_store_destroy(store);
 		return -1;
 	}
 	progress.count = list.count;
@@ -231,9 +158,17 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 		fprintf(stderr, "ctbpf index: no interpreter ran in this recording\n");
 	ct_agents_destroy(agents);
 	ct_step_printer_destroy(printer);
-	if (!o->print)
-		fprintf(out, "%llu lines, %llu calls, %llu values\n", (unsigned long long)counts.steps,
-			(unsigned long long)counts.calls, (unsigned long long)counts.values);
+	if (!store)
+		return status;
+	/* What was seen up to a divergence is kept; then it is not complete. */
+	if (ct_index_store_finish(store, status == CT_EXIT_OK, err)) {
+		ct_index_store_destroy(store);
+		return -1;
+	}
+	ct_index_store_counts(store, &counts);
+	ct_index_store_destroy(store);
+	fprintf(out, "%llu lines, %llu calls, %llu values\n", (unsigned long long)counts.steps,
+		(unsigned long long)counts.calls, (unsigned long long)counts.values);
 	return status;
 }
 
