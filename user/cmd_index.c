@@ -25,7 +25,7 @@ static const char help[] =
 	"\n"
 	"  -p, --print       no database: one line of text for each step, call and value\n"
 	"  -F, --files PART  only files whose path contains PART\n"
-	"  -V, --no-values   lines and calls only: faster\n"
+	"  -V, --no-values   no arguments and variables, only lines, calls, results, exceptions: faster\n"
 	"      --depth N     how deep to look into containers and objects (default 3)\n"
 	"      --items N     how many items of each (default 16)\n"
 	"      --bytes N     how many characters or bytes of a string (default 80)\n"
