@@ -202,7 +202,7 @@ static int print(struct ct_dump *dump, const char *path, struct filter *filter, 
 			fprintf(stderr, "%s: %s: %s\n", argv[0], path, problem);
 		ct_dump_set_clock(dump, rec);
 		ret = dump_events(dump, rec, filter, argv);
-		if (!ct_recording_segments(rec) && ct_recording_problem(rec, 0))
+		if (!ct_recording_segments(rec) && ct_recording_state(rec) == CT_REC_COMPLETE)
 			ret = CT_EXIT_FAILED;
 	}
 	ct_recording_close(rec);

@@ -176,6 +176,13 @@ void ct_target_release(struct ct_target *t)
 	close_stopped(t);
 }
 
+static bool has_ended(pid_t pid, pid_t tid)
+{
+	ct_u64 state = ct_proc_stat(pid, tid, 3);
+
+	return !state || state == 'Z' || state == 'X';
+}
+
 /* Seizes and interrupts the threads not stopped yet. Returns how many that were, or -1. */
 static int stop_round(struct ct_target *t, struct ct_error *err)
 {
@@ -198,9 +205,7 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 		if (ret == -ESRCH)
 			continue; /* it is exiting */
 		if (ret == -EPERM) {
-			ct_u64 state = ct_proc_stat(t->pid, tids[i], 3);
-
-			if (!state || state == 'Z' || state == 'X')
+			if (has_ended(t->pid, tids[i]))
 				continue;
 			free(tids);
 			return ct_fail(
@@ -224,6 +229,10 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 		if (!th || !th->stopped || th->regs.r[CT_CS])
 			continue;
 		ret = ct_wait_interrupted(th->tid, STOP_TIMEOUT_MS);
+		/* The first thread of a process that was killed reports nothing before the others have been waited for.
+		 */
+		if (ret == -ETIMEDOUT && has_ended(t->pid, th->tid))
+			ret = -ESRCH;
 		if (ret == -ETIMEDOUT) {
 			free(tids);
 			return ct_fail(err, CT_EXIT_NOT_ATTACHED,
