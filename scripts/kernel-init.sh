@@ -71,6 +71,9 @@ try() { # NAME PID: record it, look at the recording, detach
 	timeout 60 ctbpf dump "$rec" 2>&1 | head -n 20 >/tmp/dump
 	step "$name: dump" lines /tmp/dump 20
 	sed -n '1,5s/^/dump | /p' /tmp/dump
+	timeout 120 ctbpf verify "$rec" >/tmp/verify 2>&1
+	step "$name: verify" has /tmp/verify ':VERIFIED,1stretch'
+	sed -n '1,3s/^/  | /p' /tmp/verify
 
 	ctbpf record -p "$pid" -o "$rec.killed" -q >/tmp/killed 2>&1 &
 	recorder=$!
