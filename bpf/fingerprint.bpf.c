@@ -151,7 +151,7 @@ __noinline int take_fingerprint(u32 tid, const struct ct_regs *regs, u32 flags)
 	h->reg[13] = regs->r[CT_R13];
 	h->reg[14] = regs->r[CT_R14];
 	h->reg[15] = regs->r[CT_R15];
-	if (use_ticks) {
+	if (use_ticks && !(flags & CT_FPF_LATE)) { /* late: others have been counted */
 		h->fp.ticks = ticks_of(tid);
 		h->fp.flags |= CT_FPF_TICKS;
 	}

@@ -316,7 +316,8 @@ static void read_clone(struct ct_rthread *t, const struct ct_regs *r, struct clo
 
 int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_fork *f, struct ct_error *err)
 {
-	struct ct_rthread child = {.tid = f->child_tid, .live = true, .nr = CT_NR_NEW, .proc = t->proc};
+	struct ct_rthread child = {
+		.tid = f->child_tid, .live = true, .nr = CT_NR_NEW, .proc = t->proc, .ticks_known = true};
 	unsigned char xsave[CT_XSAVE_MAX];
 	struct clone_call c;
 	struct ct_regs r;

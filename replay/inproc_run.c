@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "replay/clock.h"
 #include "replay/inproc.h"
 #include "replay/session_priv.h"
 
@@ -61,6 +62,8 @@ int ct_resume_by(struct ct_rthread *t, int request, int *status)
 	struct ct_regs r;
 	ct_u64 ip;
 
+	if (t->clock->counts)
+		return t->clock->resume(t, request, status);
 	if (mm &&
 	    (ip = ct_mm_moved(mm,
 			      (ct_u64)ptrace(PTRACE_PEEKUSER, t->real, offsetof(struct user_regs_struct, rip), 0))) &&

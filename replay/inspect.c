@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "replay/inproc.h"
+#include "replay/clock.h"
 #include "replay/session_priv.h"
 
 static struct ct_rthread *find(struct ct_session *s, ct_u32 tid, struct ct_error *err)
@@ -142,6 +143,19 @@ static bool event_first(struct ct_session *s, struct ct_rthread *t, const struct
 	return ct_replica_read(t->proc, r->r[CT_RIP], code, 2) && code[0] == 0x0f && code[1] == 0x05;
 }
 
+int ct_session_ticks(struct ct_session *s, ct_u32 tid, ct_u64 *ticks, struct ct_error *err)
+{
+	const struct ct_rthread *t = find(s, tid, err);
+
+	if (!t)
+		return -1;
+	if (!t->clock->counts || !t->ticks_known)
+		return ct_fail(err, CT_EXIT_FAILED, "the clock %s does not know the ticks of thread %u here",
+			       t->clock->name, tid);
+	*ticks = t->ticks;
+	return 0;
+}
+
 int ct_session_step(struct ct_session *s, struct ct_error *err)
 {
 	const struct ct_event *ev;
@@ -155,7 +169,7 @@ int ct_session_step(struct ct_session *s, struct ct_error *err)
 	if (!t || ct_get_regs(t->real, &r) || event_first(s, t, &r))
 		return ct_session_run(s, ev->seq + 1, err) < 0 ? -1 : 0;
 	ct_mm_bare(t->proc, r.r[CT_RIP]);
-	if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_wait_stop(t->real, &status, 10000) || !WIFSTOPPED(status))
+	if (ct_clock_step_once(t, &status))
 		return ct_diverged(s, t, err, "the replica died");
 	if (WSTOPSIG(status) == SIGTRAP)
 		return 0;

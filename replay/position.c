@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Finding the moment at which a thread was interrupted, without a hardware counter: a trampoline at its rip that looks
- * at the registers of each pass (a hardware breakpoint where there can be none), then the memory of its fingerprint. */
+/* Finding the moment at which a thread was interrupted: by its ticks if the clock counts them, else by a trampoline at
+ * its rip that looks at the registers of each pass (a hardware breakpoint where there can be none); then the memory of
+ * its fingerprint. */
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
+#include "replay/clock.h"
 #include "replay/inproc.h"
 #include "replay/session_priv.h"
 #include "replay/trampoline.h"
@@ -31,8 +33,12 @@ struct search {
 	int signal;               /* that the instruction there may raise; 0: none */
 	struct ct_rep rep;        /* the instruction at the position */
 	struct ct_maps maps;      /* read when first needed */
+	bool approaching;         /* not at the place yet */
+	bool ticked;              /* the fingerprint says how many ticks the thread has there */
 	ct_u64 near;              /* passes with the right registers ... */
 	ct_u64 differs;           /* ... the last of which had other memory here ... */
+	ct_u64 other_ticks;       /* passes with the right registers at another tick ... */
+	ct_u64 other;             /* ... the last of which was this one */
 	ct_u64 hint, want;        /* ... in these eight bytes, which ought to be `want`; 0: none */
 };
 
@@ -89,12 +95,28 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 	return true;
 }
 
+static struct search search_for(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs,
+				const struct ct_regs *recorded, const struct ct_fingerprint *fp)
+{
+	struct search q = {.s = s, .t = t, .regs = regs, .recorded = recorded, .fp = fp};
+
+	/* The counter of a fingerprint that was taken late has counted others, too. */
+	q.ticked =
+		fp && (fp->flags & (CT_FPF_TICKS | CT_FPF_LATE)) == CT_FPF_TICKS && t->clock->counts && t->ticks_known;
+	return q;
+}
+
 /* Only called where the registers are right. */
 static bool same_memory(struct search *q)
 {
 	const struct ct_fingerprint *fp = q->fp;
 	const struct ct_regs *regs = q->regs;
 
+	if (q->ticked && q->t->ticks != fp->ticks) {
+		q->other_ticks++;
+		q->other = q->t->ticks;
+		return false;
+	}
 	if (!fp || (fp->flags & CT_FPF_LATE))
 		return true;
 	q->near++;
@@ -125,32 +147,46 @@ int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n)
 	return n && ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg[7]), dr7) ? -1 : 0;
 }
 
+/* What the passes so far were like, as the end of a sentence. */
+static const char *passes(const struct search *q, char *text, size_t len)
+{
+	text[0] = 0;
+	if (q->near)
+		snprintf(text, len, " (%llu passes had its registers, but other memory, the last one at %#llx)",
+			 (unsigned long long)q->near, (unsigned long long)q->differs);
+	else if (q->ticked)
+		snprintf(text, len,
+			 " (recorded at tick %llu; it is at %llu; %llu passes had its registers, the last one at %llu)",
+			 (unsigned long long)q->fp->ticks, (unsigned long long)q->t->ticks,
+			 (unsigned long long)q->other_ticks, (unsigned long long)q->other);
+	return text;
+}
+
 /* Goes on to the next trap of ours. -1: *err is set, the position will not be reached. */
 static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 {
 	struct ct_rthread *t = q->t;
-	char near[128] = "";
+	char near[160];
 	int status;
 
 	if (ct_resume(t, &status) || ct_get_regs(t->real, r))
 		return ct_diverged(q->s, t, err, "the replica died");
+	if (q->ticked && !q->approaching && t->ticks > q->fp->ticks)
+		return ct_diverged(q->s, t, err, "position %#llx was not reached%s",
+				   (unsigned long long)q->regs->r[CT_RIP], passes(q, near, sizeof(near)));
 	if (WSTOPSIG(status) == SIGTRAP ||
 	    (q->signal && WSTOPSIG(status) == q->signal && r->r[CT_RIP] == q->regs->r[CT_RIP])) {
 		q->s->stats.position_hits++;
 		return 0;
 	}
-	if (q->near)
-		snprintf(near, sizeof(near),
-			 " (%llu passes had its registers, but other memory, the last one at %#llx)",
-			 (unsigned long long)q->near, (unsigned long long)q->differs);
 	if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
 		t->at_entry = true;
 		t->nr = (ct_s32)r->r[CT_ORIG_RAX];
 		return ct_diverged(q->s, t, err, "system call %d before position %#llx was reached%s", t->nr,
-				   (unsigned long long)q->regs->r[CT_RIP], near);
+				   (unsigned long long)q->regs->r[CT_RIP], passes(q, near, sizeof(near)));
 	}
 	return ct_diverged(q->s, t, err, "signal %d before position %#llx was reached%s", WSTOPSIG(status),
-			   (unsigned long long)q->regs->r[CT_RIP], near);
+			   (unsigned long long)q->regs->r[CT_RIP], passes(q, near, sizeof(near)));
 }
 
 static int set_regs(struct search *q, struct ct_regs *r, ct_u64 ip, struct ct_error *err)
@@ -336,11 +372,68 @@ static int run_with_trampoline(struct search *q, struct ct_error *err)
 	}
 }
 
+/* ---- by ticks -----------------------------------------------------------------------------------------------------
+ */
+
+/* To where the recorded tick is so near that stopping at each pass costs little. */
+static int approach(struct search *q, struct ct_error *err)
+{
+	struct ct_rthread *t = q->t;
+	const ct_u64 target = q->fp->ticks;
+	struct ct_regs r;
+	int ret;
+
+	if (t->ticks > target)
+		return ct_diverged(q->s, t, err,
+				   "it has executed %llu conditional branches already, recorded at %#llx were %llu",
+				   (unsigned long long)t->ticks, (unsigned long long)q->regs->r[CT_RIP],
+				   (unsigned long long)target);
+	t->tick_stop = ct_clock_stop_before(t->ticks, target, t->clock->skid());
+	if (!t->tick_stop)
+		return 0;
+	q->approaching = true;
+	ret = next_trap(q, &r, err);
+	q->approaching = false;
+	t->tick_stop = 0;
+	if (!ret && t->ticks > target)
+		return ct_fail(err, CT_EXIT_FAILED,
+			       "event %llu: the branch counter stopped the thread %llu branches behind the place, more "
+			       "than its skid of %llu; try again, or use --clock fingerprint",
+			       (unsigned long long)q->s->ev->seq, (unsigned long long)(t->ticks - target),
+			       (unsigned long long)t->clock->skid());
+	return ret;
+}
+
+static int run_with_ticks(struct search *q, struct ct_error *err)
+{
+	struct ct_rthread *t = q->t;
+	struct ct_regs r;
+	int ret;
+
+	if (approach(q, err) || ct_get_regs(t->real, &r))
+		return -1;
+	if (ct_same_position(&r, q->regs) && same_memory(q))
+		return 0;
+	t->tick_stop = q->fp->ticks + 1;
+	ret = run_with_breakpoint(q, err);
+	t->tick_stop = 0;
+	return ret;
+}
+
+/* It stands at the place of `fp`: if its ticks were not known, they are from here on. */
+static void calibrate(struct ct_rthread *t, const struct ct_fingerprint *fp)
+{
+	if (!t->clock->counts || t->ticks_known || !fp || (fp->flags & (CT_FPF_TICKS | CT_FPF_LATE)) != CT_FPF_TICKS)
+		return;
+	t->ticks = fp->ticks;
+	t->ticks_known = true;
+}
+
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err)
 {
 	struct ct_regs want = *regs;
-	struct search q = {.s = s, .t = t, .regs = &want, .recorded = regs, .fp = fp};
+	struct search q = search_for(s, t, &want, regs, fp);
 	unsigned char code[16] = {0};
 	struct ct_trampoline tr;
 	struct ct_regs r;
@@ -355,6 +448,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 		return ct_diverged(s, t, err, "the replica died");
 	if (ct_same_position(&r, &want) && same_memory(&q)) {
 		ct_maps_deinit(&q.maps);
+		calibrate(t, fp);
 		return 0;
 	}
 	r.r[CT_RFLAGS] &= ~RESUME; /* it may stand on the place already, at an earlier pass */
@@ -363,7 +457,9 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	ct_mm_bare(t->proc, regs->r[CT_RIP]);
 	if (ct_mem_read(t->proc->memfd, regs->r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
 		memset(&q.rep, 0, sizeof(q.rep));
-	if (ct_trampoline_install(&tr, t, &want)) {
+	if (q.ticked) {
+		ret = run_with_ticks(&q, err);
+	} else if (t->clock->counts || ct_trampoline_install(&tr, t, &want)) {
 		ret = run_with_breakpoint(&q, err);
 	} else {
 		q.tr = &tr;
@@ -372,6 +468,8 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	}
 	ct_breakpoints(t->real, NULL, 0);
 	ct_maps_deinit(&q.maps);
+	if (!ret)
+		calibrate(t, fp);
 	return ret;
 }
 
@@ -379,7 +477,7 @@ bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struc
 		    const struct ct_fingerprint *fp)
 {
 	struct ct_regs want = *regs;
-	struct search q = {.t = t, .regs = &want, .recorded = regs, .fp = fp};
+	struct search q = search_for(NULL, t, &want, regs, fp);
 	bool same;
 
 	ct_agents_expected(t->proc, &want);

@@ -16,6 +16,7 @@
 #define CT_GADGET_TEXT (CT_GADGET + 0x800)
 
 struct ct_replica; /* a process */
+struct ct_clock;   /* clock.h */
 struct ct_inproc;  /* inproc.h */
 struct ct_mm;
 
@@ -34,6 +35,11 @@ struct ct_rthread {
 	bool tid_cleared;
 	ct_u64 robust;      /* head of its robust futex list; 0: none, or walked */
 	bool input_checked; /* what its present call is passed is known to be as recorded */
+	const struct ct_clock *clock;
+	ct_u64 ticks;     /* conditional branches it has executed, if the clock counts */
+	bool ticks_known; /* ... since the recording began to count; else since some moment */
+	ct_u64 tick_stop; /* it is stopped when it has so many; 0: never */
+	const char *clock_error;
 };
 
 struct ct_replica {
@@ -58,6 +64,7 @@ struct ct_replay_files {
 	size_t count;
 	char path[4096]; /* absolute, of the recording */
 	struct ct_inproc *inproc;
+	bool bare; /* nothing of ours among the program's code: no call sites are patched */
 };
 int ct_replay_files_init(struct ct_replay_files *files, struct ct_recording *rec, struct ct_error *err);
 void ct_replay_files_deinit(struct ct_replay_files *files);

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "replay/clock.h"
 #include "replay/inproc.h"
 #include "replay/session_priv.h"
 
@@ -37,6 +38,7 @@ struct ct_rthread *ct_session_add(struct ct_session *s, const struct ct_rthread 
 		return NULL;
 	}
 	*copy = *t;
+	copy->clock = s->clock;
 	s->threads[s->nthreads++] = copy;
 	return copy;
 }
@@ -303,6 +305,10 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 
 	s->stats.switches++;
 	s->current_tid = sw->to;
+	if (sw->flags & CT_SWF_REPAIRED) /* nobody knows who executed what was counted around it */
+		for (size_t i = 0; i < s->nthreads; i++)
+			if (s->threads[i] == t || s->threads[i]->tid == sw->to)
+				s->threads[i]->ticks_known = false;
 	if (!t) /* a thread that has gone already */
 		return 0;
 	if (sw->flags & CT_SWF_EXITING) {
@@ -376,6 +382,7 @@ static int restore_snapshot(struct ct_session *s, ct_u32 id, bool exec, struct c
 
 	if (!snap)
 		return -1;
+	s->files.bare = s->clock->counts;
 	for (ct_u32 i = 0; i < ct_snapshot_get(snap)->nprocs && !ret; i++) {
 		struct ct_rthread *threads;
 		size_t n;
@@ -389,9 +396,11 @@ static int restore_snapshot(struct ct_session *s, ct_u32 id, bool exec, struct c
 		for (size_t k = 0; exec && k < s->nthreads; k++) /* the old image's threads are no more */
 			if (s->threads[k]->proc->pid == p->pid)
 				leave(s->threads[k]);
-		for (size_t k = 0; k < n; k++)
+		for (size_t k = 0; k < n; k++) {
+			threads[k].ticks_known = ct_snapshot_get(snap)->kind == CT_SNAP_ATTACH;
 			if (!ct_session_add(s, &threads[k]))
 				ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		}
 		free(threads);
 	}
 	ct_snapshot_reader_close(snap);
@@ -533,6 +542,7 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 		return NULL;
 	}
 	s->rec = rec;
+	s->clock = opts && opts->clock ? opts->clock : &ct_clock_fingerprint;
 	s->sigchld_was_open = ct_replica_expect_stops();
 	if (choose_cpu(s, opts, err)) {
 		ct_replica_expect_no_stops(s->sigchld_was_open);

@@ -12,9 +12,11 @@
 
 struct ct_session;
 struct ct_agents;
+struct ct_clock; /* clock.h */
 
 struct ct_session_opts {
 	int cpu; /* to replay on, -1: the one it was recorded on, or if that may not be used here, the first that may */
+	const struct ct_clock *clock; /* that finds positions, NULL: fingerprint; ct_clock_choose */
 };
 
 struct ct_session_stats {
@@ -60,6 +62,8 @@ int ct_session_threads(struct ct_session *s, struct ct_session_thread **list, si
 int ct_session_regs(struct ct_session *s, ct_u32 tid, struct ct_regs *regs, struct ct_error *err);
 /* What is written changes the replay: it will diverge if the program comes to depend on it. */
 int ct_session_set_regs(struct ct_session *s, ct_u32 tid, const struct ct_regs *regs, struct ct_error *err);
+/* Conditional branches it has executed; fails if the session's clock does not count or cannot know. */
+int ct_session_ticks(struct ct_session *s, ct_u32 tid, ct_u64 *ticks, struct ct_error *err);
 int ct_session_read(struct ct_session *s, ct_u32 pid, ct_u64 addr, void *buf, size_t len, struct ct_error *err);
 int ct_session_write(struct ct_session *s, ct_u32 pid, ct_u64 addr, const void *buf, size_t len, struct ct_error *err);
 /* Executes one instruction of the current thread, or the next event where that is what comes next here. */

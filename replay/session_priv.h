@@ -32,6 +32,7 @@ struct ct_session {
 	struct ct_recording *rec;
 	struct ct_cursor *cursor;
 	struct ct_replay_files files;
+	const struct ct_clock *clock;
 	struct ct_replica **procs;
 	size_t nprocs;
 	struct ct_rthread **threads;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "replay/clock.h"
 #include "replay/session.h"
 #include "replay/stretch.h"
 #include "user/cmd.h"
@@ -33,6 +34,8 @@ static const char help[] =
 	"      --from-snapshot N  begin at this snapshot (default: the first); `ctbpf dump --type snapshot`\n"
 	"                         lists them\n"
 	"  -O, --output           write what the program wrote to standard output and standard error to ours\n"
+	"      --clock NAME       how positions are found: fingerprint, pmu (hardware counter), step (slow),\n"
+	"                         or auto, the best that works (default)\n"
 	"  -q, --quiet            no progress, no summary\n"
 	"      --json             print the summary as JSON\n"
 	"  -h, --help             this text\n"
@@ -49,10 +52,12 @@ static const char help[] =
 
 struct replay {
 	struct ct_recording *rec;
-	const char *to; /* as typed, or NULL */
-	ct_u32 from;    /* snapshot, 0: the first */
+	const char *to;    /* as typed, or NULL */
+	const char *clock; /* as typed, or NULL */
+	ct_u32 from;       /* snapshot, 0: the first */
 	bool output, quiet, json;
 
+	const struct ct_clock *chosen;
 	struct ct_stretches st;
 	ct_u64 end;                      /* the event to stop before, UINT64_MAX: none */
 	const struct ct_stretch *broken; /* the last that was left because it is */
@@ -298,13 +303,14 @@ static void tell_divergence(struct replay *r, struct ct_session *s, json_t *sum)
 static int run_session(struct replay *r, size_t *index, json_t *sum, struct ct_error *err)
 {
 	const struct ct_session_hook hook = {wants, event, r};
+	const struct ct_session_opts opts = {.cpu = -1, .clock = r->chosen};
 	const struct ct_stretch *st = &r->st.list[*index];
 	struct ct_session *s;
 	int ret = begin_at(r, st->from, err);
 
 	if (ret)
 		return -1;
-	s = ct_session_create(r->rec, st->from, NULL, err);
+	s = ct_session_create(r->rec, st->from, &opts, err);
 	if (!s)
 		return -1;
 	ct_session_set_hook(s, &hook);
@@ -357,7 +363,7 @@ static void summary(struct replay *r, json_t *sum)
 			ct_human_seconds(a, seconds), ct_human_seconds(b, cpu), ct_human_seconds(c, recorded));
 		if (recorded > 0)
 			fprintf(stderr, ": %.2f times as long", seconds / recorded);
-		fputc('\n', stderr);
+		fprintf(stderr, "; clock: %s\n", r->chosen->name);
 	}
 	if (r->not_shown && !r->json)
 		fprintf(stderr,
@@ -369,15 +375,17 @@ static void summary(struct replay *r, json_t *sum)
 
 static int replay(struct replay *r, json_t *sum, struct ct_error *err)
 {
+	char why[CT_CLOCK_WHY];
 	const char *problem;
 	size_t index;
 	int ret = 0;
 
 	for (size_t i = 0; (problem = ct_recording_problem(r->rec, i)); i++)
 		fprintf(stderr, "ctbpf replay: %s: %s\n", ct_recording_path(r->rec), problem);
-	if (ct_verify_refusal(r->rec, err) || find_end(r, err) || ct_stretches_find(r->rec, &r->st, err) ||
-	    find_start(r, &index, err))
+	if (ct_verify_refusal(r->rec, err) || !(r->chosen = ct_clock_choose(r->rec, r->clock, why, sizeof(why), err)) ||
+	    find_end(r, err) || ct_stretches_find(r->rec, &r->st, err) || find_start(r, &index, err))
 		return -1;
+	json_object_set_new(sum, "clock", json_string(r->chosen->name));
 	r->track = r->output ? ct_output_track_create() : NULL;
 	if (r->output && !r->track)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
@@ -407,13 +415,10 @@ static int replay(struct replay *r, json_t *sum, struct ct_error *err)
 int cmd_replay(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"to", required_argument, NULL, 't'},
-		{"from-snapshot", required_argument, NULL, 'f'},
-		{"output", no_argument, NULL, 'O'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"json", no_argument, NULL, 'J'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"to", required_argument, NULL, 't'}, {"from-snapshot", required_argument, NULL, 'f'},
+		{"output", no_argument, NULL, 'O'},   {"clock", required_argument, NULL, 'c'},
+		{"quiet", no_argument, NULL, 'q'},    {"json", no_argument, NULL, 'J'},
+		{"help", no_argument, NULL, 'h'},     {0},
 	};
 	struct replay r = {0};
 	struct ct_error err = {0};
@@ -431,6 +436,12 @@ int cmd_replay(int argc, char **argv)
 			r.from = (ct_u32)n;
 			break;
 		case 'O': r.output = true; break;
+		case 'c':
+			if (!ct_clock_known(optarg))
+				return ct_cmd_usage(argv, "--clock takes auto, pmu, fingerprint or step, not '%s'",
+						    optarg);
+			r.clock = optarg;
+			break;
 		case 'q': r.quiet = true; break;
 		case 'J': r.json = true; break;
 		case 'h': return ct_cmd_help(help);

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "replay/clock.h"
 #include "user/cmd.h"
 #include "user/verify.h"
 
@@ -24,6 +25,8 @@ static const char help[] =
 	"  -s, --stretch N  only the N-th stretch (from 1); the result is not kept\n"
 	"  -j, --jobs N     stretches at once (default: one for each CPU)\n"
 	"  -n, --no-store   do not keep the result in the recording\n"
+	"      --clock NAME how positions are found: fingerprint, pmu (hardware counter), step (slow), or auto,\n"
+	"                   the best that works (default)\n"
 	"  -q, --quiet      only the verdicts\n"
 	"      --json       one JSON object with all of it\n"
 	"  -h, --help       this text\n"
@@ -37,13 +40,10 @@ static const char help[] =
 int cmd_verify(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"stretch", required_argument, NULL, 's'},
-		{"jobs", required_argument, NULL, 'j'},
-		{"no-store", no_argument, NULL, 'n'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"json", no_argument, NULL, 'J'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"stretch", required_argument, NULL, 's'}, {"jobs", required_argument, NULL, 'j'},
+		{"no-store", no_argument, NULL, 'n'},      {"clock", required_argument, NULL, 'c'},
+		{"quiet", no_argument, NULL, 'q'},         {"json", no_argument, NULL, 'J'},
+		{"help", no_argument, NULL, 'h'},          {0},
 	};
 	struct ct_verify_opts opts = {.store = true, .out = stdout};
 	struct ct_verify_result res;
@@ -64,6 +64,12 @@ int cmd_verify(int argc, char **argv)
 			opts.jobs = (unsigned)n;
 			break;
 		case 'n': opts.store = false; break;
+		case 'c':
+			if (!ct_clock_known(optarg))
+				return ct_cmd_usage(argv, "--clock takes auto, pmu, fingerprint or step, not '%s'",
+						    optarg);
+			opts.clock = optarg;
+			break;
 		case 'q': opts.quiet = true; break;
 		case 'J': opts.out = NULL; break;
 		case 'h': return ct_cmd_help(help);

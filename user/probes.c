@@ -17,7 +17,7 @@
 #include "formats/syscalls.h"
 #include "record.skel.h" /* after the headers with its types */
 #include "user/attach/target.h"
-#include "user/pmu.h"
+#include "replay/pmu.h"
 #include "user/uprobe_multi.h"
 
 static int print_all(enum libbpf_print_level level, const char *fmt, va_list args)

@@ -20,6 +20,7 @@
 
 #include "formats/event_access.h"
 #include "formats/sysrule.h"
+#include "replay/pmu.h"
 #include "user/recorder_priv.h"
 #include "record.skel.h" /* after the headers with its types */
 
@@ -121,6 +122,9 @@ static int create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *e
 			    json_pack("{s:b, s:b, s:i, s:b, s:s}", "no_replay", r->opts->no_replay, "force",
 				      r->opts->force, "cpu", r->pin.cpu, "real_time", r->opts->real_time, "clock",
 				      r->probes.pmu_fd >= 0 ? "pmu" : "fingerprint"));
+	if (r->probes.pmu_fd >= 0)
+		json_object_set_new(json_object_get(r->manifest, "options"), "ticks",
+				    json_string(ct_pmu_model()->conditional ? "conditional-branches" : "branches"));
 	if (r->opts->no_replay || r->opts->force) {
 		json_object_set_new(r->manifest, "replayable", json_false());
 		json_object_set_new(r->manifest, "replayable_reason",

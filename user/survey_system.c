@@ -2,7 +2,7 @@
  * Survey of the machine: kernel, privileges, hardware, settings, and the table of features.
  *
  * What stands in the way is a missing privilege or kernel feature here, so such findings carry `missing`. */
-#include "pmu.h"
+#include "../replay/pmu.h"
 #include "survey_system.h"
 
 #include <bpf/btf.h>
@@ -127,26 +127,20 @@ static void survey_privileges(struct ct_findings *f)
 
 static void survey_pmu(struct ct_findings *f)
 {
-	const char *name = NULL;
-	ct_u64 event = ct_pmu_event(&name);
-	int fd = ct_pmu_open(0);
+	const struct ct_pmu_model *m = ct_pmu_model();
+	struct ct_error cause;
 
-	if (fd >= 0) {
-		close(fd);
-		ct_finding_add(
-			f, CT_FIND_OK, "pmu", NULL,
-			"the CPU counts conditional branches (%s, raw event %#llx): they are logged with each position",
-			name, (unsigned long long)event);
-	} else if (fd == -EACCES || fd == -EPERM) {
-		ct_finding_add(f, CT_FIND_NOTE, "pmu", "run as root to find out",
-			       "hardware counters are not permitted");
-	} else {
+	if (!ct_pmu_check(&cause))
+		ct_finding_add(f, CT_FIND_OK, "pmu", NULL,
+			       "the CPU counts %s branches (%s, event %#llx): they are logged with each position, and "
+			       "`verify` and `replay` use the clock pmu",
+			       m->conditional ? "conditional" : "all", m->name, (unsigned long long)m->event);
+	else
 		ct_finding_add(f, CT_FIND_NOTE, "pmu", NULL,
-			       "no hardware counter of branches (%s): positions are found by fingerprint: exact unless "
-			       "a program passes a place again with the same "
+			       "the clock of `verify` and `replay` is fingerprint, for %s: positions are found by what "
+			       "registers and memory hold: exact unless a program passes a place again with the same "
 			       "registers, stack and memory they point to; verify tells",
-			       event ? "usual in virtual machines" : "this CPU model is not in the table");
-	}
+			       cause.msg);
 }
 
 static void survey_cpu(struct ct_findings *f)

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../replay/clock.h"
 #include "../replay/session.h"
 #include "out.h"
 #include "verify_worker.h"
@@ -71,7 +72,9 @@ struct verifier {
 	struct worker workers[MOST_JOBS];
 	size_t nworkers;
 	json_t *problems; /* of the recording as a whole */
-	size_t files;     /* kept files whose content was checked */
+	const struct ct_clock *clock;
+	char clock_why[CT_CLOCK_WHY];
+	size_t files; /* kept files whose content was checked */
 };
 
 /* ---- the recording as a whole ------------------------------------------------------------------------------- */
@@ -156,8 +159,10 @@ static int start(struct verifier *v, struct worker *w, struct job *job, struct c
 	fflush(NULL);
 	w->pid = fork();
 	if (!w->pid) {
+		const struct ct_session_opts opts = {.cpu = w->cpu, .clock = v->clock};
+
 		close(ends[0]);
-		ct_verify_worker(v->rec, job->st, w->cpu, ends[1], parent);
+		ct_verify_worker(v->rec, job->st, &opts, ends[1], parent);
 	}
 	close(ends[1]);
 	if (w->pid < 0) {
@@ -407,9 +412,10 @@ static void collect(struct verifier *v, struct ct_verify_result *res)
 	}
 	for (size_t i = 0; ct_compare_masks[i]; i++)
 		json_array_append_new(masks, json_string(ct_compare_masks[i]));
-	res->json = json_pack("{s:s, s:s, s:O, s:I, s:o, s:o}", "path", ct_recording_path(v->rec), "verdict",
-			      ct_verdict_name(res->verdict), "problems", v->problems, "files", (json_int_t)v->files,
-			      "stretches", list, "not_compared", masks);
+	res->json = json_pack("{s:s, s:s, s:s, s:s, s:O, s:I, s:o, s:o}", "path", ct_recording_path(v->rec), "verdict",
+			      ct_verdict_name(res->verdict), "clock", v->clock->name, "clock_reason", v->clock_why,
+			      "problems", v->problems, "files", (json_int_t)v->files, "stretches", list, "not_compared",
+			      masks);
 }
 
 /* What the manifest keeps of it. */
@@ -477,7 +483,8 @@ static void tell_all(struct verifier *v, const struct ct_verify_result *res)
 	if (!out)
 		return;
 	if (!v->opts->quiet) {
-		fprintf(out, "%zu kept file%s checked\nnot compared:\n", v->files, v->files == 1 ? "" : "s");
+		fprintf(out, "clock: %s (%s)\n%zu kept file%s checked\nnot compared:\n", v->clock->name, v->clock_why,
+			v->files, v->files == 1 ? "" : "s");
 		for (size_t i = 0; ct_compare_masks[i]; i++)
 			fprintf(out, "  %s\n", ct_compare_masks[i]);
 	}
@@ -494,7 +501,9 @@ int ct_verify(const char *path, const struct ct_verify_opts *opts, struct ct_ver
 
 	memset(res, 0, sizeof(*res));
 	v.rec = ct_recording_open(path, err);
-	if (v.rec && !ct_verify_refusal(v.rec, err) && !ct_stretches_find(v.rec, &v.st, err) && !make_jobs(&v, err)) {
+	if (v.rec && !ct_verify_refusal(v.rec, err) &&
+	    (v.clock = ct_clock_choose(v.rec, opts->clock, v.clock_why, sizeof(v.clock_why), err)) &&
+	    !ct_stretches_find(v.rec, &v.st, err) && !make_jobs(&v, err)) {
 		check_whole(&v);
 		plan_workers(&v);
 		ret = run(&v, err);

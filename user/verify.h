@@ -20,11 +20,12 @@ enum ct_verdict {
 const char *ct_verdict_name(enum ct_verdict v);
 
 struct ct_verify_opts {
-	ct_u32 stretch; /* number from 1, 0: all */
-	unsigned jobs;  /* workers at once, 0: one for each CPU */
-	bool quiet;     /* verdicts only */
-	bool store;     /* write the result into the manifest */
-	FILE *out;      /* for people; reports of divergences go to stderr. NULL: nothing */
+	ct_u32 stretch;    /* number from 1, 0: all */
+	unsigned jobs;     /* workers at once, 0: one for each CPU */
+	bool quiet;        /* verdicts only */
+	bool store;        /* write the result into the manifest */
+	const char *clock; /* ct_clock_choose; NULL: auto */
+	FILE *out;         /* for people; reports of divergences go to stderr. NULL: nothing */
 };
 struct ct_verify_result {
 	enum ct_verdict verdict; /* the worst */

@@ -53,12 +53,11 @@ static json_t *lines_json(char *text)
 	return list;
 }
 
-static enum ct_verdict run(struct ct_recording *rec, const struct ct_stretch *st, int cpu, json_t *res,
-			   struct ct_out *text)
+static enum ct_verdict run(struct ct_recording *rec, const struct ct_stretch *st, const struct ct_session_opts *opts,
+			   json_t *res, struct ct_out *text)
 {
-	const struct ct_session_opts opts = {.cpu = cpu};
 	struct ct_error err = {0};
-	struct ct_session *s = ct_session_create(rec, st->from, &opts, &err);
+	struct ct_session *s = ct_session_create(rec, st->from, opts, &err);
 	enum ct_verdict verdict = CT_VERIFIED;
 	struct ct_session_stats stats;
 	struct ct_comparison n = {0};
@@ -116,7 +115,8 @@ static void write_all(int fd, const char *data, size_t len)
 	}
 }
 
-_Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretch *st, int cpu, int fd, pid_t parent)
+_Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretch *st,
+				const struct ct_session_opts *opts, int fd, pid_t parent)
 {
 	json_t *res = json_object();
 	struct ct_out text;
@@ -127,7 +127,7 @@ _Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretc
 		_exit(1);
 	lower_priority();
 	ct_out_memory(&text);
-	json_object_set_new(res, "verdict", json_string(ct_verdict_name(run(rec, st, cpu, res, &text))));
+	json_object_set_new(res, "verdict", json_string(ct_verdict_name(run(rec, st, opts, res, &text))));
 	line = json_dumps(res, JSON_COMPACT);
 	if (!line)
 		_exit(1);

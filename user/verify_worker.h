@@ -7,10 +7,12 @@
 
 #include <sys/types.h>
 
+#include "../replay/session.h"
 #include "../replay/stretch.h"
 #include "verify.h"
 
-/* Replays a stretch on a CPU (-1: the recorded one) and writes its result to fd. */
-_Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretch *st, int cpu, int fd, pid_t parent);
+/* Replays a stretch in a session with these options and writes its result to fd. */
+_Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretch *st,
+				const struct ct_session_opts *opts, int fd, pid_t parent);
 
 #endif
