@@ -66,10 +66,10 @@ void ct_inproc_release(struct ct_inproc *in)
 	free(in);
 }
 
-int ct_inproc_map(struct ct_rthread *t, const struct ct_snap_proc *proc)
+int ct_inproc_map(struct ct_rthread *t, const struct ct_snap_proc *proc, bool bare)
 {
 	long ctl = 0, table = 0;
-	bool taken = false;
+	bool taken = bare;
 
 	for (ct_u32 i = 0; i < proc->nmaps; i++)
 		taken |= proc->maps[i].start < CT_INPROC_END;

@@ -73,10 +73,10 @@ struct ct_inproc {
 struct ct_inproc *ct_inproc_create(struct ct_error *err);
 void ct_inproc_release(struct ct_inproc *in);
 /* Maps it in a new replica, which has been given the two descriptors under these numbers; closes them there. 1: not
- * possible, for the program has mappings there itself. */
+ * possible, for the program has mappings there itself, or not wanted (bare): the descriptors are closed only. */
 #define CT_INPROC_CTL_FD   100
 #define CT_INPROC_TABLE_FD 101
-int ct_inproc_map(struct ct_rthread *t, const struct ct_snap_proc *proc);
+int ct_inproc_map(struct ct_rthread *t, const struct ct_snap_proc *proc, bool bare);
 /* System calls of the replica that are not stopped by SYSEMU: those of the memory family, made by our pages, are let
  * through as far as they can only change the replica itself; everything else goes to the tracer. */
 int ct_inproc_filter(struct ct_rthread *t);

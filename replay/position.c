@@ -150,15 +150,18 @@ int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n)
 /* What the passes so far were like, as the end of a sentence. */
 static const char *passes(const struct search *q, char *text, size_t len)
 {
+	size_t n = 0;
+
 	text[0] = 0;
-	if (q->near)
-		snprintf(text, len, " (%llu passes had its registers, but other memory, the last one at %#llx)",
+	if (q->ticked)
+		n = (size_t)snprintf(text, len,
+				     " (recorded at tick %llu; it is at %llu; %llu passes had its registers at other "
+				     "ticks, the last one at %llu)",
+				     (unsigned long long)q->fp->ticks, (unsigned long long)q->t->ticks,
+				     (unsigned long long)q->other_ticks, (unsigned long long)q->other);
+	if (q->near && n < len)
+		snprintf(text + n, len - n, " (%llu passes had its registers, but other memory, the last one at %#llx)",
 			 (unsigned long long)q->near, (unsigned long long)q->differs);
-	else if (q->ticked)
-		snprintf(text, len,
-			 " (recorded at tick %llu; it is at %llu; %llu passes had its registers, the last one at %llu)",
-			 (unsigned long long)q->fp->ticks, (unsigned long long)q->t->ticks,
-			 (unsigned long long)q->other_ticks, (unsigned long long)q->other);
 	return text;
 }
 
@@ -166,7 +169,7 @@ static const char *passes(const struct search *q, char *text, size_t len)
 static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 {
 	struct ct_rthread *t = q->t;
-	char near[160];
+	char near[320];
 	int status;
 
 	if (ct_resume(t, &status) || ct_get_regs(t->real, r))

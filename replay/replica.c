@@ -430,8 +430,8 @@ struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct
 	t[0].proc = p;
 	if (p->memfd < 0 || clear(&t[0], err))
 		goto fail;
-	ret = ct_inproc_map(&t[0], proc);
-	if (ret < 0 || (!ret && !files->bare && !(p->mm = ct_mm_create(files->inproc)))) {
+	ret = ct_inproc_map(&t[0], proc, files->bare);
+	if (ret < 0 || (!ret && !(p->mm = ct_mm_create(files->inproc)))) {
 		ct_fail_errno(err, CT_EXIT_FAILED, "cannot map memory to share with a replica");
 		goto fail;
 	}

@@ -42,18 +42,18 @@ Test(clock, table_of_cpu_models)
 		ct_u64 event;
 		unsigned skid;
 	} known[] = {
-		{CT_PMU_INTEL, 6, 0x1a, 0x01c4, 100},     /* Nehalem */
-		{CT_PMU_INTEL, 6, 0x2a, 0x01c4, 100},     /* Sandy Bridge */
-		{CT_PMU_INTEL, 6, 0x3c, 0x01c4, 100},     /* Haswell */
-		{CT_PMU_INTEL, 6, 0x55, 0x01c4, 100},     /* Skylake-SP */
-		{CT_PMU_INTEL, 6, 0xa5, 0x01c4, 100},     /* Comet Lake */
-		{CT_PMU_INTEL, 6, 0x6a, 0x11c4, 100},     /* Ice Lake-SP */
-		{CT_PMU_INTEL, 6, 0x8f, 0x11c4, 125},     /* Sapphire Rapids */
-		{CT_PMU_INTEL, 6, 0xcf, 0x11c4, 125},     /* Emerald Rapids */
-		{CT_PMU_INTEL, 6, 0xad, 0x11c4, 125},     /* Granite Rapids */
-		{CT_PMU_AMD, 0x17, 0x31, 0x00d1, 10000},  /* Zen 2 */
-		{CT_PMU_AMD, 0x19, 0x01, 0x00d1, 10000},  /* Zen 3 */
-		{CT_PMU_AMD, 0x1a, 0x02, 0x00d1, 10000},  /* Zen 5 */
+		{CT_PMU_INTEL, 6, 0x1a, 0x01c4, 100},    /* Nehalem */
+		{CT_PMU_INTEL, 6, 0x2a, 0x01c4, 100},    /* Sandy Bridge */
+		{CT_PMU_INTEL, 6, 0x3c, 0x01c4, 100},    /* Haswell */
+		{CT_PMU_INTEL, 6, 0x55, 0x01c4, 100},    /* Skylake-SP */
+		{CT_PMU_INTEL, 6, 0xa5, 0x01c4, 100},    /* Comet Lake */
+		{CT_PMU_INTEL, 6, 0x6a, 0x11c4, 100},    /* Ice Lake-SP */
+		{CT_PMU_INTEL, 6, 0x8f, 0x11c4, 125},    /* Sapphire Rapids */
+		{CT_PMU_INTEL, 6, 0xcf, 0x11c4, 125},    /* Emerald Rapids */
+		{CT_PMU_INTEL, 6, 0xad, 0x11c4, 125},    /* Granite Rapids */
+		{CT_PMU_AMD, 0x17, 0x31, 0x00d1, 10000}, /* Zen 2 */
+		{CT_PMU_AMD, 0x19, 0x01, 0x00d1, 10000}, /* Zen 3 */
+		{CT_PMU_AMD, 0x1a, 0x02, 0x00d1, 10000}, /* Zen 5 */
 	};
 	const struct ct_pmu_model *m;
 
@@ -174,7 +174,7 @@ static void record(void)
 		run_target(ready[1]);
 	must(read(ready[0], &c, 1) == 1, "the target does not start");
 	opts.pids = &pid;
-	opts.output = below(dir, "r.ctr");
+	opts.output = below(dir, "rec.ctr");
 	cr_assert_eq(ct_record(&opts, &res, &err), 0, "%s", err.msg);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -182,7 +182,7 @@ static void record(void)
 
 static void open_it(void)
 {
-	rec = ct_recording_open(below(dir, "r.ctr"), &err);
+	rec = ct_recording_open(below(dir, "rec.ctr"), &err);
 	cr_assert(rec, "%s", err.msg);
 	cr_assert_eq(ct_stretches_find(rec, &st, &err), 0, "%s", err.msg);
 	cr_assert_eq(st.count, 1);
@@ -235,24 +235,138 @@ static void count_by_steps(void)
 static void write_ticks(size_t bad, ct_s64 off)
 {
 	struct ct_cursor *cur = ct_cursor_create(rec, &err);
-	json_t *manifest = json_deep_copy(ct_recording_manifest(rec));
-	struct segment_maker m = {0};
+	json_t *options = json_deep_copy(json_object_get(ct_recording_manifest(rec), "options"));
+	struct segment_maker m;
 	struct bytes b = {0};
 	const struct ct_event *ev;
 	size_t at = 0;
 
 	cr_assert(cur, "%s", err.msg);
-	segment_start(&m, 1, 1, NULL, 0);
-	memcpy(m.header_uuid, ct_segment_header(ct_recording_segment(rec, 0))->uuid, 16);
+	cr_assert_eq(ct_recording_segments(rec), 1);
+	segment_start(&m, 1, 1, ct_segment_header(ct_recording_segment(rec, 0))->uuid, 1);
 	while (ct_cursor_next(cur, &ev, &err) > 0) {
-		struct ct_event *copy = bytes_add(&b, ev, (ev->size + 7) & ~7u);
-		struct ct_fingerprint *fp = (struct ct_fingerprint *)ct_event_fingerprint(copy);
+		struct ct_event *copy = bytes_add(&b, NULL, (ev->size + 7) & ~7u);
+		struct ct_fingerprint *fp;
 
+		memcpy(copy, ev, ev->size);
+		fp = (struct ct_fingerprint *)ct_event_fingerprint(copy);
 		if (fp && at < ncounted && counted[at].seq == ev->seq) {
 			fp->ticks = counted[at].ticks + (at == bad ? (ct_u64)off : 0);
 			fp->flags |= CT_FPF_TICKS;
 			at++;
 		}
+		if (b.len > CT_BLOCK_RAW_MAX / 2)
+			segment_block(&m, &b);
 	}
+	segment_block(&m, &b);
+	segment_end(&m, 0);
+	ct_cursor_destroy(cur);
 	cr_assert_eq(at, ncounted);
+	put_segment(dir, 1, &m);
+	json_object_set_new(options, "clock", json_string("step"));
+	json_object_set_new(options, "ticks", json_string("conditional-branches"));
+	set_manifest(ct_recording_dirfd(rec), "options", options);
+}
+
+static enum ct_verdict verify_with(const char *clock, const char *used, char *why, size_t len)
+{
+	const struct ct_verify_opts opts = {.clock = clock, .jobs = 1};
+	struct ct_verify_result res;
+	enum ct_verdict verdict;
+
+	cr_assert_eq(ct_verify(below(dir, "rec.ctr"), &opts, &res, &err), 0, "%s", err.msg);
+	cr_assert_str_eq(json_string_value(json_object_get(res.json, "clock")), used);
+	snprintf(why, len, "%s", res.why);
+	verdict = res.verdict;
+	ct_verify_result_deinit(&res);
+	return verdict;
+}
+
+static void refused(const char *clock, const char *cause)
+{
+	const struct ct_verify_opts opts = {.clock = clock, .jobs = 1};
+	struct ct_verify_result res;
+
+	cr_assert_eq(ct_verify(below(dir, "rec.ctr"), &opts, &res, &err), -1);
+	cr_assert(strstr(err.msg, cause), "%s", err.msg);
+	cr_assert(strstr(err.msg, "--clock fingerprint"), "%s", err.msg);
+}
+
+static void clean_up(void)
+{
+	if (dir)
+		scratch_remove(dir);
+}
+
+TestSuite(clock_live, .init = record, .fini = clean_up, .timeout = 120);
+
+Test(clock_live, positions_are_found_by_ticks_and_by_no_others)
+{
+	char why[400];
+
+	refused("step", "without a branch counter");
+	refused("pmu", "without a branch counter");
+	cr_assert_eq(verify_with(NULL, "fingerprint", why, sizeof(why)), CT_VERIFIED, "%s", why);
+
+	open_it();
+	count_by_steps();
+	write_ticks(ncounted, 0);
+	close_it();
+	cr_assert_eq(verify_with("step", "step", why, sizeof(why)), CT_VERIFIED, "%s", why);
+	cr_assert_eq(verify_with("fingerprint", "fingerprint", why, sizeof(why)), CT_VERIFIED, "%s", why);
+	if (ct_pmu_check(&err)) {
+		refused("pmu", "counter");
+		cr_assert_eq(verify_with("auto", "fingerprint", why, sizeof(why)), CT_VERIFIED, "%s", why);
+	} else {
+		cr_assert_eq(verify_with("auto", "pmu", why, sizeof(why)), CT_VERIFIED, "%s", why);
+	}
+
+	/* One branch more or less is another moment. */
+	for (ct_s64 off = -1; off <= 1; off += 2) {
+		open_it();
+		write_ticks(ncounted / 2, off);
+		close_it();
+		cr_assert_eq(verify_with("step", "step", why, sizeof(why)), CT_DIVERGED, "%s", why);
+		cr_assert(strstr(why, "tick") || strstr(why, "conditional branches"), "%s", why);
+	}
+}
+
+Test(clock_live, checkpoints_keep_the_count)
+{
+	const struct ct_session_opts opts = {.cpu = -1, .clock = &ct_clock_step};
+	struct ct_checkpoint *cp;
+	struct ct_session *s;
+	ct_u64 half, first, again;
+	ct_u32 tid = 0;
+
+	open_it();
+	s = ct_session_create(rec, st.list[0].from, &opts, &err);
+	cr_assert(s, "%s", err.msg);
+	half = st.list[0].begin + st.list[0].events / 2;
+	cr_assert_eq(ct_session_run(s, half, &err), 0, "%s", err.msg);
+	cp = ct_session_checkpoint(s, &err);
+	cr_assert(cp, "%s", err.msg);
+	for (int i = 0; i < 2; i++) {
+		struct ct_session_thread *list;
+		size_t n;
+
+		for (int k = 0; k < 50; k++)
+			cr_assert_eq(ct_session_step(s, &err), 0, "%s", err.msg);
+		cr_assert_eq(ct_session_run(s, half + 8, &err), 0, "%s", err.msg);
+		cr_assert_eq(ct_session_threads(s, &list, &n, &err), 0, "%s", err.msg);
+		tid = list[0].tid;
+		free(list);
+		cr_assert_eq(ct_session_ticks(s, tid, i ? &again : &first, &err), 0, "%s", err.msg);
+		cr_assert_eq(ct_session_restore(s, cp, &err), 0, "%s", err.msg);
+	}
+	cr_assert_gt(first, 0);
+	cr_assert_eq(first, again);
+	ct_checkpoint_destroy(cp);
+	ct_session_destroy(s);
+	s = ct_session_create(rec, st.list[0].from, NULL, &err);
+	cr_assert(s, "%s", err.msg);
+	cr_assert_eq(ct_session_ticks(s, tid, &again, &err), -1);
+	cr_assert(strstr(err.msg, "does not know the ticks"), "%s", err.msg);
+	ct_session_destroy(s);
+	close_it();
 }
