@@ -14,7 +14,7 @@ static ct_u64 no_skid(void)
 }
 
 /* Never resumes by itself: ct_resume_by does, which knows of patched call sites. */
-const struct ct_clock ct_clock_fingerprint = {.name = "fingerprint", .skid = no_skid};
+const struct ct_clock ct_clock_fingerprint = {.name = "fingerprint", .native = true, .skid = no_skid};
 
 static const struct ct_clock *const clocks[] = {&ct_clock_pmu, &ct_clock_fingerprint, &ct_clock_step};
 

@@ -14,7 +14,8 @@
 
 struct ct_clock {
 	const char *name;
-	bool counts;
+	bool counts; /* ticks */
+	bool native; /* threads run at full speed */
 	/* How many branches a stop asked for by t->tick_stop may come late. */
 	ct_u64 (*skid)(void);
 	/* Continues `t` to its next stop as ptrace(request) does, and adds to t->ticks. Once they reach t->tick_stop

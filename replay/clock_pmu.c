@@ -59,4 +59,4 @@ static int resume(struct ct_rthread *t, int request, int *status)
 	return ret < 0 ? -1 : 0;
 }
 
-const struct ct_clock ct_clock_pmu = {.name = "pmu", .counts = true, .skid = skid, .resume = resume};
+const struct ct_clock ct_clock_pmu = {.name = "pmu", .counts = true, .native = true, .skid = skid, .resume = resume};

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/perf_event.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,7 +70,7 @@ const struct ct_pmu_model *ct_pmu_model(void)
 	return ct_pmu_find(vendor, family, model);
 }
 
-static int open_event(ct_u32 type, ct_u64 event, pid_t tid, int cpu, ct_u64 period)
+static int open_event(ct_u32 type, ct_u64 event, pid_t tid, int cpu, ct_u64 period, bool once)
 {
 	struct perf_event_attr attr = {.type = type, .size = sizeof(attr), .config = event};
 	int fd;
@@ -79,30 +80,34 @@ static int open_event(ct_u32 type, ct_u64 event, pid_t tid, int cpu, ct_u64 peri
 	attr.pinned = 1; /* never shared out by multiplexing: a count with gaps is worth nothing */
 	attr.sample_period = period;
 	attr.wakeup_events = period != 0;
+	attr.disabled = once;
 	fd = (int)syscall(SYS_perf_event_open, &attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
-static int open_branches(pid_t tid, int cpu, ct_u64 period)
+static int open_branches(pid_t tid, int cpu, ct_u64 period, bool once)
 {
 	const struct ct_pmu_model *m = ct_pmu_model();
 
-	return open_event(m->vendor == CT_PMU_OTHER ? PERF_TYPE_HARDWARE : PERF_TYPE_RAW, m->event, tid, cpu, period);
+	return open_event(m->vendor == CT_PMU_OTHER ? PERF_TYPE_HARDWARE : PERF_TYPE_RAW, m->event, tid, cpu, period,
+			  once);
 }
 
 int ct_pmu_open_thread(pid_t tid)
 {
-	return open_branches(tid, -1, 0);
+	return open_branches(tid, -1, 0, false);
 }
 
 int ct_pmu_open_alarm(pid_t tid, ct_u64 branches, int signal)
 {
 	const struct f_owner_ex owner = {F_OWNER_TID, tid};
-	int fd = open_branches(tid, -1, branches);
+	int fd = open_branches(tid, -1, branches, true);
 
 	if (fd < 0)
 		return fd;
-	if (!fcntl(fd, F_SETOWN_EX, &owner) && !fcntl(fd, F_SETSIG, signal) && !fcntl(fd, F_SETFL, O_ASYNC))
+	/* Enabled for one overflow: with a short period more of them would flood the thread with signals. */
+	if (!fcntl(fd, F_SETOWN_EX, &owner) && !fcntl(fd, F_SETSIG, signal) && !fcntl(fd, F_SETFL, O_ASYNC) &&
+	    !ioctl(fd, PERF_EVENT_IOC_REFRESH, 1))
 		return fd;
 	close(fd);
 	return -EINVAL;
@@ -130,7 +135,7 @@ static long long count_loop(int fd)
 static bool guesses_locks(void)
 {
 	unsigned long long before = 0, after = 0;
-	int fd = open_event(PERF_TYPE_RAW, 0x0825, 0, -1, 0), word = 0;
+	int fd = open_event(PERF_TYPE_RAW, 0x0825, 0, -1, 0, false), word = 0;
 	bool known;
 
 	if (fd < 0)
@@ -149,7 +154,7 @@ static int check(struct ct_error *err)
 	const ct_u64 periods[] = {0, LOOPS / 7};
 
 	for (size_t i = 0; i < 2; i++) {
-		int fd = open_branches(0, -1, periods[i]);
+		int fd = open_branches(0, -1, periods[i], false);
 		long long n[2];
 
 		if (fd == -EACCES || fd == -EPERM)
@@ -191,5 +196,5 @@ int ct_pmu_open(int cpu)
 {
 	struct ct_error cause;
 
-	return ct_pmu_check(&cause) ? -ENOENT : open_branches(-1, cpu, 0);
+	return ct_pmu_check(&cause) ? -ENOENT : open_branches(-1, cpu, 0, false);
 }

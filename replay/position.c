@@ -462,10 +462,11 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 		memset(&q.rep, 0, sizeof(q.rep));
 	if (q.ticked) {
 		ret = run_with_ticks(&q, err);
-	} else if (t->clock->counts || ct_trampoline_install(&tr, t, &want)) {
+	} else if (!t->clock->native || ct_trampoline_install(&tr, t, &want)) {
 		ret = run_with_breakpoint(&q, err);
 	} else {
 		q.tr = &tr;
+		t->ticks_known = false; /* its own branches are counted, too */
 		ret = run_with_trampoline(&q, err);
 		ct_trampoline_remove(&tr);
 	}

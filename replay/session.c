@@ -570,6 +570,9 @@ int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_e
 	const struct ct_event *ev;
 	struct ct_regs r;
 
+	if (s->clock->counts) /* their code would be counted as the program's */
+		return ct_fail(err, CT_EXIT_FAILED, "the clock %s does not work with agents; use fingerprint",
+			       s->clock->name);
 	s->agents = agents;
 	if (ct_session_next(s, &ev, err) < 0)
 		return -1;
