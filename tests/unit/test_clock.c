@@ -4,7 +4,10 @@
  * No counter is needed: a recording made without one is replayed once by single-stepping, and what was counted at each
  * position is written into a copy of it, as a counter would have done (needs: root). */
 #include <criterion/criterion.h>
+#include <cpuid.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -132,27 +135,72 @@ static void on_alarm(int sig)
 	rung = 1;
 }
 
+#define MARK    424242ull     /* passed to a call on both sides of the measured instructions */
+#define BETWEEN 1000 + 11 + 3 /* conditional branches there: of the loop, of `loop`, of those that are never taken */
+
+static void be_measured(void)
+{
+	__asm__ volatile("mov %0, %%edi\n\tmov %1, %%eax\n\tsyscall\n\t"
+			 "mov $1000, %%edx\n"
+			 "1:\tdec %%edx\n\tjnz 1b\n\t"
+			 "mov $11, %%ecx\n"
+			 "1:\tloop 1b\n\t"
+			 "test %%eax, %%eax\n\tjo 2f\n\tinc %%ecx\n\tjrcxz 2f\n\t.byte 0x0f, 0x80\n\t.long 0\n\t"
+			 "jmp 2f\n\tje 2f\n"
+			 "2:\tmov %0, %%edi\n\tmov %1, %%eax\n\tsyscall"
+			 :
+			 : "i"(MARK), "i"(SYS_getpgid)
+			 : "rax", "rcx", "rdx", "rdi", "r11", "cc", "memory");
+}
+
 /* Bursts of a tight loop of slow instructions that an alarm ends: the fewer there are, the sooner they are stepped.
  * Registers alone do not tell its rounds apart. */
-static void run_target(int ready)
+static void be_interrupted(void)
 {
 	const struct itimerval soon = {.it_value = {.tv_usec = 100}};
 	double x = 1, y;
 
+	rung = 0;
+	setitimer(ITIMER_REAL, &soon, NULL);
+	while (!rung)
+		__asm__ volatile("fsin\n\tfcos\n\tpushfq\n\tpopq %%rax" : "=t"(y) : "0"(x) : "rax", "cc");
+}
+
+/* Threads that take the CPU from each other when they wake up. */
+static void *be_preempted(void *arg)
+{
+	unsigned a, b, c, d;
+
+	for (;;) {
+		for (int i = 0; i < 100; i++)
+			__cpuid(0, a, b, c, d);
+		log_of[(uintptr_t)arg] += a;
+		usleep(300);
+	}
+	return NULL;
+}
+
+static void run_target(int threads, int ready)
+{
 	signal(SIGALRM, on_alarm);
 	must(write(ready, "", 1) == 1, "write");
+	for (int i = 1; i < threads; i++) {
+		pthread_t id;
+
+		pthread_create(&id, NULL, be_preempted, (void *)(uintptr_t)i);
+	}
+	if (threads > 1)
+		be_preempted(NULL);
 	for (;;) {
-		rung = 0;
-		setitimer(ITIMER_REAL, &soon, NULL);
-		while (!rung)
-			__asm__ volatile("fsin\n\tfcos\n\tpushfq\n\tpopq %%rax" : "=t"(y) : "0"(x) : "rax", "cc");
+		be_interrupted();
+		be_measured();
 		usleep(5000);
 	}
 }
 
-static void record(void)
+static void record_threads(int threads)
 {
-	struct ct_record_opts opts = {.duration_s = 0.15,
+	struct ct_record_opts opts = {.duration_s = 0.1,
 				      .cpu = -1,
 				      .follow = true,
 				      .level = 1,
@@ -171,13 +219,23 @@ static void record(void)
 	must(pipe(ready) == 0, "pipe");
 	pid = fork();
 	if (!pid)
-		run_target(ready[1]);
+		run_target(threads, ready[1]);
 	must(read(ready[0], &c, 1) == 1, "the target does not start");
 	opts.pids = &pid;
 	opts.output = below(dir, "rec.ctr");
 	cr_assert_eq(ct_record(&opts, &res, &err), 0, "%s", err.msg);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+static void record(void)
+{
+	record_threads(1);
+}
+
+static void record_three(void)
+{
+	record_threads(3);
 }
 
 static void open_it(void)
@@ -228,7 +286,6 @@ static void count_by_steps(void)
 	ncounted = 0;
 	cr_assert_eq(ct_session_run(s, st.list[0].end, &err), 0, "%s", err.msg);
 	ct_session_destroy(s);
-	cr_assert_geq(ncounted, 3);
 }
 
 /* Writes the log anew, as if these ticks (`off` more at the position number `bad`) had been recorded. */
@@ -310,6 +367,7 @@ Test(clock_live, positions_are_found_by_ticks_and_by_no_others)
 
 	open_it();
 	count_by_steps();
+	cr_assert_geq(ncounted, 3);
 	write_ticks(ncounted, 0);
 	close_it();
 	cr_assert_eq(verify_with("step", "step", why, sizeof(why)), CT_VERIFIED, "%s", why);
@@ -369,4 +427,63 @@ Test(clock_live, checkpoints_keep_the_count)
 	cr_assert(strstr(err.msg, "does not know the ticks"), "%s", err.msg);
 	ct_session_destroy(s);
 	close_it();
+}
+
+static ct_u64 mark;
+static unsigned marks;
+
+static bool wants_marks(void *ctx, const struct ct_event *ev)
+{
+	const struct ct_ev_syscall *sc = ct_event_payload(ev);
+
+	(void)ctx;
+	return ev->type == CT_EV_SYSCALL && sc->nr == SYS_getpgid && sc->args[0] == MARK;
+}
+
+static int at_mark(void *ctx, struct ct_session *s, const struct ct_event *ev)
+{
+	ct_u64 ticks;
+
+	(void)ctx;
+	cr_assert_eq(ct_session_ticks(s, ev->tid, &ticks, &err), 0, "%s", err.msg);
+	if (marks++ & 1)
+		cr_assert_eq(ticks - mark, BETWEEN, "%llu", (unsigned long long)(ticks - mark));
+	mark = ticks;
+	return 0;
+}
+
+Test(clock_live, every_conditional_branch_counts_once_and_nothing_else)
+{
+	const struct ct_session_opts opts = {.cpu = -1, .clock = &ct_clock_step};
+	const struct ct_session_hook hook = {wants_marks, at_mark, NULL};
+	struct ct_session *s;
+
+	open_it();
+	s = ct_session_create(rec, st.list[0].from, &opts, &err);
+	cr_assert(s, "%s", err.msg);
+	ct_session_set_hook(s, &hook);
+	cr_assert_eq(ct_session_run(s, st.list[0].end, &err), 0, "%s", err.msg);
+	cr_assert_geq(marks, 4);
+	ct_session_destroy(s);
+	close_it();
+}
+
+Test(clock_live, preemptions_are_found_by_ticks, .init = record_three)
+{
+	char why[400];
+	size_t n;
+
+	open_it();
+	count_by_steps();
+	n = ncounted;
+	cr_log_info("%zu preemptions", n);
+	write_ticks(ncounted, 0);
+	close_it();
+	cr_assert_eq(verify_with("step", "step", why, sizeof(why)), CT_VERIFIED, "%s", why);
+	if (!n)
+		return; /* every switch was at a system call this time */
+	open_it();
+	write_ticks(n - 1, 1);
+	close_it();
+	cr_assert_eq(verify_with("step", "step", why, sizeof(why)), CT_DIVERGED, "%s", why);
 }
