@@ -88,6 +88,8 @@ static int step(struct ct_rthread *t, int request, ct_u64 ip, enum ct_step_kind 
 	for (;;) {
 		if (ptrace(request, t->real, 0, 0) || ct_replica_wait(t->real, status) || !WIFSTOPPED(*status))
 			return -1;
+		if (t->clock == &ct_clock_pmu && *status == (SIGSTKFLT << 8 | 0x7f))
+			continue; /* of an alarm that something else came before */
 		if (*status != TRAP_STATUS || kind == CT_STEP_TRAP)
 			return 0;
 		if (peek(t, REG(rip)) != ip || !was_at_once(t))

@@ -168,7 +168,7 @@ static int check(struct ct_error *err)
 		if (n[0] < 0 || n[1] < 0)
 			return ct_fail(err, CT_EXIT_MISSING,
 				       "the branch counter does not run: something else has the CPU's counters");
-		if (n[0] < LOOPS || n[0] > LOOPS + SLACK || n[1] < LOOPS || n[1] > LOOPS + SLACK)
+		if (n[0] != n[1] || n[0] < LOOPS || n[0] > LOOPS + SLACK)
 			return ct_fail(err, CT_EXIT_MISSING,
 				       "the branch counter is wrong: %lld and %lld for a loop of %d branches%s", n[0],
 				       n[1], LOOPS, i ? " with interrupts" : "");
