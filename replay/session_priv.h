@@ -28,6 +28,17 @@ struct ct_shared_file {
 };
 #define CT_SHARED_NAME "ctbpf-shared" /* of the memfds */
 
+/* Which of the passes that match a position is the place: those before it are skipped. See passes.c. */
+#define CT_PASSES 512
+#define CT_RECENT 16
+struct ct_passes {
+	struct ct_pass {
+		ct_u64 seq;
+		unsigned skip;
+	} list[CT_PASSES];
+	unsigned count;
+};
+
 struct ct_session {
 	struct ct_recording *rec;
 	struct ct_cursor *cursor;
@@ -44,6 +55,10 @@ struct ct_session {
 	const struct ct_regs *sought;    /* by a comparison, which runs threads to where a snapshot has them */
 	struct ct_divergence divergence; /* the last one */
 	struct ct_session_stats stats;
+	struct ct_passes passes;
+	unsigned skip;            /* in the search at hand: passes that match and still are to be skipped */
+	ct_u64 recent[CT_RECENT]; /* the last events with a position */
+	unsigned nrecent;
 	struct ct_agents *agents;      /* NULL: nothing is watched */
 	struct ct_shared_file *shared; /* shared.c */
 	size_t nshared;
@@ -109,6 +124,9 @@ void ct_futex_death(struct ct_rthread *t);
 /* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
+/* passes.c: to the position of the present event, or of the comparison; to a later pass if that has been chosen. */
+int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs,
+		   const struct ct_fingerprint *fp, struct ct_error *err);
 /* stop_fingerprint.c: of a thread of process `index` that ran last before the snapshot and was stopped in user code;
  * memfd is for its code. NULL without memory; the caller frees it. */
 struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,

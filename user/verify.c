@@ -286,13 +286,13 @@ static void tell_details(FILE *out, const struct job *job)
 		ct_human_seconds(a, json_number_value(json_object_get(n, "seconds"))), ct_human_seconds(b, recorded));
 	fprintf(out,
 		": %lld system calls (%lld without a stop), %lld really made, %lld signals, %lld switches, %lld "
-		"positions (%lld passes)\n",
+		"positions (%lld passes; %lld of them found by what came after them)\n",
 		(long long)number(job->res, "replayed", "syscalls"),
 		(long long)number(job->res, "replayed", "answered"),
 		(long long)number(job->res, "replayed", "executed"), (long long)number(job->res, "replayed", "signals"),
 		(long long)number(job->res, "replayed", "switches"),
-		(long long)number(job->res, "replayed", "positions"),
-		(long long)number(job->res, "replayed", "passes"));
+		(long long)number(job->res, "replayed", "positions"), (long long)number(job->res, "replayed", "passes"),
+		(long long)number(job->res, "replayed", "later_passes"));
 }
 
 static void tell(struct verifier *v, struct job *job)
