@@ -5,11 +5,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "replay/session_priv.h"
 
 #define AT_END  UINT64_MAX /* where the comparison's own position is, and what differs at the end */
 #define TRIES   240        /* in all */
+#define SECONDS 60         /* for one divergence, at most */
 #define BACK    8          /* positions before a divergence that may be the cause of it */
 #define WAIT_MS 2000       /* a try that went another way may never come to a stop */
 
@@ -53,6 +55,7 @@ struct prover {
 	const struct ct_proof_of *of;
 	struct ct_proof *proof;
 	struct ct_error *err;
+	time_t give_up;             /* when, in seconds of CLOCK_MONOTONIC */
 	struct ct_checkpoint *base; /* before all positions that may still be changed; NULL: the stretch's beginning */
 };
 
@@ -111,9 +114,17 @@ static int go_back(struct prover *p, const struct ct_checkpoint *cp)
 	return p->s ? 0 : -1;
 }
 
-/* One more pass at this position, for as long as there is one; later ones are chosen anew. */
-static bool try_later(struct prover *p, const struct ct_checkpoint *cp, ct_u64 seq, unsigned most, unsigned *tries,
-		      struct outcome *best)
+static time_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+/* Later passes at this position, for as long as there is one; later ones are chosen anew. */
+static bool try_later(struct prover *p, const struct ct_checkpoint *cp, ct_u64 seq, unsigned least, unsigned most,
+		      unsigned *tries, struct outcome *best)
 {
 	const struct ct_passes before = p->s->passes;
 	struct ct_passes with = {0};
@@ -123,7 +134,9 @@ static bool try_later(struct prover *p, const struct ct_checkpoint *cp, ct_u64 s
 		if (before.list[i].seq <= seq)
 			with.list[with.count++] = before.list[i];
 	skip = chosen(&with, seq, true);
-	for (unsigned n = 0; skip && n < most && *tries < TRIES; n++) {
+	if (skip)
+		*skip += least;
+	for (unsigned n = least; skip && n < most && *tries < TRIES && now() < p->give_up; n++) {
 		struct outcome o;
 
 		++*skip;
@@ -162,9 +175,10 @@ static bool get_further(struct prover *p, struct outcome *best)
 		if (ct_session_run(p->s, seq[i] == AT_END ? p->of->end : seq[i], p->err) ||
 		    !(cp[i] = ct_session_checkpoint(p->s, p->err)))
 			break;
-	for (unsigned most = 2; most <= 128 && cp[n - 1] && !further; most *= 8)
+	p->give_up = now() + SECONDS;
+	for (unsigned least = 0, most = 2; most <= 128 && cp[n - 1] && !further; least = most, most *= 8)
 		for (unsigned i = n; i > 0 && !further; i--)
-			further = try_later(p, cp[i - 1], seq[i - 1], most, &tries, best);
+			further = try_later(p, cp[i - 1], seq[i - 1], least, most, &tries, best);
 	if (further && cp[0]) {
 		ct_checkpoint_destroy(p->base);
 		p->base = cp[0];

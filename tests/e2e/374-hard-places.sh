@@ -56,3 +56,11 @@ for i in 1 2 3 4 5 6; do
 	assert_status 0 "$CTBPF" record -q -o "$T/tree$i.ctr" -- sh -c 'ls /usr/lib | sort | uniq | wc -l'
 	verified "$T/tree$i.ctr"
 done
+
+step "attached to while a handler has interrupted the vDSO"
+start_target clockwork "$PROGRAMS/clockwork"
+wait_for 5 busy clockwork
+for i in 1 2 3 4 5; do
+	assert_status 0 "$CTBPF" record -q -p "$PID_clockwork" -d 0.1 -o "$T/clockwork$i.ctr"
+	verified "$T/clockwork$i.ctr"
+done
