@@ -9,11 +9,12 @@
 
 #include "replay/session_priv.h"
 
-#define AT_END  UINT64_MAX /* where the comparison's own position is, and what differs at the end */
-#define TRIES   240        /* in all */
-#define SECONDS 60         /* for one divergence, at most */
-#define BACK    8          /* positions before a divergence that may be the cause of it */
-#define WAIT_MS 2000       /* a try that went another way may never come to a stop */
+#define AT_END       UINT64_MAX /* where the comparison's own position is, and what differs at the end */
+#define TRIES        240        /* in all */
+#define SECONDS      60         /* for one divergence, at most */
+#define MOST_SKIPPED 4096
+#define BACK         8    /* positions before a divergence that may be the cause of it */
+#define WAIT_MS      2000 /* a try that went another way may never come to a stop */
 
 _Static_assert(BACK < CT_RECENT, "those tried are known");
 
@@ -46,6 +47,25 @@ int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 	ret = ct_run_to(s, t, regs, fp, err);
 	s->skip = 0;
 	return ret;
+}
+
+void ct_passes_recall(struct ct_session *s, ct_u32 from)
+{
+	const json_t *proof = json_object_get(ct_recording_manifest(s->rec), "verify");
+	const json_t *stretch, *pass;
+	size_t i, k;
+
+	json_array_foreach (json_object_get(proof, "stretches"), i, stretch) {
+		if (json_integer_value(json_object_get(stretch, "from")) != from)
+			continue;
+		json_array_foreach (json_object_get(stretch, "later_passes"), k, pass) {
+			const json_int_t skip = json_integer_value(json_array_get(pass, 1));
+			unsigned *to = chosen(&s->passes, (ct_u64)json_integer_value(json_array_get(pass, 0)), true);
+
+			if (to && skip > 0 && skip <= MOST_SKIPPED)
+				*to = (unsigned)skip;
+		}
+	}
 }
 
 /* ---- the search -------------------------------------------------------------------------------------------------- */
@@ -103,13 +123,14 @@ static bool went_wrong(const struct prover *p, const struct outcome *o)
 static int go_back(struct prover *p, const struct ct_checkpoint *cp)
 {
 	const struct ct_passes passes = p->s ? p->s->passes : (struct ct_passes){0};
+	const bool again = p->s;
 
 	if (cp)
 		return ct_session_restore(p->s, cp, p->err);
 	if (p->s)
 		ct_session_destroy(p->s);
 	p->s = ct_session_create(p->of->rec, p->of->from, p->of->opts, p->err);
-	if (p->s)
+	if (p->s && again)
 		p->s->passes = passes;
 	return p->s ? 0 : -1;
 }
@@ -198,6 +219,12 @@ int ct_session_prove(const struct ct_proof_of *of, struct ct_session **s, struct
 	memset(proof, 0, sizeof(*proof));
 	if (!go_back(&p, NULL))
 		o = run_to_end(&p);
+	if (p.s && p.s->passes.count && went_wrong(&p, &o)) { /* what was stored is of no use */
+		p.s->passes.count = 0;
+		o.ret = go_back(&p, NULL);
+		if (!o.ret)
+			o = run_to_end(&p);
+	}
 	if (p.s && went_wrong(&p, &o)) {
 		bool further;
 
@@ -212,9 +239,11 @@ int ct_session_prove(const struct ct_proof_of *of, struct ct_session **s, struct
 			if (!go_back(&p, p.base))
 				o = run_to_end(&p);
 		}
-		for (unsigned i = 0; p.s && i < p.s->passes.count; i++)
-			proof->later_passes += p.s->passes.list[i].skip > 0;
 	}
+	proof->later = p.s ? calloc(CT_PASSES, sizeof(*proof->later)) : NULL;
+	for (unsigned i = 0; proof->later && i < p.s->passes.count; i++)
+		if (p.s->passes.list[i].skip)
+			proof->later[proof->later_passes++] = p.s->passes.list[i];
 	ct_checkpoint_destroy(p.base);
 	*s = p.s;
 	return o.ret;

@@ -14,11 +14,18 @@ struct ct_proof_of {
 	ct_u64 end; /* the first event that is not replayed */
 };
 
+/* Which of the passes that match the position of an event is the place: `skip` of them come before it. */
+struct ct_pass {
+	ct_u64 seq; /* UINT64_MAX: the position of the comparison */
+	unsigned skip;
+};
+
 struct ct_proof {
 	struct ct_comparison compared;
 	char *differences;     /* lines, or NULL; malloc'ed */
 	unsigned tries;        /* how often it went back */
-	unsigned later_passes; /* positions that are not where they matched first */
+	struct ct_pass *later; /* positions that are not where they matched first; malloc'ed */
+	unsigned later_passes; /* how many */
 };
 
 /* As ct_session_run and ct_session_compare: 0: identical, 1: differs, -1: failure. *s (NULL if there could be none) is

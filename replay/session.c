@@ -546,6 +546,7 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 		ct_snapshot_reader_close(snap);
 	}
 	s->first_seq = seq + 1;
+	ct_passes_recall(s, id);
 	s->cursor = snap ? ct_cursor_create(rec, err) : NULL;
 	if (!s->cursor || ct_replay_files_init(&s->files, rec, err) || !(s->files.inproc = ct_inproc_create(err)) ||
 	    restore_snapshot(s, id, false, err) || ct_cursor_seek_seq(s->cursor, seq + 1, err)) {

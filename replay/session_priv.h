@@ -8,6 +8,7 @@
 #include "formats/event_access.h"
 #include "formats/syscalls.h"
 #include "replay/agents/agent.h"
+#include "replay/passes.h"
 #include "replay/replica.h"
 #include "replay/session.h"
 
@@ -28,14 +29,11 @@ struct ct_shared_file {
 };
 #define CT_SHARED_NAME "ctbpf-shared" /* of the memfds */
 
-/* Which of the passes that match a position is the place: those before it are skipped. See passes.c. */
+/* Those that have been chosen. */
 #define CT_PASSES 512
 #define CT_RECENT 16
 struct ct_passes {
-	struct ct_pass {
-		ct_u64 seq;
-		unsigned skip;
-	} list[CT_PASSES];
+	struct ct_pass list[CT_PASSES];
 	unsigned count;
 };
 
@@ -125,6 +123,7 @@ void ct_futex_death(struct ct_rthread *t);
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
 /* passes.c: to the position of the present event, or of the comparison; to a later pass if that has been chosen. */
+void ct_passes_recall(struct ct_session *s, ct_u32 from); /* those an earlier proof has stored */
 int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs,
 		   const struct ct_fingerprint *fp, struct ct_error *err);
 /* stop_fingerprint.c: of a thread of process `index` that ran last before the snapshot and was stopped in user code;

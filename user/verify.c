@@ -430,6 +430,8 @@ static int store(struct verifier *v, const struct ct_verify_result *res, struct 
 
 		if (at)
 			json_object_set(obj, "at", at);
+		if (json_object_get(job->res, "later_passes"))
+			json_object_set(obj, "later_passes", json_object_get(job->res, "later_passes"));
 		json_array_append_new(list, obj);
 	}
 	json_object_set_new(

@@ -93,6 +93,15 @@ static enum ct_verdict run(struct ct_recording *rec, const struct ct_stretch *st
 		json_object_set_new(res, "replayed", stats_json(&stats, &proof));
 		ct_session_destroy(s);
 	}
+	if (proof.later_passes) {
+		json_t *list = json_array();
+
+		for (unsigned i = 0; i < proof.later_passes; i++)
+			json_array_append_new(
+				list, json_pack("[I, i]", (json_int_t)proof.later[i].seq, (int)proof.later[i].skip));
+		json_object_set_new(res, "later_passes", list);
+	}
+	free(proof.later);
 	free(proof.differences);
 	return verdict;
 }
