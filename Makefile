@@ -54,7 +54,7 @@ MAN      := $(wildcard docs/man/*.1)
 # Unit tests that need the kernel's help are not run under valgrind, which knows neither bpf() nor ptrace().
 LIVE := bpf/libbpf\.h|skel\.h|sys/ptrace\.h|needs: root
 
-.PHONY: all demo test test-unit test-e2e test-kernels bench fuzz sanitize format install uninstall clean help \
+.PHONY: all demo test test-unit test-e2e test-kernels test-repeat bench fuzz sanitize format install uninstall clean help \
         tests fuzzers bench-programs FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/%.o $(B)/agents/%.o $(B)/agents/%.bin
@@ -157,6 +157,10 @@ test: ## install what is missing, build, run the unit and end-to-end tests
 test-unit test-e2e: ## the same, but one half of the tests only
 	@scripts/setup build test
 	+@B='$(B)' MAKE='$(MAKE)' tests/run $(@:test-%=%)
+test-repeat: ## record each of many programs N times (20) and verify each recording; ONLY='perl redis' for some
+	@scripts/setup build test repeat
+	+@$(MAKE) --no-print-directory $(J) all tests
+	@B='$(B)' tests/repeat -n $(or $(N),20) $(ONLY)
 test-kernels: ## boot Debian's stock 6.1 and 6.12 kernels under QEMU and record there
 	@scripts/setup build kernels
 	+@$(MAKE) --no-print-directory $(J) all bench-programs

@@ -326,7 +326,7 @@ static int run_to_stop(struct comparison *c, struct ct_rthread *t, struct ct_sna
 		if (!fp)
 			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	}
-	ret = ct_run_to(c->s, t, &want->regs, fp, err);
+	ret = fp ? ct_run_to_pass(c->s, t, &want->regs, fp, err) : ct_run_to(c->s, t, &want->regs, fp, err);
 	free(fp);
 	return ret;
 }

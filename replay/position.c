@@ -132,6 +132,12 @@ static bool same_memory(struct search *q)
 	return true;
 }
 
+/* This is the place by all that is known, but not the pass that is wanted: see passes.c. */
+static bool passed_over(struct search *q)
+{
+	return q->s->skip && q->s->skip--;
+}
+
 /* Execution breakpoints in the debug registers: at most four. */
 int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n)
 {
@@ -248,7 +254,7 @@ static int do_rounds(struct search *q, struct ct_regs *r, ct_u64 rounds, ct_u64 
 	}
 	r->r[CT_RCX] = left;
 	r->r[CT_RFLAGS] |= RESUME;
-	if ((!q->rep.loads || r->r[CT_RAX] == q->regs->r[CT_RAX]) && same_memory(q)) {
+	if ((!q->rep.loads || r->r[CT_RAX] == q->regs->r[CT_RAX]) && same_memory(q) && !passed_over(q)) {
 		/* Whether flags are those of the last round or of before the first one is the CPU's business. */
 		r->r[CT_RFLAGS] = (r->r[CT_RFLAGS] & ~FLAGS) | (q->regs->r[CT_RFLAGS] & FLAGS);
 		return set_regs(q, r, q->regs->r[CT_RIP], err) ? -1 : 1;
@@ -264,7 +270,7 @@ static int look(struct search *q, struct ct_regs *r, ct_u64 at, ct_u64 next, str
 	ct_u64 rounds;
 
 	r->r[CT_RIP] = ip;
-	if (ct_same_position(r, q->regs) && same_memory(q))
+	if (ct_same_position(r, q->regs) && same_memory(q) && !passed_over(q))
 		return set_regs(q, r, ip, err) ? -1 : 1;
 	if (q->tr && q->hint && !q->rep.len && ct_trampoline_hint(q->tr, q->hint, q->want))
 		return ct_diverged(q->s, q->t, err, "the trampoline cannot be written");
@@ -449,7 +455,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 				   (unsigned long long)regs->r[CT_RIP]);
 	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
-	if (ct_same_position(&r, &want) && same_memory(&q)) {
+	if (ct_same_position(&r, &want) && same_memory(&q) && !passed_over(&q)) {
 		ct_maps_deinit(&q.maps);
 		calibrate(t, fp);
 		return 0;

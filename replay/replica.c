@@ -139,6 +139,17 @@ void ct_replica_expect_no_stops(bool was_open)
 
 /* Waits without using the CPU, which is the one that the replica needs: a stop is announced by SIGCHLD, which the
  * session has blocked. The limit is for a replay that has gone astray and loops. */
+static unsigned patience = WAIT_MS;
+
+unsigned ct_replica_patience(unsigned ms)
+{
+	const unsigned before = patience;
+
+	if (ms)
+		patience = ms;
+	return before;
+}
+
 int ct_replica_wait(pid_t tid, int *status)
 {
 	const struct timespec now_and_then = {.tv_nsec = 20000000};
@@ -146,7 +157,7 @@ int ct_replica_wait(pid_t tid, int *status)
 
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
-	for (unsigned waited = 0; waited < WAIT_MS / 20;) {
+	for (unsigned waited = 0; waited < patience / 20;) {
 		pid_t got;
 
 		if (sigtimedwait(&chld, NULL, &now_and_then) < 0 && errno == EAGAIN)

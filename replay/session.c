@@ -261,7 +261,7 @@ static int on_signal(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	if (sig->handler <= 1)
 		return 0;
 	if (sig->flags & CT_SIGF_ASYNC)
-		return ct_run_to(s, t, &sig->regs, ct_event_fingerprint(s->ev), err);
+		return ct_run_to_pass(s, t, &sig->regs, ct_event_fingerprint(s->ev), err);
 	return 0; /* on the way out of a system call; the FRAME record has the registers that follow */
 }
 
@@ -327,7 +327,7 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 				       : ct_diverged(s, t, err, "in system call %d, recorded was %d", t->nr, sw->nr);
 	}
 	if (sw->flags & CT_SWF_USER)
-		return ct_run_to(s, t, &sw->regs, ct_event_fingerprint(s->ev), err);
+		return ct_run_to_pass(s, t, &sw->regs, ct_event_fingerprint(s->ev), err);
 	/* On its way out of a call that is in the log already. The kernel may or may not have rewound a restarted one.
 	 */
 	if (ct_get_regs(t->real, &r))
@@ -556,6 +556,7 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 		ct_snapshot_reader_close(snap);
 	}
 	s->first_seq = seq + 1;
+	ct_passes_recall(s, id);
 	s->cursor = snap ? ct_cursor_create(rec, err) : NULL;
 	if (!s->cursor || ct_replay_files_init(&s->files, rec, err) || !(s->files.inproc = ct_inproc_create(err)) ||
 	    restore_snapshot(s, id, false, err) || ct_cursor_seek_seq(s->cursor, seq + 1, err)) {

@@ -8,6 +8,7 @@
 #include "formats/event_access.h"
 #include "formats/syscalls.h"
 #include "replay/agents/agent.h"
+#include "replay/passes.h"
 #include "replay/replica.h"
 #include "replay/session.h"
 
@@ -28,6 +29,14 @@ struct ct_shared_file {
 };
 #define CT_SHARED_NAME "ctbpf-shared" /* of the memfds */
 
+/* Those that have been chosen. */
+#define CT_PASSES 512
+#define CT_RECENT 16
+struct ct_passes {
+	struct ct_pass list[CT_PASSES];
+	unsigned count;
+};
+
 struct ct_session {
 	struct ct_recording *rec;
 	struct ct_cursor *cursor;
@@ -45,6 +54,10 @@ struct ct_session {
 	const struct ct_regs *sought;    /* by a comparison, which runs threads to where a snapshot has them */
 	struct ct_divergence divergence; /* the last one */
 	struct ct_session_stats stats;
+	struct ct_passes passes;
+	unsigned skip;            /* in the search at hand: passes that match and still are to be skipped */
+	ct_u64 recent[CT_RECENT]; /* the last events with a position */
+	unsigned nrecent;
 	struct ct_agents *agents;      /* NULL: nothing is watched */
 	struct ct_shared_file *shared; /* shared.c */
 	size_t nshared;
@@ -110,6 +123,10 @@ void ct_futex_death(struct ct_rthread *t);
 /* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
+/* passes.c: to the position of the present event, or of the comparison; to a later pass if that has been chosen. */
+void ct_passes_recall(struct ct_session *s, ct_u32 from); /* those an earlier proof has stored */
+int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs,
+		   const struct ct_fingerprint *fp, struct ct_error *err);
 /* stop_fingerprint.c: of a thread of process `index` that ran last before the snapshot and was stopped in user code;
  * memfd is for its code. NULL without memory; the caller frees it. */
 struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "user/recorder_priv.h"
@@ -13,6 +14,7 @@
 #include "record.skel.h" /* after the headers with its types */
 
 #define DRAIN_MS 5000
+#define STOPS    60 /* at attach, while a handler has interrupted the vDSO */
 
 /* The first thread may have ended while others live on. */
 bool ct_target_lives(const struct ct_target *t)
@@ -178,6 +180,27 @@ static struct ct_job *new_snapshot(struct ct_recorder *r, enum ct_snapshot_kind 
 	return job;
 }
 
+/* Stopped, inspected, and with no thread that is in the vDSO or will return there from a handler: such a call has begun
+ * before it can be patched. Handlers are short as a rule; who waits in one for longer is recorded all the same, and the
+ * recording may then be found not to be the same by verification. */
+static int stop_to_attach(struct ct_recorder *r, struct ct_target *t, struct ct_error *err)
+{
+	const struct timespec moment = {.tv_nsec = 1500000};
+
+	for (unsigned n = 0;; n++) {
+		int ret = ct_target_stop(t, err), frames = 0;
+
+		if (!ret && !t->fresh && (frames = ct_vdso_leave(t, err)) < 0)
+			ret = -1;
+		if (ret || ct_target_inspect(t, r->inspector, err))
+			return -1;
+		if (!frames || n == STOPS)
+			return 0;
+		ct_target_release(t);
+		nanosleep(&moment, NULL);
+	}
+}
+
 static void free_snapshot(struct ct_job *job)
 {
 	for (size_t i = 0; i < job->nimages; i++)
@@ -208,8 +231,8 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 		struct ct_target *t = ct_recorder_target(r, pids[i], false);
 
 		t->fresh = t->seized = pids[i] == seized;
-		ret = ct_target_stop(t, err) || ct_target_inspect(t, r->inspector, err) ||
-		      ct_target_prepare(t, &r->pin, err) || ct_image_begin(&job->images[i], t, err);
+		ret = stop_to_attach(r, t, err) || ct_target_prepare(t, &r->pin, err) ||
+		      ct_image_begin(&job->images[i], t, err);
 		if (!ret) {
 			job->nimages++;
 			ret = ct_probes_add(&r->probes, t->pid, t, err);

@@ -291,13 +291,13 @@ static void tell_details(FILE *out, const struct job *job)
 		ct_human_seconds(a, json_number_value(json_object_get(n, "seconds"))), ct_human_seconds(b, recorded));
 	fprintf(out,
 		": %lld system calls (%lld without a stop), %lld really made, %lld signals, %lld switches, %lld "
-		"positions (%lld passes)\n",
+		"positions (%lld passes; %lld of them found by what came after them)\n",
 		(long long)number(job->res, "replayed", "syscalls"),
 		(long long)number(job->res, "replayed", "answered"),
 		(long long)number(job->res, "replayed", "executed"), (long long)number(job->res, "replayed", "signals"),
 		(long long)number(job->res, "replayed", "switches"),
-		(long long)number(job->res, "replayed", "positions"),
-		(long long)number(job->res, "replayed", "passes"));
+		(long long)number(job->res, "replayed", "positions"), (long long)number(job->res, "replayed", "passes"),
+		(long long)number(job->res, "replayed", "later_passes"));
 }
 
 static void tell(struct verifier *v, struct job *job)
@@ -436,6 +436,8 @@ static int store(struct verifier *v, const struct ct_verify_result *res, struct 
 
 		if (at)
 			json_object_set(obj, "at", at);
+		if (json_object_get(job->res, "later_passes"))
+			json_object_set(obj, "later_passes", json_object_get(job->res, "later_passes"));
 		json_array_append_new(list, obj);
 	}
 	json_object_set_new(

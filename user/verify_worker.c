@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../replay/session.h"
+#include "../replay/passes.h"
 #include "report_text.h"
 
 /* Others come first: a proof can wait, a service on the same machine cannot. */
@@ -27,13 +27,14 @@ static void lower_priority(void)
 	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
 }
 
-static json_t *stats_json(const struct ct_session_stats *n)
+static json_t *stats_json(const struct ct_session_stats *n, const struct ct_proof *proof)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i}", "events", (json_int_t)n->events,
-			 "syscalls", (json_int_t)n->syscalls, "answered", (json_int_t)n->answered, "executed",
-			 (json_int_t)n->executed, "signals", (json_int_t)n->signals, "switches",
-			 (json_int_t)n->switches, "positions", (json_int_t)n->positions, "passes",
-			 (json_int_t)n->position_hits, "seconds", n->seconds, "cpu", n->cpu);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:i, s:i}", "events",
+			 (json_int_t)n->events, "syscalls", (json_int_t)n->syscalls, "answered",
+			 (json_int_t)n->answered, "executed", (json_int_t)n->executed, "signals",
+			 (json_int_t)n->signals, "switches", (json_int_t)n->switches, "positions",
+			 (json_int_t)n->positions, "passes", (json_int_t)n->position_hits, "seconds", n->seconds, "cpu",
+			 n->cpu, "later_passes", (int)proof->later_passes, "tries", (int)proof->tries);
 }
 
 static json_t *compared_json(const struct ct_comparison *n)
@@ -57,26 +58,18 @@ static enum ct_verdict run(struct ct_recording *rec, const struct ct_stretch *st
 			   json_t *res, struct ct_out *text)
 {
 	struct ct_error err = {0};
-	struct ct_session *s = ct_session_create(rec, st->from, opts, &err);
+	const struct ct_proof_of of = {.rec = rec, .opts = opts, .from = st->from, .to = st->to, .end = st->end};
+	struct ct_session *s;
 	enum ct_verdict verdict = CT_VERIFIED;
 	struct ct_session_stats stats;
-	struct ct_comparison n = {0};
-	char *different = NULL;
-	size_t len;
-	FILE *lines = open_memstream(&different, &len);
-	int ret = -1;
+	struct ct_proof proof;
+	int ret = ct_session_prove(&of, &s, &proof, &err);
 
-	if (s && lines)
-		ret = ct_session_run(s, st->end, &err);
-	if (!ret && st->to) {
-		ret = ct_session_compare(s, st->to, lines, &n, &err);
-		json_object_set_new(res, "compared", compared_json(&n));
-	}
-	if (lines)
-		fclose(lines);
+	if (proof.differences)
+		json_object_set_new(res, "compared", compared_json(&proof.compared));
 	if (ret > 0) {
 		verdict = CT_DIFFERENT;
-		json_object_set_new(res, "differences", lines_json(different));
+		json_object_set_new(res, "differences", lines_json(proof.differences));
 	} else if (ret < 0) {
 		verdict = err.status == CT_EXIT_DIVERGED ? CT_DIVERGED : CT_VERIFY_FAILED;
 		json_object_set_new(res, "error", json_string(err.msg));
@@ -96,10 +89,19 @@ static enum ct_verdict run(struct ct_recording *rec, const struct ct_stretch *st
 	}
 	if (s) {
 		ct_session_stats(s, &stats);
-		json_object_set_new(res, "replayed", stats_json(&stats));
+		json_object_set_new(res, "replayed", stats_json(&stats, &proof));
 		ct_session_destroy(s);
 	}
-	free(different);
+	if (proof.later_passes) {
+		json_t *list = json_array();
+
+		for (unsigned i = 0; i < proof.later_passes; i++)
+			json_array_append_new(
+				list, json_pack("[I, i]", (json_int_t)proof.later[i].seq, (int)proof.later[i].skip));
+		json_object_set_new(res, "later_passes", list);
+	}
+	free(proof.later);
+	free(proof.differences);
 	return verdict;
 }
 

@@ -56,3 +56,17 @@ for i in 1 2 3 4 5 6; do
 	assert_status 0 "$CTBPF" record -q -o "$T/tree$i.ctr" -- sh -c 'ls /usr/lib | sort | uniq | wc -l'
 	verified "$T/tree$i.ctr"
 done
+
+step "attached to while a handler has interrupted the vDSO"
+start_target clockwork "$PROGRAMS/clockwork"
+wait_for 5 busy clockwork
+for i in 1 2 3 4 5; do
+	assert_status 0 "$CTBPF" record -q -p "$PID_clockwork" -d 0.1 -o "$T/clockwork$i.ctr"
+	verified "$T/clockwork$i.ctr"
+done
+
+step "a place that is passed several times alike"
+assert_status 0 "$CTBPF" record -q -o "$T/same.ctr" -- "$PROGRAMS/behave/sig-same-place"
+assert_ge "$("$CTBPF" verify --json "$T/same.ctr" | json stretches.0.replayed.later_passes)" 1 "positions that are later passes"
+verified "$T/same.ctr"
+assert_status 0 "$CTBPF" replay -q "$T/same.ctr" # by what verify has found

@@ -15,7 +15,6 @@
 #include "user/attach/target.h"
 
 #define TIMEOUT_MS    5000
-#define STACK_ROOM    (32u << 10)
 #define NT_X86_SHSTK_ 0x204
 
 /* The kernel's struct rt_sigframe (arch/x86/include/asm/sigframe.h), which is user ABI. */
@@ -118,7 +117,13 @@ int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread 
 			       t->pid, t->comm);
 	if (!t->stub)
 		return ct_fail(err, CT_EXIT_FAILED, "process %d (%s) has no vDSO to put code in", t->pid, t->comm);
-	if (!stack || stack->shared || (stack->prot & 3) != 3 || th->regs.r[CT_RSP] - stack->start < STACK_ROOM)
+	/* The red zone, then the FPU image, which must be aligned to 64; rsp is at frame + 8 when rt_sigreturn runs.
+	 * More is not needed, and some stacks have no more: signals are blocked, and the stub does not push anything.
+	 */
+	fpstate = (th->regs.r[CT_RSP] - 128 - th->xsave_len - 8) & ~63ull;
+	in->frame = (fpstate - sizeof(struct sigframe)) & ~15ull;
+	if (!stack || stack->shared || (stack->prot & 3) != 3 || in->frame < stack->start ||
+	    in->frame > th->regs.r[CT_RSP])
 		return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) has no room on its stack", (int)th->tid,
 			       t->pid, t->comm);
 	if (uses_shadow_stack(th->tid))
@@ -130,9 +135,6 @@ int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread 
 		return ct_fail_errno(err, CT_EXIT_FAILED, "the seccomp filter of %d (%s) cannot be suspended", t->pid,
 				     t->comm);
 
-	/* Below the red zone; the FPU image must be aligned to 64, and rsp is at frame + 8 when rt_sigreturn runs. */
-	fpstate = (th->regs.r[CT_RSP] - 128 - th->xsave_len - 8) & ~63ull;
-	in->frame = (fpstate - sizeof(struct sigframe)) & ~15ull;
 	len = fpstate + th->xsave_len + 8 - in->frame;
 	in->frame_len = len;
 	in->saved = malloc(len);

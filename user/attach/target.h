@@ -97,7 +97,10 @@ int ct_undo_save(const struct ct_target *t, struct ct_error *err);
 int ct_undo_load(struct ct_target *t, pid_t *recorder, struct ct_error *err);
 void ct_undo_forget(const struct ct_target *t);
 
-/* vdso.c. Planning fills t->patch; it must be on disk (ct_undo_save) before it is applied. */
+/* vdso.c. Steps threads out of the vDSO. 1: a signal handler will return into it, and what it computes there would not
+ * be logged: better let the threads run on and stop them again. */
+int ct_vdso_leave(struct ct_target *t, struct ct_error *err);
+/* Planning fills t->patch; it must be on disk (ct_undo_save) before it is applied. */
 int ct_vdso_plan(struct ct_target *t, struct ct_error *err);
 int ct_vdso_apply(struct ct_target *t, struct ct_error *err);
 int ct_vdso_restore(struct ct_target *t, struct ct_error *err);

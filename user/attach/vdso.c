@@ -272,6 +272,43 @@ void ct_vdso_find_stub(struct ct_target *t)
 		find_stub(t);
 }
 
+/* A frame of a signal that came inside of the vDSO, between here and the end of the stack: its saved rip, flags and
+ * segment registers (struct sigcontext). The vDSO calls nothing, so no other frame is above one of its functions. */
+#define FAR (1u << 20) /* how deep handlers and what they call may be */
+static bool has_frame(struct ct_target *t, ct_u64 from, ct_u64 to)
+{
+	const ct_u64 segments = 0x2b000000000033, which = 0xffff00000000ffff; /* ss and cs */
+	ct_u64 buf[514];
+
+	to = to - from < FAR ? to : from + FAR;
+	for (ct_u64 at = from & ~7ull; at + 24 <= to; at += sizeof(buf) - 16) {
+		size_t n = to - at < sizeof(buf) ? to - at : sizeof(buf);
+
+		if (!ct_mem_read(t->memfd, at, buf, n))
+			return false;
+		for (size_t i = 0; i + 2 < n / 8; i++)
+			if (buf[i] - t->vdso < t->vdso_len && (buf[i + 2] & which) == segments)
+				return true;
+	}
+	return false;
+}
+
+int ct_vdso_leave(struct ct_target *t, struct ct_error *err)
+{
+	int frames = 0;
+
+	if (!find_vdso(t))
+		return 0;
+	if (leave_vdso(t, err))
+		return -1;
+	for (size_t i = 0; i < t->nthreads && !frames; i++) {
+		const struct ct_map *m = ct_maps_find(&t->maps, t->threads[i].regs.r[CT_RSP]);
+
+		frames = t->threads[i].stopped && m && has_frame(t, t->threads[i].regs.r[CT_RSP], m->end);
+	}
+	return frames;
+}
+
 /* Whether a word on `th`'s stacks, from the stack pointer up, points behind a thunk's system call. */
 static bool stack_leads_to_thunk(struct ct_target *t, ct_u64 from, ct_u64 to)
 {
