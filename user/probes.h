@@ -69,8 +69,10 @@ bool ct_probes_needs_scan(struct ct_probes *p, pid_t pid, int fd);
 bool ct_probes_has_sites(struct ct_probes *p, ct_u64 st_dev, ct_u64 st_ino);
 /* Probes in `pid` the sites of all files seen so far, mapped there or not yet. */
 void ct_probes_scan_known(struct ct_probes *p, pid_t pid);
-/* Drops the instruction probes of a process that has gone or has another image now. */
-void ct_probes_forget(struct ct_probes *p, pid_t pid);
+/* Takes the instruction probes of a process that has gone off the list; NULL if there are none. */
+struct ct_insn_link *ct_probes_take(struct ct_probes *p, pid_t pid);
+/* Detaches and frees what was taken; any thread may. Each one waits for a grace period, some 40 ms. */
+void ct_probes_detach(struct ct_insn_link *links);
 void ct_probes_insn_deinit(struct ct_probes *p);
 
 #endif

@@ -107,8 +107,12 @@ static struct ct_scanned *look(struct ct_probes *p, int fd, const char *name, bo
 
 static int attach(struct ct_probes *p, pid_t pid, const struct ct_scanned *s, const char *path, struct ct_error *err)
 {
-	struct ct_uprobe_spec spec = {
-		.path = path, .pid = pid, .offsets = s->probes.offsets, .cookies = s->probes.cookies, .n = s->probes.n};
+	struct ct_uprobe_spec spec = {.path = path,
+				      .pid = pid,
+				      .offsets = s->probes.offsets,
+				      .cookies = s->probes.cookies,
+				      .n = s->probes.n,
+				      .flags = p->uprobe_multi ? CT_UPROBE_MULTI : CT_UPROBE_PERF};
 	struct ct_insn_link *l;
 
 	if (!s->probes.n || linked(p, pid, s))
@@ -193,7 +197,7 @@ void ct_probes_scan_known(struct ct_probes *p, pid_t pid)
 	}
 }
 
-void ct_probes_forget(struct ct_probes *p, pid_t pid)
+struct ct_insn_link *ct_probes_take(struct ct_probes *p, pid_t pid)
 {
 	struct ct_insn_link **at, *l, *gone = NULL;
 
@@ -208,8 +212,15 @@ void ct_probes_forget(struct ct_probes *p, pid_t pid)
 		gone = l;
 	}
 	pthread_mutex_unlock(&p->insn_lock);
-	while ((l = gone)) {
-		gone = l->next;
+	return gone;
+}
+
+void ct_probes_detach(struct ct_insn_link *links)
+{
+	struct ct_insn_link *l;
+
+	while ((l = links)) {
+		links = l->next;
 		ct_uprobes_destroy(l->uprobes);
 		free(l);
 	}
@@ -220,7 +231,7 @@ void ct_probes_insn_deinit(struct ct_probes *p)
 	struct ct_scanned *s;
 
 	while (p->links)
-		ct_probes_forget(p, p->links->pid);
+		ct_probes_detach(ct_probes_take(p, p->links->pid));
 	while ((s = p->scanned)) {
 		p->scanned = s->next;
 		ct_insn_probes_free(&s->probes);

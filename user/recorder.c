@@ -315,7 +315,7 @@ static void ending_signals(sigset_t *set)
 
 static int loop(struct ct_recorder *r, struct ct_error *err)
 {
-	int ep = epoll_create1(EPOLL_CLOEXEC), sig, ring = ring_buffer__epoll_fd(r->urgent);
+	int ep = epoll_create1(EPOLL_CLOEXEC), sig;
 	struct epoll_event ev = {.events = EPOLLIN};
 	ct_u64 next_tick = 0, next_line = 0;
 	sigset_t set;
@@ -324,8 +324,10 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 	sig = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	ev.data.fd = sig;
 	epoll_ctl(ep, EPOLL_CTL_ADD, sig, &ev);
-	ev.data.fd = ring;
-	epoll_ctl(ep, EPOLL_CTL_ADD, ring, &ev);
+	if (r->heard_fd >= 0) {
+		ev.data.fd = r->heard_fd;
+		epoll_ctl(ep, EPOLL_CTL_ADD, r->heard_fd, &ev);
+	}
 	while (!r->done) {
 		struct signalfd_siginfo si;
 		ct_u64 now = ct_now_ns(), left = next_tick > now ? (next_tick - now + 999999) / 1000000 : 0;
@@ -336,7 +338,7 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 
 			left = rest < left ? rest : left;
 		}
-		if (r->held) /* the ring has told of them already */
+		if (r->held) /* nothing more will tell of them */
 			left = 0;
 		if (epoll_wait(ep, &ev, 1, (int)left) > 0) {
 			if (ev.data.fd == sig && read(sig, &si, sizeof(si)) == sizeof(si))
@@ -384,8 +386,7 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	if (create_directory(r, first, err))
 		return -1;
 	r->index = ct_page_index_create();
-	r->urgent = ring_buffer__new(bpf_map__fd(r->probes.skel->maps.urgent), ct_recorder_on_hold, r, NULL);
-	if (!r->urgent || !r->index)
+	if (!r->index)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	po.dirfd = r->dirfd;
 	memcpy(po.uuid, r->uuid, sizeof(po.uuid));
@@ -425,7 +426,8 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	/* A held process waits for this thread; compressing can wait. */
 	setpriority(PRIO_PROCESS, 0, -10);
 	r->inspector = ct_inspector_create(err);
-	if (!r->inspector || ct_recorder_worker_start(r, err) || ct_recorder_prober_start(r, err))
+	if (!r->inspector || ct_recorder_worker_start(r, err) || ct_recorder_prober_start(r, err) ||
+	    ct_recorder_hearer_start(r, err))
 		return -1;
 	ct_wait_set_hook(ct_recorder_answer, r);
 	return ct_recorder_attach(r, command ? &command : o->pids, command ? 1 : o->npids, command, err);
@@ -463,8 +465,8 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 				      "in the way",
 				      t->pid, t->comm, ignored.msg, t->pid);
 	}
-	if (r->urgent)
-		ct_recorder_serve(r);
+	ct_recorder_hearer_stop(r);
+	ct_recorder_serve(r);
 	ct_wait_set_hook(NULL, NULL);
 	if (ct_recorder_worker_wait(r, true, ret ? &ignored : err))
 		ret = -1;
@@ -498,7 +500,6 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 
 static void destroy(struct ct_recorder *r)
 {
-	ring_buffer__free(r->urgent);
 	ct_probes_destroy(&r->probes);
 	ct_inspector_destroy(r->inspector);
 	ct_page_index_destroy(r->index);
@@ -518,7 +519,7 @@ static void destroy(struct ct_recorder *r)
 
 int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result, struct ct_error *err)
 {
-	struct ct_recorder r = {.opts = opts, .err = err, .dirfd = -1, .command_status = -1};
+	struct ct_recorder r = {.opts = opts, .err = err, .dirfd = -1, .heard_fd = -1, .command_status = -1};
 	struct ct_error end_err = {0};
 	sigset_t set, old;
 	bool began;

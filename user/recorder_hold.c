@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
-/* Processes that wait inside the kernel for the recorder, and the thread that attaches instruction probes.
+/* Processes that wait inside the kernel for the recorder; the thread that hears of them, and the one that attaches
+ * instruction probes.
  *
- * A held process occupies its CPU. So it is answered at once, from whatever the main thread is doing: seized and
- * interrupted, which needs nobody's help, and released; it then stops before its next instruction, unseen by its
- * parent. What it was held for is done afterwards. */
+ * A held process occupies its CPU. So it is answered at once. Most only want their file opened: the hearing thread,
+ * which never waits for anything else, does that. The others have to be stopped, and ptrace ties them to the main
+ * thread: from whatever that is doing they are seized and interrupted, which needs nobody's help, and released; they
+ * then stop before their next instruction, unseen by their parent. What they were held for is done afterwards. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +24,9 @@
 /* A larger file is copied while the process that maps it goes on. */
 #define SHARED_WAIT (64 << 20)
 
-#define SERVE_NS 50000000ull /* then the recorder looks at its clock and its signals again */
+#define LATER_MAX 128         /* ended processes whose probes are still attached */
+#define SERVE_NS  50000000ull /* then the recorder looks at its clock and its signals again */
+#define HEAR_MS   20          /* the hearing thread looks at least so often, whatever wakes it */
 
 /* ---- the probing thread -------------------------------------------------------------------------------- */
 
@@ -64,27 +70,69 @@ static void probe_all(struct ct_recorder *r, pid_t pid)
 	ct_probes_scan_known(&r->probes, pid);
 }
 
+static struct ct_probe_op *take(struct ct_probe_op **first, struct ct_probe_op ***end)
+{
+	struct ct_probe_op *op = *first;
+
+	*first = op->next;
+	if (!*first)
+		*end = first;
+	return op;
+}
+
+/* Taking the probes of an ended process away takes a grace period, and nobody waits for it; several threads wait for
+ * the same one. With too many descriptors open the prober helps: then new programs wait. */
+static void *detacher_main(void *arg)
+{
+	struct ct_recorder *r = arg;
+
+	pthread_setname_np(pthread_self(), "ctbpf-detach");
+	pthread_mutex_lock(&r->probe_lock);
+	for (;;) {
+		struct ct_probe_op *op;
+
+		if (!r->later) {
+			if (r->prober_quit)
+				break;
+			pthread_cond_wait(&r->detach_wake, &r->probe_lock);
+			continue;
+		}
+		op = take(&r->later, &r->later_end);
+		r->nlater--;
+		pthread_mutex_unlock(&r->probe_lock);
+		ct_probes_detach(op->gone);
+		free(op);
+		pthread_mutex_lock(&r->probe_lock);
+	}
+	pthread_mutex_unlock(&r->probe_lock);
+	return NULL;
+}
+
 static void *prober_main(void *arg)
 {
 	struct ct_recorder *r = arg;
 
 	pthread_setname_np(pthread_self(), "ctbpf-probe");
 	pthread_mutex_lock(&r->probe_lock);
-	while (r->ops || !r->prober_quit) {
-		struct ct_probe_op *op = r->ops;
+	for (;;) {
+		struct ct_probe_op *op;
 		bool waited;
 
-		if (!op) {
+		if (r->nlater >= LATER_MAX) {
+			op = take(&r->later, &r->later_end);
+			r->nlater--;
+		} else if (r->ops) {
+			op = take(&r->ops, &r->ops_end);
+		} else {
+			if (r->prober_quit)
+				break;
 			pthread_cond_wait(&r->probe_wake, &r->probe_lock);
 			continue;
 		}
-		r->ops = op->next;
-		if (!r->ops)
-			r->ops_end = &r->ops;
 		pthread_mutex_unlock(&r->probe_lock);
 		waited = op->waited;
-		if (op->forget)
-			ct_probes_forget(&r->probes, op->pid);
+		if (op->gone)
+			ct_probes_detach(op->gone);
 		else if (op->path[0])
 			probe_file(r, op->pid, op->path, op->name);
 		else
@@ -102,11 +150,15 @@ int ct_recorder_prober_start(struct ct_recorder *r, struct ct_error *err)
 {
 	pthread_mutex_init(&r->probe_lock, NULL);
 	pthread_cond_init(&r->probe_wake, NULL);
+	pthread_cond_init(&r->detach_wake, NULL);
 	r->ops_end = &r->ops;
-	r->held_end = &r->held;
+	r->later_end = &r->later;
 	if (pthread_create(&r->prober, NULL, prober_main, r))
 		return ct_fail(err, CT_EXIT_FAILED, "cannot start a thread");
 	r->prober_on = true;
+	for (; r->ndetachers < CT_DETACHERS; r->ndetachers++)
+		if (pthread_create(&r->detachers[r->ndetachers], NULL, detacher_main, r))
+			return ct_fail(err, CT_EXIT_FAILED, "cannot start a thread");
 	return 0;
 }
 
@@ -117,17 +169,23 @@ void ct_recorder_prober_stop(struct ct_recorder *r)
 	pthread_mutex_lock(&r->probe_lock);
 	r->prober_quit = true;
 	pthread_cond_signal(&r->probe_wake);
+	pthread_cond_broadcast(&r->detach_wake);
 	pthread_mutex_unlock(&r->probe_lock);
 	pthread_join(r->prober, NULL);
+	while (r->ndetachers)
+		pthread_join(r->detachers[--r->ndetachers], NULL);
 	r->prober_on = false;
 }
 
 static void submit(struct ct_recorder *r, struct ct_probe_op *op)
 {
+	struct ct_probe_op ***end = op->gone ? &r->later_end : &r->ops_end;
+
 	pthread_mutex_lock(&r->probe_lock);
-	*r->ops_end = op;
-	r->ops_end = &op->next;
-	pthread_cond_signal(&r->probe_wake);
+	**end = op;
+	*end = &op->next;
+	r->nlater += op->gone != NULL;
+	pthread_cond_signal(op->gone ? &r->detach_wake : &r->probe_wake);
 	pthread_mutex_unlock(&r->probe_lock);
 }
 
@@ -157,12 +215,14 @@ void ct_recorder_probe(struct ct_recorder *r, pid_t pid)
 
 void ct_recorder_unprobe(struct ct_recorder *r, pid_t pid)
 {
-	struct ct_probe_op *op = r->prober_on ? calloc(1, sizeof(*op)) : NULL;
+	struct ct_insn_link *gone = ct_probes_take(&r->probes, pid);
+	struct ct_probe_op *op = gone && r->prober_on ? calloc(1, sizeof(*op)) : NULL;
 
-	if (!op)
+	if (!op) {
+		ct_probes_detach(gone);
 		return;
-	op->pid = pid;
-	op->forget = true;
+	}
+	op->gone = gone;
 	submit(r, op);
 }
 
@@ -226,36 +286,108 @@ static void open_mapped(struct ct_held *h)
 	ct_maps_deinit(&maps);
 }
 
-int ct_recorder_on_hold(void *ctx, void *data, size_t len)
+static void release(struct ct_recorder *r, const struct ct_held *h)
+{
+	r->probes.skel->bss->hold_released = h->hold.id;
+}
+
+static int on_hold(void *ctx, void *data, size_t len)
 {
 	struct ct_recorder *r = ctx;
+	const ct_u64 one = 1;
 	struct ct_held *h;
 
 	if (len < sizeof(h->hold))
 		return 0;
 	h = calloc(1, sizeof(*h));
-	if (h) {
-		memcpy(&h->hold, data, sizeof(h->hold));
-		h->fd = -1;
-		if (h->hold.kind == CT_HOLD_FILE)
-			open_mapped(h);
-		/* Who has just written a file and maps it, or maps it in order to write, waits for the copy. */
-		if (h->hold.kind == CT_HOLD_EXEC ||
-		    (h->fd >= 0 && (h->changing || ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd))))
-			h->stopped = !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD) &&
-				     !ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
-		*r->held_end = h;
-		r->held_end = &h->next;
+	if (!h) {
+		r->probes.skel->bss->hold_released = ((struct ct_hold *)data)->id;
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, 0, 0, "out of memory for a file that was mapped");
+		return 0;
 	}
-	r->probes.skel->bss->hold_released = ((struct ct_hold *)data)->id;
+	memcpy(&h->hold, data, sizeof(h->hold));
+	h->heard_ns = ct_now_ns();
+	h->fd = -1;
+	if (h->hold.kind == CT_HOLD_FILE)
+		open_mapped(h);
+	/* Who has just written a file and maps it, or maps it in order to write, waits for the copy. */
+	h->to_stop = h->hold.kind == CT_HOLD_EXEC ||
+		     (h->fd >= 0 && (h->changing || ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd)));
+	if (!h->to_stop)
+		release(r, h);
+	pthread_mutex_lock(&r->heard_lock);
+	*r->heard_end = h;
+	r->heard_end = &h->next;
+	pthread_mutex_unlock(&r->heard_lock);
+	if (write(r->heard_fd, &one, sizeof(one)) < 0)
+		return 0; /* the counter is full: the main thread knows */
 	return 0;
+}
+
+static void *hearer_main(void *arg)
+{
+	struct ct_recorder *r = arg;
+
+	pthread_setname_np(pthread_self(), "ctbpf-hold");
+	setpriority(PRIO_PROCESS, gettid(), -10);
+	while (!atomic_load(&r->hearer_quit))
+		ring_buffer__poll(r->urgent, HEAR_MS);
+	ring_buffer__consume(r->urgent);
+	return NULL;
+}
+
+int ct_recorder_hearer_start(struct ct_recorder *r, struct ct_error *err)
+{
+	pthread_mutex_init(&r->heard_lock, NULL);
+	r->heard_end = &r->heard;
+	r->held_end = &r->held;
+	r->heard_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r->urgent = ring_buffer__new(bpf_map__fd(r->probes.skel->maps.urgent), on_hold, r, NULL);
+	if (r->heard_fd < 0 || !r->urgent || pthread_create(&r->hearer, NULL, hearer_main, r))
+		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot listen to the kernel side");
+	r->hearer_on = true;
+	return 0;
+}
+
+void ct_recorder_hearer_stop(struct ct_recorder *r)
+{
+	if (r->hearer_on) {
+		atomic_store(&r->hearer_quit, true);
+		pthread_join(r->hearer, NULL);
+		r->hearer_on = false;
+	}
+	ct_recorder_answer(r);
+	ring_buffer__free(r->urgent);
+	r->urgent = NULL;
+	if (r->heard_fd >= 0)
+		close(r->heard_fd);
+	r->heard_fd = -1;
 }
 
 void ct_recorder_answer(void *ctx)
 {
 	struct ct_recorder *r = ctx;
+	struct ct_held *h, *next;
+	ct_u64 count;
 
-	ring_buffer__consume(r->urgent);
+	if (read(r->heard_fd, &count, sizeof(count)) < 0)
+		return; /* nothing new */
+	pthread_mutex_lock(&r->heard_lock);
+	h = r->heard;
+	r->heard = NULL;
+	r->heard_end = &r->heard;
+	pthread_mutex_unlock(&r->heard_lock);
+	for (; h; h = next) {
+		next = h->next;
+		h->next = NULL;
+		if (h->to_stop) {
+			h->stopped = !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD) &&
+				     !ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
+			release(r, h);
+		}
+		*r->held_end = h;
+		r->held_end = &h->next;
+	}
 }
 
 bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid)
@@ -309,7 +441,8 @@ static void serve_file(struct ct_recorder *r, struct ct_held *h)
 		close(h->fd);
 	} else if (h->fd < 0)
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
-				 "the file process %u mapped could not be opened", h->hold.pid);
+				 "the file process %u mapped could not be opened, %llu ms later", h->hold.pid,
+				 (unsigned long long)(h->heard_ns - h->hold.time_ns) / 1000000);
 	else
 		ct_recorder_keep_mapped(r, h->fd, &h->as, h->name, h->hold.pid, false);
 }

@@ -35,11 +35,12 @@ struct ct_mapped_as {
 struct ct_held {
 	struct ct_held *next;
 	struct ct_hold hold;
+	ct_u64 heard_ns;
 	int fd; /* FILE: the mapped file */
 	struct ct_mapped_as as;
 	bool changing; /* it was changed a moment ago */
 	char name[256];
-	bool stopped;
+	bool to_stop, stopped;
 };
 
 /* One thing for the probing thread to do: attaching and detaching uprobes waits for RCU grace periods, which cannot end
@@ -47,12 +48,14 @@ struct ct_held {
 struct ct_probe_op {
 	struct ct_probe_op *next;
 	pid_t pid;
-	bool forget;
-	char path[64]; /* a file to probe; empty: all that is mapped, and all known */
+	struct ct_insn_link *gone; /* an ended process's, to be detached, if not NULL */
+	char path[64];             /* else a file to probe; empty: all that is mapped, and all known */
 	char name[256];
 	_Atomic int done;
 	bool waited; /* the main thread waits for it and frees it */
 };
+
+#define CT_DETACHERS 6
 
 /* Work for the background thread: a snapshot to write, or a file to keep. */
 struct ct_job {
@@ -80,7 +83,7 @@ struct ct_recorder {
 	struct ct_pipeline *pipeline;
 	struct ct_dedup *dedup;
 	struct ct_inspector *inspector;
-	struct ring_buffer *urgent; /* libbpf's reader of the urgent ring */
+	struct ring_buffer *urgent; /* libbpf's reader of the urgent ring: the hearing thread's */
 	struct ct_pin pin;
 	cpu_set_t others; /* CPUs the recorder itself may use */
 
@@ -116,7 +119,18 @@ struct ct_recorder {
 	pthread_mutex_t probe_lock;
 	pthread_cond_t probe_wake;
 	struct ct_probe_op *ops, **ops_end;
-	struct ct_held *held, **held_end; /* main thread only */
+	struct ct_probe_op *later, **later_end; /* ended processes, whose probes can wait to be taken away */
+	pthread_t detachers[CT_DETACHERS];
+	unsigned ndetachers;
+	pthread_cond_t detach_wake;
+	unsigned nlater;
+	pthread_t hearer;
+	bool hearer_on;
+	_Atomic bool hearer_quit;
+	pthread_mutex_t heard_lock;
+	struct ct_held *heard, **heard_end; /* for the main thread to take; */
+	int heard_fd;                       /* readable when there are */
+	struct ct_held *held, **held_end;   /* taken; main thread only */
 
 	/* set by the tap on the consumer thread */
 	_Atomic ct_u64 unsound, switches;
@@ -175,9 +189,12 @@ void ct_recorder_prober_stop(struct ct_recorder *r);
 /* Instruction probes for everything `pid` has mapped and every known file; waits. */
 void ct_recorder_probe(struct ct_recorder *r, pid_t pid);
 void ct_recorder_unprobe(struct ct_recorder *r, pid_t pid);
-/* Answers held processes at once (the wait hook; ctx is the recorder), and later does what they were held for. */
+/* The thread that hears of held processes; stop also if start failed. */
+int ct_recorder_hearer_start(struct ct_recorder *r, struct ct_error *err);
+void ct_recorder_hearer_stop(struct ct_recorder *r);
+/* Stops held processes that must be, at once (the wait hook; ctx is the recorder); serve does what they were held for.
+ */
 void ct_recorder_answer(void *ctx);
-int ct_recorder_on_hold(void *ctx, void *data, size_t len);
 void ct_recorder_serve(struct ct_recorder *r);
 /* Whether `pid` is seized because it was held. */
 bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid);

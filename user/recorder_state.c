@@ -55,7 +55,7 @@ struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add)
 	return t;
 }
 
-void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t)
+static void forget_target(struct ct_recorder *r, struct ct_target *t)
 {
 	for (size_t i = 0; i < r->ntargets; i++) {
 		if (r->targets[i] != t)
@@ -64,10 +64,15 @@ void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t)
 		r->ntargets--;
 		break;
 	}
-	ct_recorder_unprobe(r, t->pid);
 	ct_undo_forget(t);
 	ct_target_deinit(t);
 	free(t);
+}
+
+void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t)
+{
+	ct_recorder_unprobe(r, t->pid);
+	forget_target(r, t);
 }
 
 /* What the leader of `pid` had before anything was pinned: its own if known, else its parent's, else any target's (all
@@ -272,8 +277,13 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, struct ct_error *e
 	struct ct_job *job;
 	int ret;
 
-	if (t)
-		ct_recorder_drop(r, t); /* what was changed in the old image went with it; pinning did not */
+	/* What was changed in the old image went with it; pinning did not. Probes are of the process, and the kernel
+	 * puts them into what the new image maps (uprobe_mmap()): they stay, unless the number is another process's
+	 * now. */
+	if (t && t->start_time == ct_proc_stat(pid, pid, 22))
+		forget_target(r, t);
+	else if (t)
+		ct_recorder_drop(r, t);
 	t = ct_recorder_target(r, pid, true);
 	job = new_snapshot(r, CT_SNAP_EXEC, 1);
 	if (!t || !job) {

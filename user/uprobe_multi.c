@@ -253,7 +253,7 @@ struct ct_uprobes *ct_uprobes_create(int prog_fd, const struct ct_uprobe_spec *s
 {
 	if (check_spec(spec, err) < 0)
 		return NULL;
-	bool multi = !(spec->flags & CT_UPROBE_PERF) && ct_uprobe_multi_supported();
+	bool multi = spec->flags & CT_UPROBE_MULTI || (!(spec->flags & CT_UPROBE_PERF) && ct_uprobe_multi_supported());
 	struct ct_uprobes *u = calloc(1, sizeof(*u) + (multi ? 1 : spec->n) * sizeof(u->fd[0]));
 	if (!u) {
 		ct_fail(err, CT_EXIT_FAILED, "%s: out of memory for %zu uprobes", spec->path, spec->n);

@@ -14,6 +14,7 @@
 
 #define CT_UPROBE_RETURN 0x1u /* at the function's return instead of at the offset */
 #define CT_UPROBE_PERF   0x2u /* ct_uprobes_create: perf events even where uprobe_multi exists */
+#define CT_UPROBE_MULTI  0x4u /* ct_uprobes_create: uprobe_multi exists, as the caller knows; not tried out again */
 
 /* What to attach to. Arrays have n elements.
  *
