@@ -94,7 +94,12 @@ static pid_t start_stub(const struct ct_inproc *in, struct ct_error *err)
 		setsid(); /* no terminal, no signals meant for others */
 		prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
 		personality(ADDR_NO_RANDOMIZE);
-		if (dup2(in->ctl_fd, CT_INPROC_CTL_FD) >= 0 && dup2(in->table_fd, CT_INPROC_TABLE_FD) >= 0 &&
+		/* Any of the three may be one of these numbers already: out of the way with them first. */
+		int ctl = fcntl(in->ctl_fd, F_DUPFD_CLOEXEC, CT_INPROC_TABLE_FD + 1);
+		int table = fcntl(in->table_fd, F_DUPFD_CLOEXEC, CT_INPROC_TABLE_FD + 1);
+
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, CT_INPROC_TABLE_FD + 1);
+		if (dup2(ctl, CT_INPROC_CTL_FD) >= 0 && dup2(table, CT_INPROC_TABLE_FD) >= 0 &&
 		    !ptrace(PTRACE_TRACEME, 0, 0, 0))
 			syscall(SYS_execveat, fd, "", empty, empty, AT_EMPTY_PATH);
 		_exit(127);

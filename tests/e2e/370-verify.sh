@@ -32,6 +32,10 @@ assert_status 0 timeout -s INT -k 5 20 "$CTBPF" record -q -o "$T/scripts.ctr" --
 assert_contains "$OUT" aa
 verified "$T/scripts.ctr"
 
+step "more programs than a replay has room for between its low descriptors"
+assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/many.ctr" -- bash -c 'for i in $(seq 150); do /bin/true; done'
+verified "$T/many.ctr"
+
 step "python"
 assert_status 0 timeout -s INT -k 5 20 "$CTBPF" record -q -o "$T/python.ctr" -- python3 -c 'print(sum(i * i for i in range(1000)))'
 verified "$T/python.ctr"
