@@ -225,7 +225,7 @@ int ct_session_prove(const struct ct_proof_of *of, struct ct_session **s, struct
 		if (!o.ret)
 			o = run_to_end(&p);
 	}
-	if (p.s && went_wrong(&p, &o)) {
+	if (p.s && went_wrong(&p, &o) && !of->damaged) {
 		bool further;
 
 		ct_replica_patience(WAIT_MS);

@@ -11,7 +11,8 @@ struct ct_proof_of {
 	const struct ct_session_opts *opts;
 	ct_u32 from; /* snapshots; `to` is 0 if there is none to compare with */
 	ct_u32 to;
-	ct_u64 end; /* the first event that is not replayed */
+	ct_u64 end;   /* the first event that is not replayed */
+	bool damaged; /* the recording is: where it goes wrong, no other position would mend it */
 };
 
 /* Which of the passes that match the position of an event is the place: `skip` of them come before it. */

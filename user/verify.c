@@ -72,6 +72,7 @@ struct verifier {
 	struct worker workers[MOST_JOBS];
 	size_t nworkers;
 	json_t *problems; /* of the recording as a whole */
+	bool damaged;
 	const struct ct_clock *clock;
 	char clock_why[CT_CLOCK_WHY];
 	size_t files; /* kept files whose content was checked */
@@ -142,9 +143,10 @@ static void check_whole(struct verifier *v)
 		add_problem(v, text);
 	if (v->st.damage[0])
 		add_problem(v, v->st.damage);
+	check_files(v);
+	v->damaged = json_array_size(v->problems) > 0;
 	if (ct_recording_state(v->rec) == CT_REC_RECOVERED)
 		add_problem(v, "the recorder died before its end was written");
-	check_files(v);
 }
 
 /* ---- workers ------------------------------------------------------------------------------------------------ */
@@ -162,7 +164,7 @@ static int start(struct verifier *v, struct worker *w, struct job *job, struct c
 		const struct ct_session_opts opts = {.cpu = w->cpu, .clock = v->clock};
 
 		close(ends[0]);
-		ct_verify_worker(v->rec, job->st, &opts, ends[1], parent);
+		ct_verify_worker(v->rec, v->damaged, job->st, &opts, ends[1], parent);
 	}
 	close(ends[1]);
 	if (w->pid < 0) {

@@ -54,11 +54,12 @@ static json_t *lines_json(char *text)
 	return list;
 }
 
-static enum ct_verdict run(struct ct_recording *rec, const struct ct_stretch *st, const struct ct_session_opts *opts,
-			   json_t *res, struct ct_out *text)
+static enum ct_verdict run(struct ct_recording *rec, bool damaged, const struct ct_stretch *st,
+			   const struct ct_session_opts *opts, json_t *res, struct ct_out *text)
 {
 	struct ct_error err = {0};
-	const struct ct_proof_of of = {.rec = rec, .opts = opts, .from = st->from, .to = st->to, .end = st->end};
+	const struct ct_proof_of of = {
+		.rec = rec, .opts = opts, .from = st->from, .to = st->to, .end = st->end, .damaged = damaged};
 	struct ct_session *s;
 	enum ct_verdict verdict = CT_VERIFIED;
 	struct ct_session_stats stats;
@@ -117,7 +118,7 @@ static void write_all(int fd, const char *data, size_t len)
 	}
 }
 
-_Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretch *st,
+_Noreturn void ct_verify_worker(struct ct_recording *rec, bool damaged, const struct ct_stretch *st,
 				const struct ct_session_opts *opts, int fd, pid_t parent)
 {
 	json_t *res = json_object();
@@ -129,7 +130,7 @@ _Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretc
 		_exit(1);
 	lower_priority();
 	ct_out_memory(&text);
-	json_object_set_new(res, "verdict", json_string(ct_verdict_name(run(rec, st, opts, res, &text))));
+	json_object_set_new(res, "verdict", json_string(ct_verdict_name(run(rec, damaged, st, opts, res, &text))));
 	line = json_dumps(res, JSON_COMPACT);
 	if (!line)
 		_exit(1);

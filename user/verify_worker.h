@@ -11,8 +11,9 @@
 #include "../replay/stretch.h"
 #include "verify.h"
 
-/* Replays a stretch in a session with these options and writes its result to fd. */
-_Noreturn void ct_verify_worker(struct ct_recording *rec, const struct ct_stretch *st,
+/* Replays a stretch of the recording (damaged: known to be) in a session with these options and writes its result to
+ * fd. */
+_Noreturn void ct_verify_worker(struct ct_recording *rec, bool damaged, const struct ct_stretch *st,
 				const struct ct_session_opts *opts, int fd, pid_t parent);
 
 #endif
