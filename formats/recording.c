@@ -318,7 +318,7 @@ static int load_segments(struct ct_recording *rec)
 		add_segment(rec, numbers[i]);
 	}
 	free(numbers);
-	if (!count && rec->state == CT_REC_COMPLETE)
+	if (!count && rec->state == CT_REC_COMPLETE && !ct_recording_error(rec))
 		add_problem(rec, "segments/: empty, though the recording was complete");
 	for (size_t i = 0; i < rec->nsegments; i++)
 		check_segment(rec, i, &last_seq);
@@ -419,6 +419,11 @@ enum ct_recording_state ct_recording_state(const struct ct_recording *rec)
 const json_t *ct_recording_manifest(const struct ct_recording *rec)
 {
 	return rec->manifest;
+}
+
+const char *ct_recording_error(const struct ct_recording *rec)
+{
+	return json_string_value(json_object_get(rec->manifest, "error"));
 }
 
 size_t ct_recording_segments(const struct ct_recording *rec)

@@ -53,6 +53,8 @@ int ct_recording_dirfd(const struct ct_recording *rec);
 const char *ct_recording_path(const struct ct_recording *rec);
 enum ct_recording_state ct_recording_state(const struct ct_recording *rec);
 const json_t *ct_recording_manifest(const struct ct_recording *rec);
+/* The error that ended it early (a full disk, ...), as the recorder said; NULL: none. */
+const char *ct_recording_error(const struct ct_recording *rec);
 /* Segments that open, in order; ones that do not are listed by ct_recording_problem. */
 struct ct_segment *ct_recording_segment(const struct ct_recording *rec, size_t i);
 size_t ct_recording_segments(const struct ct_recording *rec);

@@ -202,7 +202,10 @@ static int print(struct ct_dump *dump, const char *path, struct filter *filter, 
 			fprintf(stderr, "%s: %s: %s\n", argv[0], path, problem);
 		ct_dump_set_clock(dump, rec);
 		ret = dump_events(dump, rec, filter, argv);
-		if (!ct_recording_segments(rec) && ct_recording_state(rec) == CT_REC_COMPLETE)
+		if (ct_recording_error(rec))
+			fprintf(stderr, "%s: %s: its recording was ended by an error: %s\n", argv[0], path,
+				ct_recording_error(rec));
+		else if (!ct_recording_segments(rec) && ct_recording_state(rec) == CT_REC_COMPLETE)
 			ret = CT_EXIT_FAILED;
 	}
 	ct_recording_close(rec);

@@ -82,6 +82,8 @@ static void info_json(struct ct_out *out, const struct ct_recinfo *info)
 			ct_json_u64(out, name, sum->per_type[type]);
 	}
 	ct_json_close(out, '}');
+	if (ct_recording_error(info->rec))
+		ct_json_str(out, "error", ct_recording_error(info->rec));
 	ct_json_open(out, "problems", '[');
 	const char *problem;
 	for (size_t i = 0; (problem = ct_recording_problem(info->rec, i)); i++)
@@ -179,6 +181,10 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 static void text_problems(struct ct_out *out, const struct ct_recinfo *info)
 {
 	const struct ct_summary *sum = &info->sum;
+	if (ct_recording_error(info->rec)) {
+		field(out, "ended");
+		ct_out_fmt(out, "by an error: %s\n", ct_recording_error(info->rec));
+	}
 	if (sum->unsound) {
 		field(out, "note");
 		ct_out_fmt(out, "unsound from %u event%s on; `ctbpf dump --type unsound` says where and why\n",
