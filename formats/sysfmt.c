@@ -124,8 +124,9 @@ static bool absent_data(struct sf *f, unsigned arg, ct_u64 addr, bool bytes)
 	return false;
 }
 
-static void format_string(struct sf *f, unsigned arg, ct_u64 addr)
+static void format_string(struct sf *f, unsigned arg, ct_u64 addr, bool whole)
 {
+	const size_t most = f->strmax;
 	const unsigned char *data, *nul;
 	const struct ct_buf *b = sf_buf(f, arg, addr, &data);
 	if (!b) {
@@ -134,7 +135,10 @@ static void format_string(struct sf *f, unsigned arg, ct_u64 addr)
 		return;
 	}
 	nul = memchr(data, 0, b->len);
+	if (whole)
+		f->strmax = b->len;
 	sf_quoted(f, data, nul ? (size_t)(nul - data) : b->len, !nul);
+	f->strmax = most;
 }
 
 /* Strings of argv are all buffers of one argument, in order; nobody wants to read envp in a line. */
@@ -204,7 +208,7 @@ static void format_arg(struct sf *f, const struct ct_sysarg *a, unsigned arg)
 		return;
 	switch (a->type) {
 	case CT_ARG_PATH:
-	case CT_ARG_STR: format_string(f, arg, v); break;
+	case CT_ARG_STR: format_string(f, arg, v, a->type == CT_ARG_PATH); break;
 	case CT_ARG_STRV: format_strv(f, arg, a->name, v); break;
 	default:
 		if (!v)

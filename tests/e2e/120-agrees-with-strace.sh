@@ -96,3 +96,11 @@ if sum(map(len, ours)) < 120 or compared < 8:
     sys.exit("too few were compared")
 PY
 assert python3 "$T/compare.py" "$T/strace" "$T/dump"
+
+step "file names are shown whole, other strings cut, as strace does"
+long=$T/a-name-of-a-file-that-is-longer-than-what-is-shown-of-a-string
+head -c 100 /dev/zero | tr '\0' x >"$long"
+assert_status 0 "$CTBPF" record -q -o "$T/long.ctr" -- cat "$long"
+OUT=$("$CTBPF" dump "$T/long.ctr")
+assert_contains "$OUT" "openat(AT_FDCWD, \"$long\", "
+assert_contains "$OUT" "\"$(head -c 32 "$long")\"..."
