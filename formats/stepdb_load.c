@@ -244,14 +244,25 @@ int sd_group_load(struct ct_stepdb *db, enum ct_rows table, size_t group, struct
 	return ret;
 }
 
-size_t sd_group_of_chunk(const struct sd_rtable *t, ct_u64 chunk)
+/* The number behind a group's last chunk, and behind its last row. */
+static ct_u64 end_of_chunks(const struct sd_group *g)
+{
+	return g->first_chunk + g->chunks;
+}
+static ct_u64 end_of_rows(const struct sd_group *g)
+{
+	return g->first_row + g->rows;
+}
+
+/* The first group that ends behind `number`. */
+static size_t group_of(const struct sd_rtable *t, ct_u64 number, ct_u64 (*end)(const struct sd_group *))
 {
 	size_t low = 0, high = t->ngroups;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (t->group[mid].first_chunk + t->group[mid].chunks <= chunk)
+		if (end(&t->group[mid]) <= number)
 			low = mid + 1;
 		else
 			high = mid;
@@ -259,19 +270,14 @@ size_t sd_group_of_chunk(const struct sd_rtable *t, ct_u64 chunk)
 	return low;
 }
 
+size_t sd_group_of_chunk(const struct sd_rtable *t, ct_u64 chunk)
+{
+	return group_of(t, chunk, end_of_chunks);
+}
+
 size_t sd_group_of_row(const struct sd_rtable *t, ct_u64 row)
 {
-	size_t low = 0, high = t->ngroups;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (t->group[mid].first_row + t->group[mid].rows <= row)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return group_of(t, row, end_of_rows);
 }
 
 /* ---- Chunks ---- */

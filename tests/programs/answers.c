@@ -109,6 +109,9 @@ static void *worker(void *arg)
 		pthread_mutex_unlock(&lock);
 		nanosleep(&pause, NULL);
 	}
+	pthread_mutex_lock(&lock);
+	pthread_cond_broadcast(&turned); /* main may have begun to wait before it could see `stop` */
+	pthread_mutex_unlock(&lock);
 	return arg;
 }
 
@@ -152,7 +155,7 @@ int main(int argc, char **argv)
 			clock_gettime(CLOCK_REALTIME, &until);
 			until.tv_sec += 20;
 			pthread_mutex_lock(&lock);
-			if (pthread_cond_timedwait(&turned, &lock, &until))
+			if (!stop && pthread_cond_timedwait(&turned, &lock, &until))
 				wrong("nobody worked for 20 s");
 			pthread_mutex_unlock(&lock);
 		}

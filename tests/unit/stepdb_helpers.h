@@ -8,6 +8,16 @@
 #include "formats/stepdb_private.h"
 #include "tests/unit/recording_helpers.h"
 
+/* A new step database in the recording open at fd. */
+static inline struct ct_stepdb_writer *create_steps(int fd)
+{
+	struct ct_error err = {0};
+	struct ct_stepdb_writer *w = ct_stepdb_create(fd, "rec.ctr", test_uuid, &err);
+
+	must(w != NULL, err.msg);
+	return w;
+}
+
 struct model_call {
 	ct_u64 parent, from_step, enter_event, enter_ns, first_step, last_step, exit_event, duration;
 	ct_u32 thread, function, depth, exception;

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "recording_helpers.h"
+#include "tests/unit/replay_helpers.h"
 #include "replay/clock.h"
 #include "replay/pmu.h"
 #include "replay/session.h"
@@ -202,32 +203,17 @@ static void run_target(int threads, int ready)
 
 static void record_threads(int threads)
 {
-	struct ct_record_opts opts = {.duration_s = threads > 1 ? 0.1 : 0.2,
-				      .cpu = -1,
-				      .follow = true,
-				      .level = 1,
-				      .ring_bytes = 16 << 20,
-				      .segment_size = 256 << 20,
-				      .verbose = -1,
-				      .npids = 1};
-	struct ct_record_result res;
 	int ready[2];
 	pid_t pid;
 	char c;
 
-	if (geteuid())
-		cr_skip_test("recording needs root");
 	dir = scratch_dir();
 	must(pipe(ready) == 0, "pipe");
 	pid = fork();
 	if (!pid)
 		run_target(threads, ready[1]);
 	must(read(ready[0], &c, 1) == 1, "the target does not start");
-	opts.pids = &pid;
-	opts.output = below(dir, "rec.ctr");
-	cr_assert_eq(ct_record(&opts, &res, &err), 0, "%s", err.msg);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	record_child(pid, below(dir, "rec.ctr"), threads > 1 ? 0.1 : 0.2);
 }
 
 static void record(void)
@@ -242,11 +228,7 @@ static void record_three(void)
 
 static void open_it(void)
 {
-	rec = ct_recording_open(below(dir, "rec.ctr"), &err);
-	cr_assert(rec, "%s", err.msg);
-	cr_assert_eq(ct_stretches_find(rec, &st, &err), 0, "%s", err.msg);
-	cr_assert_eq(st.count, 1);
-	cr_assert_eq(st.list[0].broken_at, 0, "%s", st.list[0].broken);
+	rec = open_recorded(below(dir, "rec.ctr"), &st);
 }
 
 static void close_it(void)

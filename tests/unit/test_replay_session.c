@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "recording_helpers.h"
+#include "tests/unit/replay_helpers.h"
 #include "replay/report.h"
 #include "replay/session.h"
 #include "replay/stretch.h"
@@ -123,21 +124,10 @@ static void run_target(int threads, int ready)
 /* 0: children instead of threads. */
 static void record_and_open(int threads)
 {
-	struct ct_record_opts opts = {.duration_s = 0.3,
-				      .cpu = -1,
-				      .follow = true,
-				      .level = 1,
-				      .ring_bytes = 16 << 20,
-				      .segment_size = 256 << 20,
-				      .verbose = -1,
-				      .npids = 1};
-	struct ct_record_result res;
 	char path[600], c;
 	int ready[2];
 	pid_t pid;
 
-	if (geteuid())
-		cr_skip_test("recording needs root");
 	dir = scratch_dir();
 	snprintf(path, sizeof(path), "%s/r.ctr", dir);
 	snprintf(file, sizeof(file), "%s/file", dir);
@@ -147,16 +137,8 @@ static void record_and_open(int threads)
 	if (!pid)
 		run_target(threads, ready[1]);
 	must(read(ready[0], &c, 1) == 1, "the target does not start");
-	opts.pids = &pid;
-	opts.output = path;
-	cr_assert_eq(ct_record(&opts, &res, &err), 0, "%s", err.msg);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	rec = ct_recording_open(path, &err);
-	cr_assert(rec, "%s", err.msg);
-	cr_assert_eq(ct_stretches_find(rec, &st, &err), 0, "%s", err.msg);
-	cr_assert_eq(st.count, 1);
-	cr_assert_eq(st.list[0].broken_at, 0, "%s", st.list[0].broken);
+	record_child(pid, path, 0.3);
+	rec = open_recorded(path, &st);
 	cr_assert_gt(st.list[0].events, 100);
 }
 

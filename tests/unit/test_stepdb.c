@@ -25,15 +25,6 @@ static void tear_down(void)
 
 TestSuite(stepdb, .init = set_up, .fini = tear_down);
 
-static struct ct_stepdb_writer *create(void)
-{
-	struct ct_error err = {0};
-	struct ct_stepdb_writer *w = ct_stepdb_create(fd, "rec.ctr", test_uuid, &err);
-
-	must(w != NULL, err.msg);
-	return w;
-}
-
 static void commit(struct ct_stepdb_writer *w, const char *position)
 {
 	struct ct_error err = {0};
@@ -73,7 +64,7 @@ Test(stepdb, empty)
 	struct ct_stepdb_info info;
 	struct ct_stepdb *db;
 
-	ct_stepdb_writer_close(create());
+	ct_stepdb_writer_close(create_steps(fd));
 	db = open_db();
 	ct_stepdb_info(db, &info);
 	cr_assert(eq(u64, info.steps, 0));
@@ -87,7 +78,7 @@ Test(stepdb, random_programs_come_back)
 	static const size_t actions[] = {1, 50, 4000, 60000, 200000};
 
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
-		struct ct_stepdb_writer *w = create();
+		struct ct_stepdb_writer *w = create_steps(fd);
 		struct model m;
 
 		model_start(&m, w, i + 1);
@@ -102,7 +93,7 @@ Test(stepdb, random_programs_come_back)
 
 Test(stepdb, is_read_while_it_grows)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_stepdb *db = open_db(), *old;
 	struct ct_error err = {0};
 	struct ct_stepdb_info info;
@@ -137,7 +128,7 @@ Test(stepdb, is_read_while_it_grows)
 /* The writer dies after a while; another one goes on from the last commit, again and again. */
 Test(stepdb, goes_on_from_the_last_commit)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_error err = {0};
 	struct model m, saved;
 	struct model_call *calls;
@@ -185,7 +176,7 @@ Test(stepdb, goes_on_from_the_last_commit)
 
 Test(stepdb, one_writer_at_a_time)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_error err = {0};
 
 	cr_assert(ct_stepdb_resume(fd, "rec.ctr", test_uuid, &err) == NULL);
@@ -199,7 +190,7 @@ Test(stepdb, one_writer_at_a_time)
 
 Test(stepdb, a_complete_one_is_not_gone_on_with)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_stepdb_info info;
 	struct ct_error err = {0};
 	struct ct_stepdb *db;
@@ -219,7 +210,7 @@ Test(stepdb, another_recordings_is_refused)
 	static const ct_u8 other[16] = {9};
 	struct ct_error err = {0};
 
-	ct_stepdb_writer_close(create());
+	ct_stepdb_writer_close(create_steps(fd));
 	cr_assert(ct_stepdb_resume(fd, "rec.ctr", other, &err) == NULL);
 	cr_assert(strstr(err.msg, "belongs to another recording") != NULL, "%s", err.msg);
 }
@@ -310,7 +301,7 @@ static void random_scan(struct ct_stepdb *db, struct model *m)
 
 Test(stepdb, scans_find_what_looking_at_every_row_finds)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_stepdb *db;
 	struct model m;
 
@@ -355,7 +346,7 @@ static int check_local(void *arg, const struct ct_local *local)
 
 Test(stepdb, locals_are_the_latest_values)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_error err = {0};
 	struct ct_stepdb *db;
 	struct model m;
@@ -391,7 +382,7 @@ Test(stepdb, locals_are_the_latest_values)
 
 Test(stepdb, slowest_calls_are_the_slowest)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_error err = {0};
 	struct ct_stepdb *db;
 	ct_u64 found[25];
@@ -419,7 +410,7 @@ Test(stepdb, slowest_calls_are_the_slowest)
 
 Test(stepdb, statistics_are_sums)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	ct_u64 calls[MODEL_FUNCTIONS + 1] = {0}, steps[MODEL_FUNCTIONS + 1] = {0}, raised[MODEL_FUNCTIONS + 1] = {0};
 	ct_u64 sites = 0;
 	struct ct_stepdb *db;
@@ -452,7 +443,7 @@ Test(stepdb, statistics_are_sums)
 
 Test(stepdb, names_are_found_by_their_ends)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_error err = {0};
 	struct ct_stepdb *db;
 	ct_u32 *ids;
@@ -479,7 +470,7 @@ Test(stepdb, names_are_found_by_their_ends)
 
 Test(stepdb, the_same_names_have_the_same_ids)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 
 	model_declare(w);
 	model_declare(w);
@@ -489,7 +480,7 @@ Test(stepdb, the_same_names_have_the_same_ids)
 
 Test(stepdb, nonsense_is_refused_and_remembered)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_error err = {0};
 
 	model_declare(w);
@@ -513,7 +504,7 @@ Test(stepdb, nonsense_is_refused_and_remembered)
 Test(stepdb, an_exception_is_told_of_once)
 {
 	for (unsigned tells = 0; tells < 2; tells++) {
-		struct ct_stepdb_writer *w = create();
+		struct ct_stepdb_writer *w = create_steps(fd);
 		struct ct_stepdb_counts counts;
 		ct_u64 before;
 
@@ -582,7 +573,7 @@ static void print_model(const struct model *m, FILE *to)
 /* docs/stepdb.md says enough: a reader written after it, in another language, reads the same. */
 Test(stepdb, a_reader_written_after_the_documentation_reads_the_same)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	char *line = NULL, *want = NULL, *command;
 	size_t cap = 0, want_cap = 0, n = 0;
 	FILE *expected, *got;

@@ -31,21 +31,12 @@ static void tear_down(void)
 
 TestSuite(stepdb_harm, .init = set_up, .fini = tear_down);
 
-static struct ct_stepdb_writer *create(int at)
-{
-	struct ct_error err = {0};
-	struct ct_stepdb_writer *w = ct_stepdb_create(at, "rec.ctr", test_uuid, &err);
-
-	must(w != NULL, err.msg);
-	return w;
-}
-
 /* ---- Damage ---- */
 
 /* A small database with something of everything. */
 static void small_db(struct model *m)
 {
-	struct ct_stepdb_writer *w = create(fd);
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_stepdb_span span = {"request", "GET /", 0, 1, 1, 5, 1000, 2000};
 	struct ct_error err = {0};
 
@@ -269,7 +260,7 @@ static void model_at(struct model *m, const char *name, ct_u64 actions)
 	mkdir(below(dir, name), 0700);
 	at = open(below(dir, name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(at >= 0, name);
-	model_start(m, create(at), 77);
+	model_start(m, create_steps(at), 77);
 	close(at);
 	for (ct_u64 i = 0; i < actions; i++)
 		model_act(m);
@@ -326,7 +317,7 @@ Test(stepdb_harm, a_killed_writer_costs_what_was_not_committed)
 		if (pid == 0) {
 			struct model m;
 
-			model_start(&m, create(fd), 77);
+			model_start(&m, create_steps(fd), 77);
 			write_until(&m, 0, UINT64_MAX, pipefd[1]);
 			_exit(1);
 		}
@@ -360,7 +351,7 @@ Test(stepdb_harm, a_reader_meanwhile_sees_commits_only)
 	if (pid == 0) {
 		struct model own;
 
-		model_start(&own, create(fd), 77);
+		model_start(&own, create_steps(fd), 77);
 		write_until(&own, 0, 40000, pipefd[1]);
 		_exit(0);
 	}
@@ -403,7 +394,7 @@ Test(stepdb_harm, a_full_disk_costs_what_was_not_committed)
 	close(fd);
 	fd = open(below(dir, "disk"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(fd >= 0, "disk");
-	model_start(&m, create(fd), 77);
+	model_start(&m, create_steps(fd), 77);
 	while (ret == 0) {
 		/* What is appended after a failure is for nothing, but harmless. */
 		for (unsigned k = 0; k < 400; k++)

@@ -37,15 +37,6 @@ static void tear_down(void)
 
 TestSuite(stepdb_query, .init = set_up, .fini = tear_down);
 
-static struct ct_stepdb_writer *create(void)
-{
-	struct ct_error err = {0};
-	struct ct_stepdb_writer *w = ct_stepdb_create(fd, "rec.ctr", test_uuid, &err);
-
-	must(w != NULL, err.msg);
-	return w;
-}
-
 static void finish(struct ct_stepdb_writer *w)
 {
 	struct ct_error err = {0};
@@ -121,7 +112,7 @@ static ct_u64 ask_number(const char *where)
 /* Counts and sums of rows that fit random conditions, and the same of the model. */
 Test(stepdb_query, sql_finds_what_the_model_finds)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 
 	model_start(&m, w, 61);
 	for (unsigned i = 0; i < 30000; i++)
@@ -191,7 +182,7 @@ Test(stepdb_query, sql_finds_what_the_model_finds)
 
 Test(stepdb_query, rows_come_in_the_order_asked_for)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 
 	model_start(&m, w, 62);
 	for (unsigned i = 0; i < 20000; i++)
@@ -212,7 +203,7 @@ Test(stepdb_query, rows_come_in_the_order_asked_for)
 
 Test(stepdb_query, events_are_the_log)
 {
-	ct_stepdb_writer_close(create());
+	ct_stepdb_writer_close(create_steps(fd));
 	open_sql(true);
 	same(ask("SELECT seq, time_ns, type, tid FROM events WHERE seq BETWEEN 3 AND 4"),
 	     "3|3000000|note|100 4|4000000|note|100");
@@ -300,7 +291,7 @@ static void value(struct ct_stepdb_writer *w, enum ct_value_kind kind, ct_u32 n,
 /* main (lines 1-9) makes a generator (11-19), and resumes it from helper (21-29), which raises in the end. */
 static void small_program(void)
 {
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	ct_u32 file = ct_stepdb_file(w, "/app/prog.py", 12), mine, gen, helper, total, type;
 	ct_u64 generator;
 
@@ -504,7 +495,7 @@ Test(stepdb_query, dump_shows_how_it_is_stored)
 Test(stepdb_query, slowest_is_sorted)
 {
 	const char *path = below(dir, "rec.ctr");
-	struct ct_stepdb_writer *w = create();
+	struct ct_stepdb_writer *w = create_steps(fd);
 	long long before = INT64_MAX, duration;
 	unsigned n = 0;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Survey of a target, against real processes that are each something a recorder must know.
  *
- * What this machine does not permit (io_uring switched off, no root) is skipped, with the reason. needs: root */
+ * needs: root */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
