@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FAIR_NS 120000000000ull
+
 static_assert(sizeof(struct user_regs_struct) == 27 * 8, "ct_regs follows user_regs_struct");
 
 int ct_seize(pid_t tid, unsigned long options)
@@ -67,12 +69,23 @@ int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms)
 	}
 }
 
-int ct_wait_interrupted(pid_t tid, unsigned timeout_ms)
+int ct_wait_stop_fairly(pid_t tid, int *status, unsigned timeout_ms)
+{
+	const ct_u64 most = now_ns() + FAIR_NS;
+	int ret;
+
+	do
+		ret = ct_wait_stop(tid, status, timeout_ms);
+	while (ret == -ETIMEDOUT && ct_proc_stat(tid, tid, 3) == 'R' && now_ns() < most);
+	return ret == -ETIMEDOUT ? ct_wait_stop(tid, status, 0) : ret; /* it may have stopped between the two looks */
+}
+
+static int wait_interrupted(pid_t tid, unsigned timeout_ms, int (*wait)(pid_t, int *, unsigned))
 {
 	int status, ret;
 
 	for (;;) {
-		ret = ct_wait_stop(tid, &status, timeout_ms);
+		ret = wait(tid, &status, timeout_ms);
 		if (ret)
 			return ret;
 		if (!WIFSTOPPED(status))
@@ -83,6 +96,16 @@ int ct_wait_interrupted(pid_t tid, unsigned timeout_ms)
 		if (ptrace(PTRACE_CONT, tid, 0, status >> 16 ? 0 : WSTOPSIG(status)))
 			return -errno;
 	}
+}
+
+int ct_wait_interrupted(pid_t tid, unsigned timeout_ms)
+{
+	return wait_interrupted(tid, timeout_ms, ct_wait_stop);
+}
+
+int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms)
+{
+	return wait_interrupted(tid, timeout_ms, ct_wait_stop_fairly);
 }
 
 int ct_get_regs(pid_t tid, struct ct_regs *regs)

@@ -203,7 +203,7 @@ static pid_t start_command(struct ct_recorder *r, struct ct_error *err)
 		goto fail;
 	}
 	for (;;) {
-		if (ct_wait_stop(pid, &status, 10000) || !WIFSTOPPED(status)) {
+		if (ct_wait_stop_fairly(pid, &status, 10000) || !WIFSTOPPED(status)) {
 			if (read(failed[0], &code, sizeof(code)) == sizeof(code)) {
 				errno = code;
 				ct_fail_errno(err, code == ENOENT || code == EACCES ? CT_EXIT_USAGE : CT_EXIT_FAILED,
@@ -415,7 +415,7 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 			if (ct_probes_add(&r->probes, o->pids[i], NULL, err))
 				return -1;
 		if (command) {
-			if (ct_wait_interrupted(command, 10000) || ct_probes_add(&r->probes, command, NULL, err))
+			if (ct_wait_interrupted_fairly(command, 10000) || ct_probes_add(&r->probes, command, NULL, err))
 				return ct_fail(err, CT_EXIT_FAILED, "%s was killed before it began", o->command[0]);
 		}
 		ct_probes_mode(&r->probes, CT_MODE_EVENTS, -1);

@@ -415,7 +415,7 @@ static void serve_file(struct ct_recorder *r, struct ct_held *h)
 
 	if (h->stopped) {
 		op = calloc(1, sizeof(*op));
-		if (!ct_wait_interrupted(h->hold.tid, 3000) && op) {
+		if (!ct_wait_interrupted_fairly(h->hold.tid, 3000) && op) {
 			op->pid = h->hold.pid;
 			snprintf(op->path, sizeof(op->path), "/proc/self/fd/%d", h->fd);
 			snprintf(op->name, sizeof(op->name), "%s", h->name);

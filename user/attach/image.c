@@ -218,7 +218,7 @@ static void kill_stopped(pid_t pid)
 	int status;
 
 	kill(pid, SIGKILL);
-	ct_wait_stop(pid, &status, 5000);
+	ct_wait_stop_fairly(pid, &status, 5000);
 }
 
 /* Any thread will do whose stack has room and that is not the one in a vfork. */
@@ -251,7 +251,7 @@ static int clone_twice(struct ct_inject *in, pid_t *b, struct ct_error *err)
 	in_a.tid = a;
 	bad = ct_inject_clone(&in_a, CLONE_FILES | CLONE_FS, b, &b_ns, err);
 	kill(a, SIGKILL); /* it shares the target's memory, but is a process of its own */
-	ct_wait_stop(a, &status, 5000);
+	ct_wait_stop_fairly(a, &status, 5000);
 	args[0] = a_ns;
 	args[2] = 0x40000000; /* __WALL: it has no exit signal */
 	if (ct_inject_call(in, SYS_wait4, args, &ret, bad ? NULL : err))

@@ -14,7 +14,7 @@
 
 #include "user/attach/target.h"
 
-#define TIMEOUT_MS    5000
+#define TIMEOUT_MS    30000 /* a fork, or a wait for memory, on a machine that is busy */
 #define NT_X86_SHSTK_ 0x204
 
 /* The kernel's struct rt_sigframe (arch/x86/include/asm/sigframe.h), which is user ABI. */
@@ -112,6 +112,9 @@ int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread 
 	in->t = t;
 	in->thread = th;
 	in->tid = th->tid;
+	if (t->astray)
+		return ct_fail(err, CT_EXIT_FAILED, "a thread of %d (%s) has not come back from an injected call",
+			       t->pid, t->comm);
 	if (!th->xsave)
 		return ct_fail(err, CT_EXIT_FAILED, "the state of thread %d of %d (%s) is not known", (int)th->tid,
 			       t->pid, t->comm);
@@ -169,7 +172,7 @@ static int lost(struct ct_inject *in, pid_t tid, struct ct_error *err)
 static int step(struct ct_inject *in, pid_t tid, int request, int *status, struct ct_error *err)
 {
 	for (;;) {
-		if (ptrace(request, tid, 0, 0) || ct_wait_stop(tid, status, TIMEOUT_MS) || !WIFSTOPPED(*status))
+		if (ptrace(request, tid, 0, 0) || ct_wait_stop_fairly(tid, status, TIMEOUT_MS) || !WIFSTOPPED(*status))
 			return lost(in, tid, err);
 		if (*status >> 16 || WSTOPSIG(*status) == (SIGTRAP | 0x80))
 			return 0;
@@ -253,7 +256,7 @@ int ct_inject_clone(struct ct_inject *in, unsigned long flags, pid_t *child, pid
 				     in->t->comm);
 	}
 	*ns_pid = (pid_t)r.r[CT_RAX];
-	if (ct_wait_interrupted(*child, TIMEOUT_MS))
+	if (ct_wait_interrupted_fairly(*child, TIMEOUT_MS))
 		return lost(in, *child, err);
 	ptrace(PTRACE_SETOPTIONS, *child, 0, options(in, true));
 	return 0;
@@ -277,7 +280,11 @@ int ct_inject_end(struct ct_inject *in, struct ct_error *err)
 	}
 	if (!ret && (ct_set_sigmask(th->tid, th->sigmask) || ct_set_regs(th->tid, &th->regs)))
 		ret = lost(in, th->tid, err);
-	ct_mem_write(in->t->memfd, in->frame, in->saved, in->frame_len);
+	/* A thread that did not come back is still in the stub, and needs the frame: it lies in what nobody uses. */
+	if (ret)
+		in->t->astray = true;
+	else
+		ct_mem_write(in->t->memfd, in->frame, in->saved, in->frame_len);
 	free(in->saved);
 	in->saved = NULL;
 	return ret;

@@ -168,7 +168,7 @@ void ct_target_release(struct ct_target *t)
 			/* It runs, after an injected call that took too long: it must not stop later with nobody there.
 			 */
 			ptrace(PTRACE_INTERRUPT, th->tid, 0, 0);
-			if (!ct_wait_interrupted(th->tid, 1000))
+			if (!ct_wait_interrupted_fairly(th->tid, 1000))
 				ptrace(PTRACE_DETACH, th->tid, 0, 0);
 		}
 		th->stopped = th->reissue = false;
@@ -181,6 +181,19 @@ static bool has_ended(pid_t pid, pid_t tid)
 	ct_u64 state = ct_proc_stat(pid, tid, 3);
 
 	return !state || state == 'Z' || state == 'X';
+}
+
+static bool is_ours(pid_t tid)
+{
+	char path[64], *status, *line;
+	bool ours;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	status = ct_read_file(path, NULL);
+	line = status ? strstr(status, "\nTracerPid:") : NULL;
+	ours = line && atoi(line + 11) == getpid();
+	free(status);
+	return ours;
 }
 
 /* Seizes and interrupts the threads not stopped yet. Returns how many that were, or -1. */
@@ -203,7 +216,9 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 			continue;
 		ret = t->seized ? 0 : ct_seize(tids[i], PTRACE_O_TRACESYSGOOD);
 		if (ret == -ESRCH)
-			continue; /* it is exiting */
+			continue;                      /* it is exiting */
+		if (ret == -EPERM && is_ours(tids[i])) /* it did not stop in time before, and could not be let go */
+			ret = 0;
 		if (ret == -EPERM) {
 			if (has_ended(t->pid, tids[i]))
 				continue;
@@ -228,7 +243,7 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 
 		if (!th || !th->stopped || th->regs.r[CT_CS])
 			continue;
-		ret = ct_wait_interrupted(th->tid, STOP_TIMEOUT_MS);
+		ret = ct_wait_interrupted_fairly(th->tid, STOP_TIMEOUT_MS);
 		/* The first thread of a process that was killed reports nothing before the others have been waited for.
 		 */
 		if (ret == -ETIMEDOUT && has_ended(t->pid, th->tid))
@@ -256,6 +271,7 @@ int ct_target_stop(struct ct_target *t, struct ct_error *err)
 {
 	int fresh;
 
+	t->astray = false; /* who was, stands still when all do, and is stepped out of the stub */
 	for (size_t i = 0; i < t->nthreads; i++) {
 		t->threads[i].stopped = false;
 		memset(&t->threads[i].regs, 0, sizeof(t->threads[i].regs));

@@ -69,6 +69,7 @@ struct ct_target {
 	bool fresh;              /* right after execve: no instruction of the new image has run */
 	bool seized;             /* by the caller already: not seized again, only waited for */
 	bool often;              /* stopped again and again: see has_timeout in stop.c */
+	bool astray;             /* a thread may still be in the stub: that stays where it is */
 	bool own_page;           /* CT_OWN_PAGE is mapped, and holds the leader's rseq area */
 	bool seccomp;            /* has a filter, suspended during injected calls */
 	struct ct_pin pin;       /* what was set */

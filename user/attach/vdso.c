@@ -190,14 +190,14 @@ static int leave_vdso(struct ct_target *t, struct ct_error *err)
 			if (n == 200000)
 				return ct_fail(err, CT_EXIT_FAILED, "thread %d of %d (%s) does not leave the vDSO",
 					       (int)th->tid, t->pid, t->comm);
-			if (ptrace(PTRACE_SINGLESTEP, th->tid, 0, 0) || ct_wait_stop(th->tid, &status, 5000) ||
+			if (ptrace(PTRACE_SINGLESTEP, th->tid, 0, 0) || ct_wait_stop_fairly(th->tid, &status, 5000) ||
 			    !WIFSTOPPED(status))
 				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed",
 					       (int)th->tid, t->pid, t->comm);
 			/* A signal that comes meanwhile is delivered with the next step. */
 			if (!(status >> 16) && WSTOPSIG(status) != SIGTRAP &&
 			    (ptrace(PTRACE_SINGLESTEP, th->tid, 0, WSTOPSIG(status)) ||
-			     ct_wait_stop(th->tid, &status, 5000) || !WIFSTOPPED(status)))
+			     ct_wait_stop_fairly(th->tid, &status, 5000) || !WIFSTOPPED(status)))
 				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed",
 					       (int)th->tid, t->pid, t->comm);
 			if (ct_get_regs(th->tid, &th->regs))
@@ -357,7 +357,8 @@ int ct_vdso_restore(struct ct_target *t, struct ct_error *err)
 
 	if (t->npatches && leave_vdso(t, err))
 		return -1;
-	keep = t->npatches && t->stub && thunks_in_use(t); /* now: a signal may have come on the way out */
+	keep = t->npatches && t->stub &&
+	       (t->astray || thunks_in_use(t)); /* now: a signal may have come on the way out */
 	for (unsigned i = 0; i < t->npatches; i++)
 		if (!(keep && t->patch[i].len == PAD) &&
 		    !ct_mem_write(t->memfd, t->vdso + t->patch[i].offset, t->patch[i].orig, t->patch[i].len))
