@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NESTED  16         /* calls within resumptions within calls that one row may need */
 #define DEEPEST (1u << 22) /* frames that were there before; a stack that is deeper goes round in a circle */
 
 struct head_call {
@@ -16,6 +17,7 @@ struct head_call {
 struct head_resume {
 	bool have;
 	ct_u64 call, by, step;
+	ct_u64 thread; /* of who resumed it, probably: generators move */
 };
 struct walk {
 	struct ct_stepdb *db;
@@ -25,6 +27,8 @@ struct walk {
 	ct_u32 nthreads, nfunctions;
 	ct_u8 *generator; /* a byte per function */
 	ct_u64 before;    /* calls up to this one began before the walk */
+	ct_u64 at;        /* the step that was last */
+	unsigned nested;
 	struct ct_scan *steps, *calls, *resumes;
 	struct head_call call;
 	struct head_resume resume;
@@ -211,6 +215,7 @@ static int next_call(struct walk *w, struct ct_error *err)
 static int next_resume(struct walk *w, struct ct_error *err)
 {
 	struct head_resume *r = &w->resume;
+	ct_u64 row[CT_CALL_NCOLS];
 	struct ct_node node;
 	const ct_u8 *p;
 	size_t len;
@@ -226,8 +231,12 @@ static int next_resume(struct walk *w, struct ct_error *err)
 	if (ct_scan_get(w->resumes, CT_VALUE_STEP, &r->step, err) < 0 ||
 	    ct_scan_get(w->resumes, CT_VALUE_CALL, &r->call, err) < 0 || ct_scan_node(w->resumes, &p, &len, err) < 0)
 		return -1;
+	r->thread = 0;
 	r->by = ct_node_next(&p, p + len, &node) && node.tag == CT_NODE_INT && node.integer > 0 ? (ct_u64)node.integer
 												: 0;
+	if (!ct_stepdb_call_row(w->db, r->by ? r->by : r->call, row, err))
+		return -1;
+	r->thread = row[CT_CALL_THREAD];
 	r->have = true;
 	return 0;
 }
@@ -243,8 +252,8 @@ static int take_call(struct walk *w, struct ct_error *err)
 	int ret = next_call(w, err);
 
 	/* A generator that was resumed in this very line calls it. */
-	while (ret == 0 && c.parent && !(depth = find(t, c.parent)) && w->resume.have &&
-	       w->resume.step <= c.from_step && w->resume.call < c.id)
+	while (ret == 0 && c.parent && !(depth = find(t, c.parent)) && w->resume.have && w->resume.step <= w->at &&
+	       w->resume.call < c.id)
 		ret = take_resume(w, &next, c.enter_ns, err);
 	depth = c.parent ? find(t, c.parent) : 0;
 	if (ret == 0)
@@ -262,10 +271,11 @@ static int take_resume(struct walk *w, const struct ct_walk_next *next, ct_u64 n
 	struct ct_walk_thread *t = NULL;
 	ct_u64 row[CT_CALL_NCOLS];
 	size_t depth = 0;
-	int ret = next_resume(w, err);
+	int ret = ++w->nested > NESTED ? damaged(err, "a circle of callers at call", r.call) : next_resume(w, err);
 
-	while (ret == 0 && w->call.have && w->call.id <= r.call)
+	while (ret == 0 && w->call.have && (w->call.id <= r.call || w->call.id <= r.by))
 		ret = take_call(w, err);
+	w->nested--;
 	if (ret)
 		return ret;
 	for (ct_u32 i = 0; r.by && i < w->nthreads && !depth; i++) {
@@ -290,11 +300,15 @@ static int take_resume(struct walk *w, const struct ct_walk_next *next, ct_u64 n
 
 /* Was the call at hand entered before this step? Its number tells, or the step it came from, or, between threads, the
  * event before. */
-static bool is_before(const struct head_call *c, ct_u64 step, ct_u64 call, ct_u64 thread, ct_u64 event)
+static bool is_before(const struct walk *w, ct_u64 step, ct_u64 call, ct_u64 thread, ct_u64 event)
 {
+	const struct head_call *c = &w->call;
+
 	if (c->id <= call)
 		return true;
-	return c->thread == thread && c->from_step ? c->from_step < step : c->enter_event < event;
+	if (c->thread == thread && c->from_step)
+		return c->from_step < step;
+	return c->enter_event < event && c->from_step <= w->thread[c->thread - 1].last_step;
 }
 
 static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
@@ -319,8 +333,8 @@ static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 	t = &w->thread[thread - 1];
 	next.event = step.event;
 	for (;;) {
-		bool c = w->call.have && is_before(&w->call, id, call, thread, step.event);
-		bool r = w->resume.have && w->resume.step < id;
+		bool c = w->call.have && is_before(w, id, call, thread, step.event);
+		bool r = w->resume.have && w->resume.step < id && w->resume.thread == thread;
 
 		if (c && (!r || w->resume.step >= w->call.from_step))
 			ret = take_call(w, err);
@@ -332,7 +346,10 @@ static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 			return ret;
 	}
 	if (!t->depth || t->frame[t->depth - 1].call != call) {
-		depth = find(t, call);
+		while (!(depth = find(t, call)) && w->resume.have && w->resume.step < id && ret == 0)
+			ret = take_resume(w, &next, step.ns, err);
+		if (ret)
+			return ret;
 		ret = depth ? pop_to(w, t, depth, &next, step.ns, err)
 			    : adopt(w, t, call, &next, step.ns,
 				    id == w->spec.first || !t->last_step ? CT_WALK_THERE : CT_WALK_RESUME, err);
@@ -342,6 +359,7 @@ static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 	charge(t, step.ns);
 	t->frame[t->depth - 1].self_steps++;
 	t->last_step = id;
+	w->at = id;
 	return w->visitor->step ? w->visitor->step(w->visitor->arg, t, &t->frame[t->depth - 1], &step, err) : 0;
 }
 

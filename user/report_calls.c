@@ -18,8 +18,8 @@ struct function {
 };
 struct functions {
 	struct function *list; /* by id */
-	ct_u32 n;
 	enum report_by by;
+	ct_u64 last_step; /* of the stretch; 0: to the end */
 };
 
 static int on_enter(void *arg, struct ct_walk_thread *t, struct ct_walk_frame *f, enum ct_walk_enter how,
@@ -29,6 +29,9 @@ static int on_enter(void *arg, struct ct_walk_thread *t, struct ct_walk_frame *f
 
 	(void)t, (void)err;
 	fns->list[f->function].calls += how == CT_WALK_CALL;
+	/* Of a generator: when it was left for good cannot be told from when it was left. */
+	fns->list[f->function].raised += f->generator && how == CT_WALK_CALL && f->state == CT_CALL_RAISED &&
+					 (!fns->last_step || f->last_step <= fns->last_step);
 	return 0;
 }
 
@@ -39,7 +42,7 @@ static int on_leave(void *arg, struct ct_walk_thread *t, struct ct_walk_frame *f
 	struct function *fn = &fns->list[f->function];
 
 	(void)t, (void)next, (void)err;
-	fn->raised += how == CT_WALK_ENDED && f->state == CT_CALL_RAISED;
+	fn->raised += !f->generator && how == CT_WALK_ENDED && f->state == CT_CALL_RAISED;
 	fn->self_steps += f->self_steps;
 	fn->self_ns += f->self_ns;
 	if (!f->recursive) {
@@ -125,21 +128,19 @@ static void put_functions(struct report *r, struct functions *fns, size_t n)
 		query_text(&rows, name->text, name->len);
 		put_definition(r, &rows, name);
 	}
-	report_end(
-		r, &rows, n,
-		"Steps are lines run, counted exactly: self in the function, total with what it called; recursion\n"
-		"counts once. Exceptions: how often one left the function. Times are only as fine as the events of\n"
-		"the log: what passes between two of them counts for the function that runs behind the first line.\n");
+	report_end(r, &rows, n,
+		   "Steps are lines run, counted exactly: self in the function, total with what it called; recursion\n"
+		   "counts once. Exceptions: how often one left the function. Times are only as fine as the events of\n"
+		   "the log: all that passes between two of them counts for one function.\n");
 }
 
 int report_functions(struct report *r, struct ct_error *err)
 {
 	ct_u32 n = ct_stepdb_names(r->q.db, CT_FUNCTIONS);
-	struct functions fns = {calloc((size_t)n + 1, sizeof(*fns.list)), n, r->by};
+	struct functions fns = {calloc((size_t)n + 1, sizeof(*fns.list)), r->by,
+				r->span.last_step == UINT64_MAX ? 0 : r->span.last_step};
 	const struct ct_walk_visitor visitor = {.arg = &fns, .enter = on_enter, .leave = on_leave};
-	const struct ct_walk_spec spec = {.first = r->span.first_step,
-					  .last = r->span.last_step == UINT64_MAX ? 0 : r->span.last_step,
-					  .threads = r->threads};
+	const struct ct_walk_spec spec = {.first = r->span.first_step, .last = fns.last_step, .threads = r->threads};
 	size_t shown = 0;
 	int ret;
 
