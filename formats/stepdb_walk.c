@@ -17,7 +17,6 @@ struct head_call {
 struct head_resume {
 	bool have;
 	ct_u64 call, by, step;
-	ct_u64 thread; /* of who resumed it, probably: generators move */
 };
 struct walk {
 	struct ct_stepdb *db;
@@ -147,7 +146,7 @@ static int push(struct walk *w, struct ct_walk_thread *t, ct_u64 call, enum ct_w
 }
 
 /* Puts a call that is not on the stack there, with all that is below it: what was there before the walk began, or a
- * generator of which it is not told who resumed it. `step` is the first that it has now. */
+ * generator that is back again. */
 static int adopt(struct walk *w, struct ct_walk_thread *t, ct_u64 call, const struct ct_walk_next *next, ct_u64 ns,
 		 enum ct_walk_enter how, struct ct_error *err)
 {
@@ -173,7 +172,7 @@ static int adopt(struct walk *w, struct ct_walk_thread *t, ct_u64 call, const st
 		else if (!ct_stepdb_call_row(w->db, at, row, err))
 			ret = -1;
 		else if (row[CT_CALL_FUNCTION] <= w->nfunctions && w->generator[row[CT_CALL_FUNCTION]])
-			ret = ct_stepdb_caller(w->db, at, next->step, &caller, &from, err);
+			ret = ct_stepdb_caller(w->db, at, next->step > w->at ? next->step : w->at, &caller, &from, err);
 		else
 			caller = row[CT_CALL_PARENT];
 		at = ret == 0 ? caller : 0;
@@ -215,7 +214,6 @@ static int next_call(struct walk *w, struct ct_error *err)
 static int next_resume(struct walk *w, struct ct_error *err)
 {
 	struct head_resume *r = &w->resume;
-	ct_u64 row[CT_CALL_NCOLS];
 	struct ct_node node;
 	const ct_u8 *p;
 	size_t len;
@@ -231,12 +229,8 @@ static int next_resume(struct walk *w, struct ct_error *err)
 	if (ct_scan_get(w->resumes, CT_VALUE_STEP, &r->step, err) < 0 ||
 	    ct_scan_get(w->resumes, CT_VALUE_CALL, &r->call, err) < 0 || ct_scan_node(w->resumes, &p, &len, err) < 0)
 		return -1;
-	r->thread = 0;
 	r->by = ct_node_next(&p, p + len, &node) && node.tag == CT_NODE_INT && node.integer > 0 ? (ct_u64)node.integer
 												: 0;
-	if (!ct_stepdb_call_row(w->db, r->by ? r->by : r->call, row, err))
-		return -1;
-	r->thread = row[CT_CALL_THREAD];
 	r->have = true;
 	return 0;
 }
@@ -334,7 +328,7 @@ static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 	next.event = step.event;
 	for (;;) {
 		bool c = w->call.have && is_before(w, id, call, thread, step.event);
-		bool r = w->resume.have && w->resume.step < id && w->resume.thread == thread;
+		bool r = w->resume.have && w->resume.step < id;
 
 		if (c && (!r || w->resume.step >= w->call.from_step))
 			ret = take_call(w, err);
@@ -346,10 +340,7 @@ static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 			return ret;
 	}
 	if (!t->depth || t->frame[t->depth - 1].call != call) {
-		while (!(depth = find(t, call)) && w->resume.have && w->resume.step < id && ret == 0)
-			ret = take_resume(w, &next, step.ns, err);
-		if (ret)
-			return ret;
+		depth = find(t, call);
 		ret = depth ? pop_to(w, t, depth, &next, step.ns, err)
 			    : adopt(w, t, call, &next, step.ns,
 				    id == w->spec.first || !t->last_step ? CT_WALK_THERE : CT_WALK_RESUME, err);

@@ -82,6 +82,8 @@ static void build(ct_u64 seed, unsigned acts, struct seen *want)
 
 	must(w != NULL, err.msg);
 	model_start(&m, w, seed);
+	/* A generator that moves to another thread before that has had a line can be placed in two ways. */
+	m.stay = true;
 	for (unsigned i = 0; i < acts; i++) {
 		size_t before = m.nsteps;
 
@@ -156,7 +158,7 @@ static struct ct_stepdb *open_db(void)
 
 Test(stepdb_walk, stacks_are_those_of_the_run)
 {
-	for (ct_u64 seed = 1; seed <= 40; seed++) {
+	for (ct_u64 seed = 1; seed <= 25; seed++) {
 		struct seen want = {0}, have = {0};
 		struct ct_stepdb *db;
 
