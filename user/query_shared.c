@@ -203,12 +203,20 @@ static int find_end(struct query *q, const char *text, bool is_last, ct_u64 *ste
 
 int query_find_span(struct query *q, const char *from, const char *to, struct query_span *span, struct ct_error *err)
 {
+	struct ct_stepdb_info info;
+
 	*span = (struct query_span){1, UINT64_MAX, 0, UINT64_MAX, !from && !to};
 	if ((from && find_end(q, from, false, &span->first_step, &span->first_seq, err) < 0) ||
 	    (to && find_end(q, to, true, &span->last_step, &span->last_seq, err) < 0))
 		return -1;
-	if (span->first_seq > span->last_seq)
+	if (span->first_seq > span->last_seq && span->first_step > span->last_step)
 		return ct_fail(err, CT_EXIT_USAGE, "position '%s' is behind '%s'", from, to);
+	/* Between two steps: only events. */
+	if (span->first_step > span->last_step) {
+		ct_stepdb_info(q->db, &info);
+		span->first_step = info.steps + 1;
+		span->last_step = UINT64_MAX;
+	}
 	return 0;
 }
 
