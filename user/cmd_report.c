@@ -122,6 +122,11 @@ static int run(struct report *r, unsigned sections, const char *from, const char
 	if (r->q.db && r->tid && wanted & OF_STEPS) {
 		r->threads = query_find_threads(&r->q, r->tid, &first);
 		ret = r->threads ? 0 : -1;
+		/* Threads without an interpreter have none. */
+		if (ret < 0 && !(sections & OF_STEPS)) {
+			wanted &= ~(unsigned)OF_STEPS;
+			ret = 0;
+		}
 	}
 	/* One section that fails does not keep the others from answering. */
 	if (r->q.db && ret == 0 && wanted & FUNCTIONS)

@@ -37,7 +37,7 @@ def numbers(n):
 
 def writes():
     fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT, 0o600)
-    for i in numbers(11):
+    for i in numbers(5):
         os.write(fd, b"0123456789abc")
     os.close(fd)
 
@@ -86,7 +86,7 @@ assert_eq "$(cell functions function outer total_steps calls <"$T/json")" "24 1"
 assert_eq "$(cell functions function fails calls exceptions <"$T/json")" "5 3" fails
 assert_eq "$(cell functions function rec self_steps total_steps calls <"$T/json")" "11 11 6" "recursion counts once"
 assert_eq "$(cell exceptions type KeyError count function place <"$T/json")" "3 fails $T/prog.py:14" exceptions
-assert_eq "$(cell syscalls call write calls errors read written <"$T/json")" "11 0 0 143" "written by write"
+assert_eq "$(cell syscalls call write calls errors read written <"$T/json")" "5 0 0 65" "written by write"
 
 step "functions: what SQL counts"
 rows "SELECT f.name, s.calls, s.steps, s.exceptions, s.self_ns, s.total_ns FROM stats s JOIN functions f ON f.id = function_id

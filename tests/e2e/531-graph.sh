@@ -21,7 +21,8 @@ def left(n):
         leaf(i)
 
 def right(n):
-    return sum(numbers(n))
+    for i in numbers(n):
+        pass
 
 def rec(n):
     if n:
@@ -56,26 +57,26 @@ step "the tree, merged by path"
 graph --function main "$R" >"$T/have"
 same "the tree" <<'TREE'
 TOTAL          SELF  CALLS  FUNCTION
-   66 100.0 %     3      1  main  tree.py:21
-   41  62.1 %    21      1  ├─ left  tree.py:9
-   20  30.3 %    20     10  │  └─ leaf  tree.py:1
-   14  21.2 %     1      1  ├─ right  tree.py:13
-   13  19.7 %     7      1  │  └─ numbers  tree.py:5  (resumed 3 times)
-    6   9.1 %     6      3  │     └─ leaf  tree.py:1
-    8  12.1 %     2      1  └─ rec  tree.py:16
-    6   9.1 %     2      1     └─ rec  tree.py:16
-    4   6.1 %     2      1        └─ rec  tree.py:16
-    2   3.0 %     2      1           └─ leaf  tree.py:1
+   72 100.0 %     3      1  main  tree.py:22
+   41  56.9 %    21      1  ├─ left  tree.py:9
+   20  27.8 %    20     10  │  └─ leaf  tree.py:1
+   20  27.8 %     7      1  ├─ right  tree.py:13
+   13  18.1 %     7      1  │  └─ numbers  tree.py:5  (resumed 3 times)
+    6   8.3 %     6      3  │     └─ leaf  tree.py:1
+    8  11.1 %     2      1  └─ rec  tree.py:17
+    6   8.3 %     2      1     └─ rec  tree.py:17
+    4   5.6 %     2      1        └─ rec  tree.py:17
+    2   2.8 %     2      1           └─ leaf  tree.py:1
 
 In steps: lines run, counted exactly.
 TREE
 LOCALE=C graph --function main --depth 2 --min 15 "$R" >"$T/have"
 same "the tree in ASCII, cut" <<'TREE'
 TOTAL          SELF  CALLS  FUNCTION
-   66 100.0 %     3      1  main  tree.py:21
-   41  62.1 %    21      1  +- left  tree.py:9
-   14  21.2 %     1      1  +- right  tree.py:13
-    8  12.1 %               `- ... 1 smaller
+   72 100.0 %     3      1  main  tree.py:22
+   41  56.9 %    21      1  +- left  tree.py:9
+   20  27.8 %     7      1  +- right  tree.py:13
+    8  11.1 %               `- ... 1 smaller
 
 In steps: lines run, counted exactly.
 Calls deeper than 2 are in the totals of those above; --depth 0 shows all.
@@ -92,9 +93,9 @@ call=$(rows "SELECT c.id FROM calls c JOIN functions f ON f.id = function_id WHE
 graph --call "$call" --calls "$R" >"$T/have"
 same "the calls in one call" <<TREE
 TOTAL          SELF  CALLS  FUNCTION
-    8 100.0 %     2      1  rec  tree.py:16  call $call
-    6  75.0 %     2      1  └─ rec  tree.py:16  call $((call + 1))
-    4  50.0 %     2      1     └─ rec  tree.py:16  call $((call + 2))
+    8 100.0 %     2      1  rec  tree.py:17  call $call
+    6  75.0 %     2      1  └─ rec  tree.py:17  call $((call + 1))
+    4  50.0 %     2      1     └─ rec  tree.py:17  call $((call + 2))
     2  25.0 %     2      1        └─ leaf  tree.py:1  call $((call + 3))
 
 In steps: lines run, counted exactly.
