@@ -136,7 +136,8 @@ static int push(struct walk *w, struct ct_walk_thread *t, ct_u64 call, enum ct_w
 				    .function = (ct_u32)row[CT_CALL_FUNCTION],
 				    .exception = (ct_u32)row[CT_CALL_EXCEPTION],
 				    .state = row[CT_CALL_STATE] <= CT_CALL_RAISED ? row[CT_CALL_STATE] : CT_CALL_OPEN,
-				    .generator = w->generator[row[CT_CALL_FUNCTION]]};
+				    .generator = w->generator[row[CT_CALL_FUNCTION]],
+				    .attached = row[CT_CALL_FLAGS] & CT_CALLF_ATTACHED};
 	f->recursive = t->active[f->function]++ > 0;
 	if (f->state != CT_CALL_OPEN) {
 		f->exit_event = row[CT_CALL_EXIT_EVENT];

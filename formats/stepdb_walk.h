@@ -17,6 +17,7 @@ struct ct_walk_frame {
 	ct_u32 function, exception;
 	enum ct_call_state state; /* how it will end */
 	bool generator;           /* its function can be suspended */
+	bool attached;            /* it had begun before the recording did */
 	bool recursive;           /* the function is on the stack already */
 	ct_u64 user;              /* the visitor's */
 };

@@ -194,6 +194,8 @@ static int on_enter(void *arg, struct ct_walk_thread *t, struct ct_walk_frame *f
 		f->user = SHOWN;
 	if (how == CT_WALK_CALL && (tell_values(s, t, &next, err) < 0 || tell_events(s, f->enter_event, 0, err) < 0))
 		return -1;
+	if (f->attached && how == CT_WALK_CALL)
+		how = CT_WALK_THERE;
 	if (f->user & SHOWN)
 		script_call(s, t, f, how);
 	while (how == CT_WALK_CALL && s->value.have && s->value.call == f->call && s->value.kind == CT_VALUE_ARGUMENT) {

@@ -178,6 +178,34 @@ tid=$("$CTBPF" query --json "$T/t.ctr" "SELECT tid FROM threads t JOIN steps s O
 	JOIN functions f ON f.id = s.function_id WHERE f.name = 'work' LIMIT 1" | json tid)
 assert_eq "$("$CTBPF" script --json --thread "$tid" "$T/t.ctr" | grep -c '"type":"line"')" 7 "lines of one thread"
 
+step "frames that were there when the recording began"
+cat >"$T/loop.py" <<'PY'
+import sys, time
+
+def turn(n):
+    time.sleep(0.01)
+    open(sys.argv[1], "w").close()
+
+def forever():
+    n = 0
+    while True:
+        n += 1
+        turn(n)
+
+forever()
+PY
+start_target loop "$PYTHON" "$T/loop.py" "$T/ready"
+wait_for 10 test -e "$T/ready" || fail "the target does not start"
+"$CTBPF" record -q -p "$PID" -d 0.3 -o "$T/l.ctr"
+stop "$PID"
+"$CTBPF" index "$T/l.ctr" >/dev/null
+told "$T/l.ctr" | grep -v ' = \|  \*  ' >"$T/have"
+diff - <(head -n 2 "$T/have") <<'STORY' || fail "other frames"
+.. <module>  loop.py:1  is running
+  .. forever  loop.py:7  is running
+STORY
+assert_ge "$(grep -c -- '-> turn(n=' "$T/have")" 2 "calls of turn"
+
 step "a source that has changed is not shown, but for the copy that the recording has"
 echo "# something else" >"$T/story.py"
 "$CTBPF" script --function add "$R" >"$T/changed"
