@@ -319,7 +319,8 @@ static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 	    ct_scan_get(w->steps, CT_STEP_THREAD, &thread, err) < 0 ||
 	    ct_scan_get(w->steps, CT_STEP_EVENT, &step.event, err) < 0 ||
 	    ct_scan_get(w->steps, CT_STEP_TIME, &step.ns, err) < 0 ||
-	    ct_scan_get(w->steps, CT_STEP_LOCATION, &step.location, err) < 0)
+	    /* Half of the work of decoding, if nobody asks for lines. */
+	    (w->visitor->step && ct_scan_get(w->steps, CT_STEP_LOCATION, &step.location, err) < 0))
 		return -1;
 	if (!thread || thread > w->nthreads)
 		return damaged(err, "thread of step", id);
