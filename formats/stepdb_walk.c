@@ -27,6 +27,9 @@ struct walk {
 	ct_u8 *generator; /* a byte per function */
 	ct_u64 before;    /* calls up to this one began before the walk */
 	ct_u64 at;        /* the step that was last */
+	const ct_u64 *row[CT_STEP_NCOLS];
+	ct_u64 rows_from; /* the step whose columns row[] begins with */
+	size_t nrows;
 	unsigned nested;
 	struct ct_scan *steps, *calls, *resumes;
 	struct head_call call;
@@ -306,6 +309,24 @@ static bool is_before(const struct walk *w, ct_u64 step, ct_u64 call, ct_u64 thr
 	return c->enter_event < event && c->from_step <= w->thread[c->thread - 1].last_step;
 }
 
+/* Columns of the step that the scan is at, and of those behind it. */
+static int get_rows(struct walk *w, ct_u64 id, struct ct_error *err)
+{
+	w->rows_from = id;
+	w->nrows = 0;
+	for (unsigned c = 0; c < CT_STEP_NCOLS; c++) {
+		/* Half of the work of decoding, if nobody asks for lines. */
+		if (c == CT_STEP_LOCATION && !w->visitor->step)
+			continue;
+		w->row[c] = ct_scan_column(w->steps, c, &w->nrows, err);
+		if (!w->row[c]) {
+			w->nrows = 0;
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 {
 	struct ct_walk_step step = {.id = id};
@@ -315,13 +336,14 @@ static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 	size_t depth;
 	int ret = 0;
 
-	if (ct_scan_get(w->steps, CT_STEP_CALL, &call, err) < 0 ||
-	    ct_scan_get(w->steps, CT_STEP_THREAD, &thread, err) < 0 ||
-	    ct_scan_get(w->steps, CT_STEP_EVENT, &step.event, err) < 0 ||
-	    ct_scan_get(w->steps, CT_STEP_TIME, &step.ns, err) < 0 ||
-	    /* Half of the work of decoding, if nobody asks for lines. */
-	    (w->visitor->step && ct_scan_get(w->steps, CT_STEP_LOCATION, &step.location, err) < 0))
+	if (id - w->rows_from >= w->nrows && get_rows(w, id, err) < 0)
 		return -1;
+	call = w->row[CT_STEP_CALL][id - w->rows_from];
+	thread = w->row[CT_STEP_THREAD][id - w->rows_from];
+	step.event = w->row[CT_STEP_EVENT][id - w->rows_from];
+	step.ns = w->row[CT_STEP_TIME][id - w->rows_from];
+	if (w->visitor->step)
+		step.location = w->row[CT_STEP_LOCATION][id - w->rows_from];
 	if (!thread || thread > w->nthreads)
 		return damaged(err, "thread of step", id);
 	if (!is_chosen(w, thread))
