@@ -147,6 +147,9 @@ void ct_scan_close(struct ct_scan *scan);
 int ct_scan_next(struct ct_scan *scan, ct_u64 *id, struct ct_error *err);
 /* Of the row found last. Columns of CALLS from CT_CALL_STATE on are as of the chunk: use ct_stepdb_call_row. */
 int ct_scan_get(struct ct_scan *scan, unsigned column, ct_u64 *value, struct ct_error *err);
+/* The same for many rows: of the row found last and of those behind it in the table, *n of them, whether or not they
+ * match. Valid until a row behind them is found. */
+const ct_u64 *ct_scan_column(struct ct_scan *scan, unsigned column, size_t *n, struct ct_error *err);
 int ct_scan_node(struct ct_scan *scan, const ct_u8 **node, size_t *len, struct ct_error *err);
 /* How many rows have one of the keys, from the posting lists alone. */
 int ct_stepdb_count(struct ct_stepdb *db, enum ct_rows table, const ct_u32 *keys, size_t nkeys, ct_u64 *count,

@@ -220,6 +220,16 @@ int ct_scan_get(struct ct_scan *s, unsigned column, ct_u64 *value, struct ct_err
 	return 0;
 }
 
+const ct_u64 *ct_scan_column(struct ct_scan *s, unsigned column, size_t *n, struct ct_error *err)
+{
+	const ct_u64 *col = s->chunk ? sd_chunk_column(s->db, s->chunk, column, err) : NULL;
+
+	if (!s->chunk)
+		ct_fail(err, CT_EXIT_FAILED, "the scan is at no row");
+	*n = s->chunk ? s->chunk->rows - s->row : 0;
+	return col ? col + s->row : NULL;
+}
+
 int ct_scan_node(struct ct_scan *s, const ct_u8 **node, size_t *len, struct ct_error *err)
 {
 	const ct_u64 *ends = s->chunk ? sd_chunk_column(s->db, s->chunk, CT_VALUE_NODE, err) : NULL;

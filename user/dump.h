@@ -25,6 +25,9 @@ void ct_dump_set_clock(struct ct_dump *dump, const struct ct_recording *rec);
 void ct_dump_text(const struct ct_dump *dump, const struct ct_event *ev);
 void ct_dump_json(const struct ct_dump *dump, const struct ct_event *ev);
 
+/* What happened, without number, time, thread and newline. */
+void ct_dump_what(const struct ct_dump *dump, const struct ct_event *ev);
+
 /* Snapshot `id` of the recording, as text or JSON. */
 int ct_dump_snapshot(const struct ct_dump *dump, struct ct_recording *rec, ct_u32 id, struct ct_error *err);
 

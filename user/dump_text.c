@@ -195,7 +195,7 @@ static void text_line(struct ct_out *out, const struct ct_event *ev)
 	}
 }
 
-static void what(const struct ct_dump *dump, const struct ct_event *ev)
+void ct_dump_what(const struct ct_dump *dump, const struct ct_event *ev)
 {
 	struct ct_out *out = dump->out;
 	const void *payload = ct_event_payload(ev);
@@ -336,7 +336,7 @@ void ct_dump_text(const struct ct_dump *dump, const struct ct_event *ev)
 	ct_out_seconds(out, ns);
 	ct_out_u64(out, ev->tid, 6);
 	ct_out_char(out, ' ');
-	what(dump, ev);
+	ct_dump_what(dump, ev);
 	ct_out_char(out, '\n');
 	if (dump->hex) {
 		hex_position(out, ev);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Inside of `ctbpf query`: rows on their way out as a table, as JSON lines, as CSV; the ready questions.
  *
- * cmd_query.c: options and SQL; query_print.c: rows; query_ready.c, query_where.c: questions. */
+ * cmd_query.c: options and SQL; query_print.c: rows; query_ready.c, query_where.c: questions; query_shared.c: the rest.
+ */
 #ifndef CT_QUERY_H
 #define CT_QUERY_H
 
@@ -19,7 +20,8 @@ struct query_rows {
 	struct ct_table table;
 	unsigned waiting; /* rows in the table */
 	bool titled;
-	bool units; /* times have units in tables: titles say no "_ns" */
+	bool units;          /* times have units in tables: titles say no "_ns" */
+	const char *section; /* begins every row of JSON; NULL: rows are of one kind */
 };
 /* `right`: bit c for a column that is right-aligned in tables. */
 void query_begin(struct query_rows *rows, struct ct_out *out, enum query_form form, const char *const *names,
@@ -46,6 +48,27 @@ static inline bool query_enough(const struct query *q, ct_u64 shown)
 {
 	return (q->limit && shown >= q->limit) || q->out->error;
 }
+/* Opens the recording's step database. Without one q->db stays NULL, unless it is needed. */
+int query_open_steps(struct query *q, bool needed, struct ct_error *err);
+/* Cells; numbers and nanoseconds unless it is a table. */
+void query_put_time(struct query *q, struct query_rows *rows, ct_u64 ns);
+void query_put_duration(struct query *q, struct query_rows *rows, ct_u64 ns);
+void query_put_name(struct query *q, struct query_rows *rows, enum ct_names table, ct_u64 id);
+void query_put_place(struct query *q, struct query_rows *rows, ct_u64 location); /* "path:line" */
+/* The last step before, or at, a position. */
+int query_find_step(struct query *q, const char *pos, ct_u64 *step, struct ct_error *err);
+/* A stretch of the run; what is not given is open. The texts are positions as people write them, or NULL. */
+struct query_span {
+	ct_u64 first_step, last_step; /* 1 and UINT64_MAX: all */
+	ct_u64 first_seq, last_seq;   /* events, inclusive */
+	bool all;
+};
+int query_find_span(struct query *q, const char *from, const char *to, struct query_span *span, struct ct_error *err);
+/* A byte per thread of the step database, 1 for those with this tid; NULL without memory or if there is none. */
+ct_u8 *query_find_threads(struct query *q, ct_u32 tid, struct ct_error *err);
+/* A byte per function, 1 for those whose name, or what is behind its last dot, matches a shell pattern; NULL if none.
+ */
+ct_u8 *query_match_functions(struct query *q, const char *pattern, struct ct_error *err);
 /* A value as text, malloc'ed and terminated. */
 char *query_value_text(struct query *q, const ct_u8 *node, size_t len, size_t *n);
 int query_history(struct query *q, const char *variable, struct ct_error *err);

@@ -70,8 +70,11 @@ static void next_cell(struct query_rows *rows)
 /* Before each cell. */
 static void begin_cell(struct query_rows *rows)
 {
-	if (rows->form == QUERY_JSON && !rows->col)
+	if (rows->form == QUERY_JSON && !rows->col) {
 		ct_json_open(rows->out, NULL, '{');
+		if (rows->section)
+			ct_json_str(rows->out, "section", rows->section);
+	}
 	if (rows->form == QUERY_CSV && rows->col)
 		ct_out_char(rows->out, ',');
 	if (rows->form == QUERY_TABLE && !rows->titled)

@@ -3,80 +3,18 @@
  *
  * Asked of the step database itself, not in SQL: each reads only what it shows. */
 #include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "query.h"
 
-/* ---- Cells that several have ---- */
-
-static void put_time(struct query *q, struct query_rows *rows, ct_u64 ns)
-{
-	char text[40];
-
-	if (q->form != QUERY_TABLE) {
-		query_int(rows, (int64_t)ns);
-		return;
-	}
-	ns = ns > q->first_ns ? ns - q->first_ns : 0;
-	query_text(rows, text,
-		   (size_t)snprintf(text, sizeof(text), "+%llu.%06llu", (unsigned long long)(ns / 1000000000),
-				    (unsigned long long)(ns % 1000000000 / 1000)));
-}
-
-static void put_duration(struct query *q, struct query_rows *rows, ct_u64 ns)
-{
-	char text[CT_HUMAN];
-
-	if (q->form != QUERY_TABLE)
-		query_int(rows, (int64_t)ns);
-	else
-		query_text(rows, text, strlen(ct_human_seconds(text, (double)ns / 1e9)));
-}
-
-static void put_name(struct query *q, struct query_rows *rows, enum ct_names table, ct_u64 id)
-{
-	const struct ct_name *name = ct_stepdb_name(q->db, table, id);
-
-	if (name)
-		query_text(rows, name->text, name->len);
-	else
-		query_null(rows);
-}
-
-/* "path:line" of a location. */
-static void put_place(struct query *q, struct query_rows *rows, ct_u64 location)
-{
-	const struct ct_name *l = ct_stepdb_name(q->db, CT_LOCATIONS, location), *file;
-	char *text = NULL;
-	int n;
-
-	file = l ? ct_stepdb_name(q->db, CT_FILES, l->v[CT_LOC_FILE]) : NULL;
-	n = l ? asprintf(&text, "%s:%llu", file ? file->text : "?", (unsigned long long)l->v[CT_LOC_LINE]) : -1;
-	if (n < 0) {
-		query_null(rows);
-		return;
-	}
-	query_text(rows, text, (size_t)n);
-	free(text);
-}
+/* ---- Cells ---- */
 
 static ct_u64 function_of(struct query *q, ct_u64 location)
 {
 	const struct ct_name *l = ct_stepdb_name(q->db, CT_LOCATIONS, location);
 
 	return l ? l->v[CT_LOC_FUNCTION] : 0;
-}
-
-char *query_value_text(struct query *q, const ct_u8 *node, size_t len, size_t *n)
-{
-	struct ct_node_names names = ct_stepdb_node_names(q->db);
-	char *text = malloc((*n = ct_node_format(node, len, &names, NULL, 0)) + 1);
-
-	if (text)
-		ct_node_format(node, len, &names, text, *n + 1);
-	return text;
 }
 
 static int put_value(struct query *q, struct query_rows *rows, struct ct_scan *scan, struct ct_error *err)
@@ -137,15 +75,15 @@ static int value_rows(struct query *q, const ct_u32 *keys, size_t nkeys, bool ex
 		}
 		v = ct_stepdb_name(q->db, CT_VARIABLES, variable)->v;
 		query_id(&rows, step);
-		put_time(q, &rows, at[CT_STEP_TIME]);
+		query_put_time(q, &rows, at[CT_STEP_TIME]);
 		query_id(&rows, at[CT_STEP_THREAD]);
 		query_id(&rows, call);
-		put_name(q, &rows, CT_FUNCTIONS, v[CT_VAR_FUNCTION]);
-		put_place(q, &rows, at[CT_STEP_LOCATION]);
+		query_put_name(q, &rows, CT_FUNCTIONS, v[CT_VAR_FUNCTION]);
+		query_put_place(q, &rows, at[CT_STEP_LOCATION]);
 		if (!exceptions) {
 			const char *kind = ct_value_kind_name((unsigned)v[CT_VAR_KIND]);
 
-			put_name(q, &rows, CT_STRINGS, v[CT_VAR_NAME]);
+			query_put_name(q, &rows, CT_STRINGS, v[CT_VAR_NAME]);
 			query_text(&rows, kind ? kind : "?", strlen(kind ? kind : "?"));
 		}
 		if (put_value(q, &rows, scan, err) < 0) {
@@ -253,12 +191,12 @@ static int line_rows(struct query *q, const ct_u32 *keys, size_t nkeys, struct c
 		if (got < 0)
 			break;
 		query_id(&rows, id);
-		put_time(q, &rows, v[CT_STEP_TIME]);
+		query_put_time(q, &rows, v[CT_STEP_TIME]);
 		query_id(&rows, v[CT_STEP_THREAD]);
 		query_id(&rows, v[CT_STEP_CALL]);
 		query_int(&rows, (int64_t)v[CT_STEP_EVENT]);
-		put_name(q, &rows, CT_FUNCTIONS, function_of(q, v[CT_STEP_LOCATION]));
-		put_place(q, &rows, v[CT_STEP_LOCATION]);
+		query_put_name(q, &rows, CT_FUNCTIONS, function_of(q, v[CT_STEP_LOCATION]));
+		query_put_place(q, &rows, v[CT_STEP_LOCATION]);
 		shown++;
 	}
 	query_end(&rows);
@@ -345,10 +283,10 @@ int query_callers(struct query *q, const char *function, struct ct_error *err)
 		const ct_u64 *v = site[i]->v;
 
 		query_int(&rows, (int64_t)v[CT_SITE_CALLS]);
-		put_duration(q, &rows, v[CT_SITE_TOTAL_NS]);
-		put_name(q, &rows, CT_FUNCTIONS, v[CT_SITE_FUNCTION]);
-		put_name(q, &rows, CT_FUNCTIONS, function_of(q, v[CT_SITE_LOCATION]));
-		put_place(q, &rows, v[CT_SITE_LOCATION]);
+		query_put_duration(q, &rows, v[CT_SITE_TOTAL_NS]);
+		query_put_name(q, &rows, CT_FUNCTIONS, v[CT_SITE_FUNCTION]);
+		query_put_name(q, &rows, CT_FUNCTIONS, function_of(q, v[CT_SITE_LOCATION]));
+		query_put_place(q, &rows, v[CT_SITE_LOCATION]);
 	}
 	query_end(&rows);
 	say_more(q, q->limit && q->limit < nsites ? q->limit : nsites, nsites);
@@ -387,13 +325,13 @@ static int slow_functions(struct query *q, ct_u64 limit, struct ct_error *err)
 	for (ct_u32 i = 0; i < n && i < limit; i++) {
 		const ct_u64 *v = ct_stepdb_name(q->db, CT_STATS, ids[i])->v;
 
-		put_duration(q, &rows, v[CT_STAT_TOTAL_NS]);
-		put_duration(q, &rows, v[CT_STAT_SELF_NS]);
-		put_duration(q, &rows, v[CT_STAT_MAX_NS]);
+		query_put_duration(q, &rows, v[CT_STAT_TOTAL_NS]);
+		query_put_duration(q, &rows, v[CT_STAT_SELF_NS]);
+		query_put_duration(q, &rows, v[CT_STAT_MAX_NS]);
 		query_int(&rows, (int64_t)v[CT_STAT_CALLS]);
 		query_int(&rows, (int64_t)v[CT_STAT_STEPS]);
 		query_int(&rows, (int64_t)v[CT_STAT_EXCEPTIONS]);
-		put_name(q, &rows, CT_FUNCTIONS, ids[i]);
+		query_put_name(q, &rows, CT_FUNCTIONS, ids[i]);
 	}
 	query_end(&rows);
 	free(ids);
@@ -423,14 +361,14 @@ static int slow_calls(struct query *q, ct_u64 limit, struct ct_error *err)
 			n = -1;
 			break;
 		}
-		put_duration(q, &rows, row[CT_CALL_DURATION]);
-		put_duration(q, &rows, row[CT_CALL_SELF]);
-		put_time(q, &rows, row[CT_CALL_ENTER_TIME]);
+		query_put_duration(q, &rows, row[CT_CALL_DURATION]);
+		query_put_duration(q, &rows, row[CT_CALL_SELF]);
+		query_put_time(q, &rows, row[CT_CALL_ENTER_TIME]);
 		query_id(&rows, row[CT_CALL_THREAD]);
 		query_id(&rows, calls[i]);
 		query_id(&rows, row[CT_CALL_FIRST_STEP]);
-		put_name(q, &rows, CT_FUNCTIONS, row[CT_CALL_FUNCTION]);
-		put_place(q, &rows, at[CT_STEP_LOCATION]);
+		query_put_name(q, &rows, CT_FUNCTIONS, row[CT_CALL_FUNCTION]);
+		query_put_place(q, &rows, at[CT_STEP_LOCATION]);
 	}
 	query_end(&rows);
 	free(calls);

@@ -4,6 +4,7 @@
  * Files go, with checksums made right, into a small database that is otherwise good, and all of it is asked. */
 #include <sqlite3.h>
 
+#include "formats/stepdb_walk.h"
 #include "tests/unit/stepdb_helpers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -87,6 +88,14 @@ static int ignore(void *arg, const struct ct_local *local)
 	return 0;
 }
 
+static int sound(void *arg, struct ct_walk_thread *t, struct ct_walk_frame *f, enum ct_walk_leave how,
+		 const struct ct_walk_next *next, struct ct_error *err)
+{
+	(void)arg, (void)how, (void)next, (void)err;
+	must(t->depth && f == &t->frame[t->depth - 1], "not the innermost frame");
+	return 0;
+}
+
 static void ask_all(int fd)
 {
 	static const char *const questions[] = {"SELECT * FROM steps",
@@ -107,6 +116,9 @@ static void ask_all(int fd)
 		ct_stepdb_slowest(db, 5, calls, &err);
 		for (ct_u64 call = 1; call < 9; call++)
 			ct_stepdb_locals(db, call, 100, ignore, NULL, &err);
+		for (ct_u64 first = 1; first < 200; first += 150)
+			ct_stepdb_walk(db, &(struct ct_walk_spec){.first = first, .last = first == 1 ? 0 : first + 20},
+				       &(struct ct_walk_visitor){.leave = sound}, &err);
 	}
 	ct_stepdb_close(db);
 }

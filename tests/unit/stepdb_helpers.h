@@ -46,6 +46,7 @@ struct model {
 	ct_u64 last_step[MODEL_THREADS], event[MODEL_THREADS], ns[MODEL_THREADS];
 	ct_u64 suspended[16];
 	unsigned nsuspended;
+	bool stay; /* what is suspended goes on in the thread that it was called in */
 	ct_u64 seed, seq, now;
 	struct ct_stepdb_writer *w;
 };
@@ -173,7 +174,8 @@ static inline void model_act(struct model *m)
 		must(ct_stepdb_suspend(m->w, t + 1, NULL, 0) == 0, "suspend");
 		m->suspended[m->nsuspended++] = top;
 		m->depth[t]--;
-	} else if (what < 20 && m->nsuspended && d < MODEL_DEPTH) {
+	} else if (what < 20 && m->nsuspended && d < MODEL_DEPTH &&
+		   !(m->stay && m->call[m->suspended[m->nsuspended - 1]].thread != t + 1)) {
 		ct_u64 call = m->suspended[--m->nsuspended];
 
 		must(ct_stepdb_reenter(m->w, t + 1, call) == 0, "reenter");
