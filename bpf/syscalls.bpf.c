@@ -461,6 +461,10 @@ static __always_inline void look_for_writes(const struct pt_regs *regs, s32 nr, 
 		if (ret > 0)
 			fd = regs->di;
 		break;
+	case 77: /* ftruncate: who shrinks it takes pages away, who extends it makes some accessible */
+		if (!ret)
+			fd = regs->di;
+		break;
 	case 285: /* fallocate, other than for more room (FALLOC_FL_KEEP_SIZE) */
 		if (!ret && regs->si & ~1ul)
 			fd = regs->di;

@@ -28,7 +28,8 @@ static const char help[] =
 	"  -p, --pid PID[,PID...]  processes to attach to\n"
 	"      --comm NAME         all processes of this name\n"
 	"  -o, --output DIR        where to write (default ./ctbpf-<comm>-<pid>-<utc>.ctr)\n"
-	"  -d, --duration SECS     end after this time (default: Ctrl-C, or the targets' end)\n"
+	"  -d, --duration SECS     end after this time (default: Ctrl-C, or the targets' end); Ctrl-C ends a CMD\n"
+	"                          too, -d lets it run on\n"
 	"      --no-replay         events only: no stop, no snapshot, no pinning; works for targets that\n"
 	"                          cannot be replayed\n"
 	"      --force             record although `ctbpf check` says that it cannot be replayed\n"
@@ -292,6 +293,11 @@ static void prove(const struct ct_record_result *res, struct ct_verify_result *v
 }
 
 /* `v` is NULL if no proof was asked for. */
+static bool replayable(const struct args *a, const struct ct_record_result *res)
+{
+	return !a->o.no_replay && !a->o.force && !res->lost && !res->unsound[0];
+}
+
 static void summary(const struct args *a, const struct ct_record_result *res, const struct ct_verify_result *v)
 {
 	if (a->json) {
@@ -300,6 +306,9 @@ static void summary(const struct args *a, const struct ct_record_result *res, co
 				  (json_int_t)res->events, "bytes", (json_int_t)res->bytes, "lost",
 				  (json_int_t)res->lost, "duration_s", res->duration_s, "pause_ms", res->pause_ms);
 
+		json_object_set_new(obj, "replayable", json_boolean(replayable(a, res)));
+		if (res->unsound[0])
+			json_object_set_new(obj, "replayable_reason", json_string(res->unsound));
 		if (v)
 			json_object_set_new(obj, "verdict", json_string(ct_verdict_name(v->verdict)));
 		if (v && v->why[0])
@@ -322,6 +331,8 @@ static void summary(const struct args *a, const struct ct_record_result *res, co
 	if (!a->o.no_replay)
 		fprintf(stderr, "; target stopped for %.1f ms", res->pause_ms);
 	fprintf(stderr, "\n%s\n", res->path);
+	if (!a->o.no_replay && res->unsound[0])
+		fprintf(stderr, "NOT all of it can be replayed: %s (`ctbpf info` says more)\n", res->unsound);
 	if (v && v->verdict == CT_VERIFIED)
 		fprintf(stderr, "VERIFIED, %zu stretch%s\n", v->stretches, v->stretches == 1 ? "" : "es");
 	else if (v)

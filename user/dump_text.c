@@ -174,6 +174,8 @@ static void end_line(struct ct_out *out, const struct ct_event *ev)
 	unsigned reason = end->reason < sizeof(text) / sizeof(text[0]) ? end->reason : 0;
 	char buf[CT_HUMAN];
 	ct_out_fmt(out, "=== END %s", text[reason]);
+	if (end->status < 0) /* not a child of the recorder: the records of its end say how it ended */
+		return;
 	if (reason == CT_END_TARGET_GONE && WIFSIGNALED(end->status))
 		ct_out_fmt(out, " (killed by %s)", ct_signal_label(buf, WTERMSIG(end->status)));
 	else if (reason == CT_END_TARGET_GONE)

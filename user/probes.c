@@ -126,6 +126,16 @@ static int load_subrules(struct ct_probes *p, struct ct_error *err)
 	return 0;
 }
 
+/* After a call of libbpf's that failed. */
+static void cannot(struct ct_error *err, const char *what)
+{
+	if (errno == EMFILE || errno == ENFILE)
+		ct_fail(err, CT_EXIT_FAILED,
+			"too few file descriptors for the BPF programs: raise the limit (ulimit -n)");
+	else
+		ct_fail_errno(err, CT_EXIT_MISSING, "%s", what);
+}
+
 int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, bool verbose, struct ct_error *err)
 {
 	size_t size = 1 << 20;
@@ -149,10 +159,9 @@ int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, bool verbo
 	bpf_program__set_expected_attach_type(p->skel->progs.ct_insn, ct_uprobe_attach_type(p->uprobe_multi));
 	bpf_program__set_autoattach(p->skel->progs.ct_insn, false);
 	if (record_bpf__load(p->skel)) {
-		ct_fail_errno(
-			err, CT_EXIT_MISSING,
-			"the kernel refuses the BPF programs (`ctbpf check` tells which feature is missing; -v shows "
-			"the verifier's words)");
+		cannot(err,
+		       "the kernel refuses the BPF programs (`ctbpf check` tells which feature is missing; -v shows "
+		       "the verifier's words)");
 		goto fail;
 	}
 	if (load_subrules(p, err))
@@ -162,7 +171,7 @@ int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, bool verbo
 		goto fail;
 	}
 	if (record_bpf__attach(p->skel)) {
-		ct_fail_errno(err, CT_EXIT_MISSING, "cannot attach the BPF programs");
+		cannot(err, "cannot attach the BPF programs");
 		goto fail;
 	}
 	p->counters = &p->skel->bss->counters;

@@ -149,7 +149,12 @@ static void tap(void *ctx, const struct ct_event *ev)
 			ct_recorder_offer(r, ev);
 		break;
 	}
-	case CT_EV_UNSOUND: atomic_fetch_add(&r->unsound, 1); break;
+	case CT_EV_UNSOUND: {
+		char why[CT_UNSOUND_TEXT];
+
+		ct_recorder_unsound(r, ct_unsound_text(ev, why, sizeof(why)));
+		break;
+	}
 	case CT_EV_EXIT:
 		if (((const struct ct_ev_exit *)ct_event_payload(ev))->flags & CT_EXITF_GROUP)
 			atomic_fetch_add(&r->group_exits, 1);
@@ -490,6 +495,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 		res->write_failed = stats.failed;
 		res->duration_s = stats.last_ns > stats.first_ns ? (stats.last_ns - stats.first_ns) / 1e9 : 0;
 		res->pause_ms = r->pause_ns / 1e6;
+		snprintf(res->unsound, sizeof(res->unsound), "%s", r->first_unsound);
 		if (ret)
 			json_object_set_new(r->manifest, "error", json_string(err->msg));
 		if (ct_recorder_manifest(r, "complete", &stats, ret ? &ignored : err))

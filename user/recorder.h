@@ -11,6 +11,7 @@
 
 #include "formats/error.h"
 #include "formats/event.h"
+#include "formats/event_access.h"
 
 struct ct_record_opts {
 	const pid_t *pids; /* targets, or ... */
@@ -30,7 +31,8 @@ struct ct_record_opts {
 
 struct ct_record_result {
 	char path[512];
-	int child_status; /* wait4 status of the command, -1: none */
+	char unsound[CT_UNSOUND_TEXT]; /* why not all of it can be replayed; empty: no reason is known */
+	int child_status;              /* wait4 status of the command, -1: none */
 	ct_u64 events, bytes, lost;
 	bool write_failed; /* `lost` were not lost on the way, but could not be written */
 	double duration_s, pause_ms;

@@ -390,6 +390,12 @@ void ct_recorder_answer(void *ctx)
 	}
 }
 
+bool ct_recorder_heard(struct ct_recorder *r)
+{
+	ct_recorder_answer(r);
+	return r->held != NULL;
+}
+
 bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid)
 {
 	for (const struct ct_held *h = r->held; h; h = h->next)
@@ -400,8 +406,12 @@ bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid)
 
 static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 {
+	struct ct_target *t = h->stopped ? NULL : ct_recorder_target(r, h->hold.pid, false);
 	struct ct_error err;
 
+	if (t) /* stopped by somebody else, the final snapshot for one: but what was changed in it went with its image
+		*/
+		ct_target_forget_image(t);
 	if (!h->stopped)
 		ct_fail(&err, CT_EXIT_FAILED, "process %u could not be stopped after its execve", h->hold.pid);
 	if (!h->stopped || ct_recorder_attach_exec(r, h->hold.pid, &err))

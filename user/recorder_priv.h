@@ -135,7 +135,8 @@ struct ct_recorder {
 	/* set by the tap on the consumer thread */
 	_Atomic ct_u64 unsound, switches;
 	_Atomic int group_exits;
-	_Atomic size_t bytes_waiting; /* in jobs of content to keep */
+	char first_unsound[CT_UNSOUND_TEXT]; /* written by who counts it first, read when all have ended */
+	_Atomic size_t bytes_waiting;        /* in jobs of content to keep */
 	ct_u64 lost_seen, unsound_seen;
 	unsigned lines;       /* live lines shown */
 	double load;          /* of the probes, as last measured */
@@ -196,10 +197,14 @@ void ct_recorder_hearer_stop(struct ct_recorder *r);
  */
 void ct_recorder_answer(void *ctx);
 void ct_recorder_serve(struct ct_recorder *r);
+/* Answers, and tells whether there is anything to serve. */
+bool ct_recorder_heard(struct ct_recorder *r);
 /* Whether `pid` is seized because it was held. */
 bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid);
 
 /* recorder_ui.c */
+/* Something a replay cannot reproduce: counted, and the first is remembered for the summary. */
+void ct_recorder_unsound(struct ct_recorder *r, const char *text);
 int ct_recorder_manifest(struct ct_recorder *r, const char *state, const struct ct_pipeline_stats *stats,
 			 struct ct_error *err);
 void ct_recorder_live(struct ct_recorder *r, bool last);

@@ -328,7 +328,11 @@ static void stop_all(struct ct_recorder *r)
 	while (i < r->ntargets) {
 		struct ct_target *t = r->targets[i];
 
-		t->seized = ct_recorder_is_held(r, t->pid);
+		if (t->memfd < 0 &&
+		    ct_recorder_is_held(r, t->pid)) { /* has a new image: it is attached to that first */
+			i++;
+			continue;
+		}
 		if (t->memfd < 0 && ct_target_stop(t, &err)) {
 			if (ct_target_lives(t)) {
 				r->not_restored = t->pid;
@@ -392,9 +396,10 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	ct_u64 t0 = ct_now_ns();
 	int ret = 0;
 
-	ct_recorder_serve(r);
-	/* While one is stopped another may make a child: look again until there is no new one. */
-	for (size_t before = (size_t)-1; before != r->ntargets;) {
+	/* While one is stopped another may make a child, or run another program: until there is no such any more. */
+	for (size_t before = (size_t)-1; before != r->ntargets || ct_recorder_heard(r);) {
+		while (ct_recorder_heard(r))
+			ct_recorder_serve(r);
 		before = r->ntargets;
 		target_all(r);
 		stop_all(r);

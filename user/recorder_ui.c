@@ -41,6 +41,12 @@ ct_u64 ct_recorder_append(struct ct_recorder *r, unsigned type, ct_u32 pid, ct_u
 	return seq;
 }
 
+void ct_recorder_unsound(struct ct_recorder *r, const char *text)
+{
+	if (!atomic_fetch_add(&r->unsound, 1))
+		snprintf(r->first_unsound, sizeof(r->first_unsound), "%s", text);
+}
+
 void ct_recorder_note(struct ct_recorder *r, unsigned type, ct_u32 reason, ct_u32 pid, ct_u64 value, const char *fmt,
 		      ...)
 {
@@ -56,7 +62,7 @@ void ct_recorder_note(struct ct_recorder *r, unsigned type, ct_u32 reason, ct_u3
 	if (r->opts->verbose > 0)
 		fprintf(stderr, "%s\n", text);
 	if (type == CT_EV_UNSOUND)
-		atomic_fetch_add(&r->unsound, 1);
+		ct_recorder_unsound(r, text);
 }
 
 int ct_recorder_manifest(struct ct_recorder *r, const char *state, const struct ct_pipeline_stats *stats,

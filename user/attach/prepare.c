@@ -248,6 +248,17 @@ static void unpin_thread(struct ct_target *t, struct ct_thread *th)
 	}
 }
 
+void ct_target_forget_image(struct ct_target *t)
+{
+	t->npatches = 0;
+	t->stub = t->clone_stub = 0;
+	t->own_page = false;
+	for (size_t i = 0; i < t->nthreads; i++) {
+		t->threads[i].rseq_off = false;
+		memset(&t->threads[i].rseq, 0, sizeof(t->threads[i].rseq));
+	}
+}
+
 int ct_target_undo(struct ct_target *t, struct ct_error *err)
 {
 	int ret = 0;

@@ -91,6 +91,8 @@ void ct_target_release(struct ct_target *t);
 int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_error *err);
 /* The reverse of all of it. Works on a target that another recorder prepared (see ct_undo_load). */
 int ct_target_undo(struct ct_target *t, struct ct_error *err);
+/* It runs another program now: of what was changed only the pinning is left to undo. */
+void ct_target_forget_image(struct ct_target *t);
 
 /* undo.c: CT_RUN_DIR/<pid>.json. */
 int ct_undo_save(const struct ct_target *t, struct ct_error *err);

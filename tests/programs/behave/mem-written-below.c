@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* not replayable: wrote to a file that is mapped */
+/* not replayable: wrote to, or resized, a file that is mapped */
 /* A file mapped shared is written through its descriptor: the mapping shows it. */
 #include "behave.h"
 #include <sys/mman.h>
