@@ -45,9 +45,12 @@ struct perfetto {
 	struct ex_out *o;
 	struct sd_buf packet, message, part, interned;
 	ct_u32 sequence;
-	bool fresh;                     /* nothing of the sequence is written */
-	ct_u8 *functions;               /* bit: its name is known in this sequence */
-	const char *text[INTERNED_MAX]; /* keys and categories that are */
+	bool fresh;       /* nothing of the sequence is written */
+	ct_u8 *functions; /* bit: its name is known in this sequence */
+	struct {
+		unsigned field;
+		const char *text;
+	} text[INTERNED_MAX]; /* keys and categories that are */
 	unsigned ntexts;
 	bool failed;
 };
@@ -130,11 +133,13 @@ static unsigned intern(struct perfetto *p, unsigned field, const char *text)
 {
 	unsigned i = 0;
 
-	while (i < p->ntexts && p->text[i] != text)
+	while (i < p->ntexts && (p->text[i].text != text || p->text[i].field != field))
 		i++;
 	if (i < p->ntexts || i == INTERNED_MAX)
 		return i + 1;
-	p->text[p->ntexts++] = text;
+	p->text[i].field = field;
+	p->text[i].text = text;
+	p->ntexts++;
 	p->part.len = 0;
 	ok(p, ex_pb_uint(&p->part, INTERNED_IID, i + 1) && ex_pb_text(&p->part, INTERNED_TEXT, text, strlen(text)) &&
 		      ex_pb_bytes(&p->interned, field, p->part.data, p->part.len));

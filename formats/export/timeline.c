@@ -82,6 +82,32 @@ static bool has_ended(const struct ex_timeline *t, const struct ex_frame *f)
 	return f->row[CT_CALL_STATE] != CT_CALL_OPEN && f->row[CT_CALL_LAST_STEP] <= t->last_step;
 }
 
+static int put_to_sleep(struct ex_timeline *t, const struct ex_frame *f, struct ct_error *err)
+{
+	struct ex_asleep **bucket = &t->asleep[f->call % EX_ASLEEP], *a = malloc(sizeof(*a));
+
+	if (!a)
+		return ex_no_memory(err);
+	*a = (struct ex_asleep){f->call, f->location, *bucket};
+	*bucket = a;
+	return 0;
+}
+
+/* Where the call was suspended; 0: it was not, in this thread. */
+static ct_u64 wake(struct ex_timeline *t, ct_u64 call)
+{
+	for (struct ex_asleep **at = &t->asleep[call % EX_ASLEEP]; *at; at = &(*at)->next)
+		if ((*at)->call == call) {
+			struct ex_asleep *a = *at;
+			ct_u64 location = a->location;
+
+			*at = a->next;
+			free(a);
+			return location;
+		}
+	return 0;
+}
+
 /* Takes the last frame away. What comes next happens at `ns`: its end cannot be later. */
 static int leave(struct ex_timeline *t, bool suspended, ct_u64 ns, struct ct_error *err)
 {
@@ -96,6 +122,8 @@ static int leave(struct ex_timeline *t, bool suspended, ct_u64 ns, struct ct_err
 	if (how != EX_SUSPENDED)
 		forward(t, end < ns ? end : ns);
 	ret = t->sink->leave(t->sink->arg, t, f, how, t->now, err);
+	if (ret == 0 && how == EX_SUSPENDED)
+		ret = put_to_sleep(t, f, err);
 	t->depth--;
 	return ret;
 }
@@ -118,7 +146,8 @@ static int leave_ended(struct ex_timeline *t, ct_u64 ns, struct ct_error *err)
 	return ret;
 }
 
-static int push(struct ex_timeline *t, ct_u64 call, const ct_u64 *row, bool resumed, ct_u64 ns, struct ct_error *err)
+static int push(struct ex_timeline *t, ct_u64 call, const ct_u64 *row, bool resumed, ct_u64 location, ct_u64 ns,
+		struct ct_error *err)
 {
 	struct ex_frame *f;
 
@@ -135,7 +164,7 @@ static int push(struct ex_timeline *t, ct_u64 call, const ct_u64 *row, bool resu
 		t->cap = cap;
 	}
 	f = &t->stack[t->depth++];
-	*f = (struct ex_frame){.call = call, .resumed = resumed};
+	*f = (struct ex_frame){.call = call, .resumed = resumed, .location = location};
 	memcpy(f->row, row, sizeof(f->row));
 	return t->sink->enter(t->sink->arg, t, f, forward(t, ns), err);
 }
@@ -150,7 +179,7 @@ static int push_again(struct ex_timeline *t, ct_u64 call, ct_u64 ns, struct ct_e
 	if (!ct_stepdb_name(t->src->db, CT_FUNCTIONS, row[CT_CALL_FUNCTION]))
 		return ct_fail(err, CT_EXIT_FAILED, "steps/calls.ctcol: call %llu makes no sense",
 			       (unsigned long long)call);
-	return push(t, call, row, true, ns, err);
+	return push(t, call, row, true, wake(t, call), ns, err);
 }
 
 /* Makes `call` the last frame; 0: none is left. */
@@ -223,7 +252,7 @@ static int do_call(struct ex_timeline *t, struct ct_error *err)
 {
 	ct_u64 ns = t->call[CT_CALL_ENTER_TIME];
 
-	if (bring(t, t->call[CT_CALL_PARENT], ns, err) < 0 || push(t, t->call_id, t->call, false, ns, err) < 0)
+	if (bring(t, t->call[CT_CALL_PARENT], ns, err) < 0 || push(t, t->call_id, t->call, false, 0, ns, err) < 0)
 		return -1;
 	return next_call(t, err);
 }
@@ -358,6 +387,9 @@ int ex_timeline(const struct ct_export_source *src, const struct ct_export_optio
 	ct_scan_close(t.steps);
 	ct_scan_close(t.calls);
 	ct_scan_close(t.resumes);
+	for (unsigned i = 0; i < EX_ASLEEP; i++)
+		while (t.asleep[i])
+			wake(&t, t.asleep[i]->call);
 	free(t.stack);
 	return ret < 0 ? -1 : 0;
 }

@@ -22,6 +22,12 @@ struct ex_frame {
 	ct_u64 user[2];  /* the sink's */
 	void *data;      /* the sink's */
 };
+/* Where a suspended call was. */
+struct ex_asleep {
+	ct_u64 call, location;
+	struct ex_asleep *next;
+};
+#define EX_ASLEEP 4096
 struct ex_timeline;
 /* Times never go back. Each returns 0 to go on. */
 struct ex_sink {
@@ -50,6 +56,7 @@ struct ex_timeline {
 	ct_u64 resume_id; /* a row of values */
 	ct_u64 resume_call, resume_by, resume_step;
 	unsigned work;
+	struct ex_asleep *asleep[EX_ASLEEP]; /* suspended calls, by their ids */
 };
 /* Runs through thread `thread`; calls that do not end are left at end_ns or later. */
 int ex_timeline(const struct ct_export_source *src, const struct ct_export_options *opts, ct_u32 thread, ct_u64 end_ns,
