@@ -245,7 +245,7 @@ bool ex_times(const struct ct_export_source *src, ct_u64 *first_ns, ct_u64 *last
 	struct ct_index_entry range;
 
 	*first_ns = *last_ns = 0;
-	if (!ct_recording_range(src->rec, &range))
+	if (!src->rec || !ct_recording_range(src->rec, &range))
 		return false;
 	*first_ns = range.first_ns;
 	*last_ns = range.last_ns;
