@@ -17,7 +17,7 @@ enum { FUNCTION_ID = 1, FUNCTION_NAME, FUNCTION_SYSTEM, FUNCTION_FILE, FUNCTION_
 
 /* The first strings; then names of functions and files, by their ids. */
 static const char *const strings[] = {
-	"", "calls", "count", "lines", "time", "nanoseconds", "thread_id", "tid", "ctbpf " CTBPF_VERSION};
+	"", "calls", "count", "lines", "time", "nanoseconds", "thread_id", "tid", ("ctbpf " CTBPF_VERSION)};
 enum { S_NONE, S_CALLS, S_COUNT, S_LINES, S_TIME, S_NANOSECONDS, S_THREAD, S_TID, S_EXPORTER, S_FIXED };
 
 struct pprof {
