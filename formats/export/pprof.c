@@ -13,7 +13,7 @@ enum { TYPE_TYPE = 1, TYPE_UNIT };
 enum { SAMPLE_LOCATION = 1, SAMPLE_VALUE, SAMPLE_LABEL };
 enum { LABEL_KEY = 1, LABEL_NUMBER = 3 };
 enum { LOCATION_ID = 1, LOCATION_LINE = 4, LINE_FUNCTION = 1, LINE_LINE = 2 };
-enum { FUNCTION_ID = 1, FUNCTION_NAME, FUNCTION_SYSTEM, FUNCTION_FILE, FUNCTION_LINE };
+enum { FUNCTION_ID = 1, FUNCTION_NAME, FUNCTION_FILE = 4, FUNCTION_LINE };
 
 /* The first strings; then names of functions and files, by their ids. */
 static const char *const strings[] = {
@@ -87,8 +87,8 @@ static void put_function(struct pprof *p, ct_u64 id, ct_u64 function, ct_u64 fil
 	ct_u64 nfunctions = ct_stepdb_names(p->src->db, CT_FUNCTIONS), name = S_FIXED + function - 1;
 	const struct ct_name *fn = ct_stepdb_name(p->src->db, CT_FUNCTIONS, function);
 
+	/* Without a system name, which pprof would take for a mangled one: "<module>" would become nothing. */
 	ok(p, ex_pb_uint(&p->message, FUNCTION_ID, id) && ex_pb_uint(&p->message, FUNCTION_NAME, name) &&
-		      ex_pb_uint(&p->message, FUNCTION_SYSTEM, name) &&
 		      ex_pb_uint(&p->message, FUNCTION_LINE, fn->v[CT_FN_LINE]));
 	if (file && file <= ct_stepdb_names(p->src->db, CT_FILES))
 		ok(p, ex_pb_uint(&p->message, FUNCTION_FILE, S_FIXED + nfunctions + file - 1));
