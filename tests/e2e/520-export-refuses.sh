@@ -40,7 +40,7 @@ for table in steps calls values; do
 		    f.write(bytes([byte[0] ^ 0x55]))
 	PY
 	for f in $FORMATS; do
-		[ $table = values ] && [ $f != codetracer ] && continue
+		[ $table = values ] && [ "$f" != codetracer ] && continue
 		assert_status 1 "$CTBPF" export -f "$f" -o "$T/out/x" "$T/bad.ctr"
 		assert_contains "$OUT" "$table.ctcol"
 		assert_eq "$(find "$T/out" -mindepth 1)" "" "what is left of $f"
