@@ -46,6 +46,14 @@ record_python async "$PWD/tests/python/programs/02_async.py"
 index async "$PWD/tests/python/programs/02_async.py"
 all_formats async
 
+step "a program that ran already: its calls are there, and stay open or end"
+start_target midrun "$PYTHON" "$PWD/tests/python/midrun.py"
+sleep 0.5
+assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -p "$PID_midrun" -o "$T/midrun.ctr"
+index midrun midrun.py
+assert_ge "$("$CTBPF" query --csv "$T/midrun.ctr" 'SELECT count(*) FROM calls WHERE attached' | tail -n 1 | tr -d '\r')" 1 "calls that were there"
+all_formats midrun
+
 step "standard output"
 "$CTBPF" export -f folded -o - --lines "$T/program.ctr" >"$T/stdout"
 cmp "$T/stdout" "$T/program.folded.lines" || fail "not the same on standard output"
