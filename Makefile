@@ -23,11 +23,11 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Wer
               -I. -I$(B)/gen -I/usr/include/x86_64-linux-gnu -MMD -MP
 PROG_CFLAGS = -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -MMD -MP -MT $@ -MF $@.d
 
-LIBS_formats := -lzstd -lxxhash -ljansson -lsqlite3 -lpthread
+LIBS_formats := -lzstd -lz -lxxhash -ljansson -lsqlite3 -lpthread
 LIBS_replay  := -ldw -lelf -lZydis
 LIBS_user    := -lbpf -luring -lcap
 
-SRC_formats := $(wildcard formats/*.c)
+SRC_formats := $(wildcard formats/*.c formats/export/*.c)
 SRC_replay  := $(wildcard replay/*.c replay/agents/*.c replay/steps/*.c)
 SRC_user    := $(filter-out user/main.c,$(wildcard user/*.c user/attach/*.c))
 # bpf/target.bpf.c and those without a licence of their own are linked into one object, record.skel.h (record_bpf),
@@ -138,7 +138,7 @@ $(B)/bench/%: scripts/bench/%.c
 $(B)/bench/stepdb: scripts/bench/stepdb.c $(LIB_formats)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MT $@ -MF $@.d -o $@ $< $(LIB_formats) $(LIBS_formats)
-FUZZ_DEPS := $(SRC_formats) $(wildcard formats/*.h tests/*/*.h)
+FUZZ_DEPS := $(SRC_formats) $(wildcard formats/*.h formats/*/*.h tests/*/*.h)
 $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_DEPS) $(GEN)
 	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined \
@@ -192,8 +192,8 @@ sanitize: ## unit tests under address and undefined-behaviour sanitizers, then u
 VALGRIND := valgrind -q --trace-children=yes --trace-children-skip=/bin/sh --error-exitcode=9 --leak-check=full \
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 format: ## clang-format all C sources in place
-	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] replay/*.[ch] replay/*/*.[ch] replay/*/*/*.[ch] user/*.[ch] \
-	  user/*/*.[ch] scripts/*.c scripts/bench/*.c tests/*/*.[ch] tests/programs/behave/*.[ch])
+	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] formats/*/*.[ch] replay/*.[ch] replay/*/*.[ch] \
+	  replay/*/*/*.[ch] user/*.[ch] user/*/*.[ch] scripts/*.c scripts/bench/*.c tests/*/*.[ch] tests/programs/behave/*.[ch])
 
 # --- installing ------------------------------------------------------------------------------------------
 install: $(PROG) ## into DESTDIR/PREFIX: program, man pages, licence

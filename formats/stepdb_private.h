@@ -31,6 +31,8 @@ struct sd_buf {
 bool sd_reserve(struct sd_buf *b, size_t need);
 bool sd_put(struct sd_buf *b, const void *data, size_t len);
 bool sd_put_uint(struct sd_buf *b, ct_u64 v);
+/* Length of the well-formed UTF-8 character at s, or 0. */
+unsigned sd_utf8_len(const ct_u8 *s, size_t left);
 
 #define SD_VARINT_MAX 10
 static inline ct_u8 *sd_varint(ct_u8 *p, ct_u64 v)

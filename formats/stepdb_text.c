@@ -41,8 +41,7 @@ __attribute__((format(printf, 2, 3))) static void put_fmt(struct text *t, const 
 	put_str(t, buf);
 }
 
-/* Length of the well-formed UTF-8 character at s, or 0. */
-static unsigned utf8_len(const ct_u8 *s, size_t left)
+unsigned sd_utf8_len(const ct_u8 *s, size_t left)
 {
 	unsigned n = *s < 0x80                 ? 1
 		     : *s >= 0xc2 && *s < 0xe0 ? 2
@@ -65,7 +64,7 @@ static unsigned utf8_len(const ct_u8 *s, size_t left)
 static void put_escaped(struct text *t, const ct_u8 *s, size_t len, char quote, bool bytes)
 {
 	for (size_t i = 0; i < len;) {
-		unsigned n = bytes ? *s < 0x80 : utf8_len(s, len - i);
+		unsigned n = bytes ? *s < 0x80 : sd_utf8_len(s, len - i);
 
 		if (quote && (*s == (ct_u8)quote || *s == '\\'))
 			put_fmt(t, "\\%c", *s);
@@ -90,7 +89,7 @@ static void put_json_string(struct text *t, const ct_u8 *s, size_t len)
 {
 	put_str(t, "\"");
 	for (size_t i = 0; i < len;) {
-		unsigned n = utf8_len(s, len - i);
+		unsigned n = sd_utf8_len(s, len - i);
 
 		if (*s == '"' || *s == '\\')
 			put_fmt(t, "\\%c", *s);
