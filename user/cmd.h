@@ -23,6 +23,7 @@ int cmd_query(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_index(int argc, char **argv);
+int cmd_dap(int argc, char **argv);
 
 /* A usage error: prints "ctbpf NAME: <message>" (unless fmt is NULL: getopt has printed it) and where to read
  * more to standard error. Returns CT_EXIT_USAGE. */

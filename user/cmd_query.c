@@ -176,42 +176,15 @@ struct question {
 	const char *text;
 };
 
-static ct_u64 first_time(const struct ct_recording *rec)
-{
-	for (size_t i = 0; i < ct_recording_segments(rec); i++) {
-		ct_u32 blocks;
-		const struct ct_index_entry *entry = ct_segment_index(ct_recording_segment(rec, i), &blocks);
-
-		if (blocks)
-			return entry[0].first_ns;
-	}
-	return 0;
-}
-
-static int check_uuid(const struct query *q, struct ct_error *err)
-{
-	const json_t *uuid = json_object_get(ct_recording_manifest(q->rec), "uuid");
-	struct ct_stepdb_info info;
-	char text[37];
-
-	ct_stepdb_info(q->db, &info);
-	ct_uuid_format(info.uuid, text);
-	if (uuid && strcmp(json_string_value(uuid) ? json_string_value(uuid) : "", text) == 0)
-		return 0;
-	return ct_fail(err, CT_EXIT_FAILED,
-		       "%s: its step database belongs to another recording; run `ctbpf index` again",
-		       ct_recording_path(q->rec));
-}
-
 static int answer(struct query *q, const struct question *question, const char *sql, struct ct_error *err)
 {
 	int dirfd = ct_recording_dirfd(q->rec);
 
-	q->first_ns = first_time(q->rec);
+	q->first_ns = ct_recording_first_ns(q->rec);
 	/* The log can be asked without a step database. */
 	if (ct_stepdb_exists(dirfd) || !sql) {
-		q->db = ct_stepdb_open(dirfd, ct_recording_path(q->rec), err);
-		if (!q->db || check_uuid(q, err) < 0)
+		q->db = ct_stepdb_of(q->rec, err);
+		if (!q->db)
 			return -1;
 	}
 	switch (question->kind) {

@@ -27,6 +27,7 @@ static const struct command commands[] = {
 	{"query", cmd_query, "ask what the program did, line by line"},
 	{"verify", cmd_verify, "replay a recording and prove that it is the same"},
 	{"index", cmd_index, "find out every line, call and value of the interpreters in a recording"},
+	{"dap", cmd_dap, "debug a recording in an editor, forwards and backwards"},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -2,7 +2,6 @@
  * `ctbpf query --where`: the stack at a position, with the variables of each frame as they were then.
  *
  * Callers stand where they made the call; a generator stands on who resumed it. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,34 +37,6 @@ static int put_local(void *arg, const struct ct_local *local)
 		ct_out_char(q->out, '\n');
 	}
 	free(text);
-	return 0;
-}
-
-/* The last step before, or at, the position. */
-static int find_step(struct query *q, const char *text, ct_u64 *step, struct ct_error *err)
-{
-	struct ct_stepdb_info info;
-	struct ct_pos pos;
-	char *end;
-
-	ct_stepdb_info(q->db, &info);
-	if (strncmp(text, "s:", 2) == 0) {
-		*step = isdigit((unsigned char)text[2]) ? strtoull(text + 2, &end, 10) : 0;
-		if (!*step || *end)
-			return ct_fail(err, CT_EXIT_USAGE, "position '%s': not a step's number", text);
-		if (*step > info.steps)
-			return ct_fail(err, CT_EXIT_FAILED, "position '%s': the last step is %llu", text,
-				       (unsigned long long)info.steps);
-		return 0;
-	}
-	if (ct_pos_parse(q->rec, text, &pos, err) < 0)
-		return -1;
-	/* A step carries the last event before it: those with this event come after it. */
-	if (ct_stepdb_step_after(q->db, pos.kind == CT_POS_SEQ ? CT_STEP_EVENT : CT_STEP_TIME,
-				 pos.kind == CT_POS_SEQ && pos.value ? pos.value - 1 : pos.value, step, err) < 0)
-		return -1;
-	if (--*step == 0)
-		return ct_fail(err, CT_EXIT_FAILED, "position '%s' is before the first step", text);
 	return 0;
 }
 
@@ -123,7 +94,7 @@ int query_where(struct query *q, const char *text, struct ct_error *err)
 
 	if (q->form == QUERY_CSV)
 		return ct_fail(err, CT_EXIT_USAGE, "--where has no CSV form; use --json");
-	if (find_step(q, text, &step, err) < 0 || !ct_stepdb_step_row(q->db, step, at, err))
+	if (ct_stepdb_find_step(q->db, q->rec, text, &step, err) < 0 || !ct_stepdb_step_row(q->db, step, at, err))
 		return -1;
 	put_head(q, step, at);
 	location = at[CT_STEP_LOCATION];

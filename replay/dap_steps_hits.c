@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: MIT
+ * Where breakpoints are hit in a step database: by the posting lists of lines, variables and exceptions.
+ *
+ * A hit has one place for both directions, but for data: forwards it is where the new value is there, backwards where
+ * it is about to be written. Both are in the order of the rows, so that either way passes each hit once. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay/dap_steps.h"
+
+#define LOOK_UP 1024 /* candidates between looks at what the client wants */
+
+struct places {
+	ct_u32 *keys; /* locations, or variables */
+	size_t n;
+	ct_u64 call; /* DATA: of this call only; 0: of any */
+	char *path;  /* DATA: expression of the part that is watched; NULL: all of the variable */
+	bool uncaught;
+	/* So many hits there are up to this step: known from the last time it was asked. */
+	ct_u64 known_at, known;
+};
+
+static void free_places(void *data)
+{
+	struct places *p = data;
+
+	free(p->keys);
+	free(p->path);
+	free(p);
+}
+
+/* ---- Finding places ---- */
+
+int dap_find_variables(struct dap_steps *d, const char *name, size_t len, ct_u32 function, unsigned kinds, ct_u32 **ids,
+		       size_t *n)
+{
+	ct_u32 all = ct_stepdb_names(d->db, CT_VARIABLES);
+
+	*n = 0;
+	*ids = malloc(((size_t)all + 1) * sizeof(**ids));
+	if (!*ids)
+		return -1;
+	for (ct_u32 id = 1; id <= all; id++) {
+		const ct_u64 *v = ct_stepdb_name(d->db, CT_VARIABLES, id)->v;
+		const struct ct_name *text = ct_stepdb_name(d->db, CT_STRINGS, v[CT_VAR_NAME]);
+
+		if (v[CT_VAR_KIND] < 32 && (kinds >> v[CT_VAR_KIND] & 1) &&
+		    (!function || v[CT_VAR_FUNCTION] == function) &&
+		    (!name || (text && text->len == len && memcmp(text->text, name, len) == 0)))
+			(*ids)[(*n)++] = id;
+	}
+	return 0;
+}
+
+static bool is_one_of(ct_u64 id, const ct_u32 *ids, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+/* Locations whose `column` is one of the ids; of a line, if it is not 0. *near: the next line behind it that was run.
+ */
+static int find_locations(struct dap_steps *d, struct places *p, unsigned column, const ct_u32 *ids, int nids,
+			  ct_u32 line, ct_u64 *near)
+{
+	ct_u32 all = ct_stepdb_names(d->db, CT_LOCATIONS);
+
+	p->keys = malloc(((size_t)all + 1) * sizeof(*p->keys));
+	if (!p->keys)
+		return -1;
+	for (ct_u32 id = 1; id <= all; id++) {
+		const ct_u64 *v = ct_stepdb_name(d->db, CT_LOCATIONS, id)->v;
+
+		if (!is_one_of(v[column], ids, nids))
+			continue;
+		if (!line || v[CT_LOC_LINE] == line)
+			p->keys[p->n++] = id;
+		else if (v[CT_LOC_LINE] > line && (!*near || v[CT_LOC_LINE] < *near))
+			*near = v[CT_LOC_LINE];
+	}
+	return 0;
+}
+
+static void say(struct dap_break *b, const char *text)
+{
+	snprintf(b->message, sizeof(b->message), "%s", text);
+}
+
+/* A line that was not run is not replaced by another one: nobody has asked to stop there. */
+static int resolve_line(struct dap_steps *d, struct dap_break *b, struct places *p, struct ct_error *err)
+{
+	ct_u32 *files = NULL;
+	ct_u64 near = 0;
+	int n = dap_find_files(d, b->path, &files, err);
+
+	if (n > 0 && find_locations(d, p, CT_LOC_FILE, files, n, b->line, &near) < 0)
+		n = dap_no_memory(err);
+	free(files);
+	b->verified = p->n > 0;
+	if (n == 0)
+		say(b, "no line of this file was run in the recording, or it was indexed without this file");
+	else if (!p->n && near)
+		snprintf(b->message, sizeof(b->message),
+			 "this line was not run in the recording; the next one that was is %llu",
+			 (unsigned long long)near);
+	else if (!p->n)
+		say(b, "this line was not run in the recording, nor any behind it");
+	return n < 0 ? -1 : 0;
+}
+
+static int resolve_function(struct dap_steps *d, struct dap_break *b, struct places *p, struct ct_error *err)
+{
+	ct_u32 *functions = NULL;
+	ct_u64 near = 0;
+	int n = ct_stepdb_find_functions(d->db, b->name, &functions, err);
+
+	if (n > 0 && find_locations(d, p, CT_LOC_FUNCTION, functions, n, 0, &near) < 0)
+		n = dap_no_memory(err);
+	free(functions);
+	b->verified = p->n > 0;
+	if (!p->n)
+		say(b, "no function of this name was run in the recording");
+	return n < 0 ? -1 : 0;
+}
+
+static int resolve_exception(struct dap_steps *d, struct dap_break *b, struct places *p, struct ct_error *err)
+{
+	p->uncaught = strcmp(b->name, "uncaught") == 0;
+	if (!p->uncaught && strcmp(b->name, "raised") != 0) {
+		say(b, "the filters are \"raised\" and \"uncaught\"");
+		return 0;
+	}
+	if (dap_find_variables(d, NULL, 0, 0, DAP_KIND(CT_VALUE_EXCEPTION), &p->keys, &p->n) < 0)
+		return dap_no_memory(err);
+	b->verified = true;
+	return 0;
+}
+
+/* "CALL/NAME/EXPRESSION" or "FUNCTION:NAME". */
+static int resolve_data(struct dap_steps *d, struct dap_break *b, struct places *p, struct ct_error *err)
+{
+	const char *name = b->name, *end;
+	ct_u64 row[CT_CALL_NCOLS];
+	ct_u32 *functions = NULL;
+	int n = 0;
+
+	if (name[0] >= '0' && name[0] <= '9') {
+		char *slash;
+
+		p->call = strtoull(name, &slash, 10);
+		end = *slash == '/' ? strchr(slash + 1, '/') : NULL;
+		if (end && ct_stepdb_call_row(d->db, p->call, row, NULL)) {
+			if (dap_find_variables(d, slash + 1, (size_t)(end - slash - 1), (ct_u32)row[CT_CALL_FUNCTION],
+					       DAP_VARIABLES, &p->keys, &p->n) < 0)
+				return dap_no_memory(err);
+			/* A plain name is all of the variable. */
+			if (strncmp(end + 1, slash + 1, (size_t)(end - slash - 1)) != 0 || end[end - slash])
+				p->path = strdup(end + 1);
+		}
+	} else if ((end = strrchr(name, ':'))) {
+		char *function = strndup(name, (size_t)(end - name));
+		ct_u32 *ids = NULL;
+		size_t count;
+
+		n = function ? ct_stepdb_find_functions(d->db, function, &functions, err) : dap_no_memory(err);
+		for (int i = 0; i < n; i++) {
+			ct_u32 *more;
+
+			if (dap_find_variables(d, end + 1, strlen(end + 1), functions[i], DAP_VARIABLES, &ids, &count) <
+				    0 ||
+			    !(more = realloc(p->keys, (p->n + count + 1) * sizeof(*more)))) {
+				n = dap_no_memory(err);
+				break;
+			}
+			p->keys = more;
+			if (count)
+				memcpy(more + p->n, ids, count * sizeof(*ids));
+			p->n += count;
+			free(ids);
+		}
+		free(functions);
+		free(function);
+	}
+	b->verified = p->n > 0;
+	if (!p->n)
+		say(b, "no value of this variable was recorded");
+	return n < 0 ? -1 : 0;
+}
+
+int dap_steps_resolve(struct dap_debuggee *base, struct dap_break *b, struct ct_error *err)
+{
+	struct dap_steps *d = dap_steps_of(base);
+	struct places *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return dap_no_memory(err);
+	b->data = p;
+	b->free_data = free_places;
+	switch (b->kind) {
+	case DAP_LINE: return resolve_line(d, b, p, err);
+	case DAP_FUNCTION: return resolve_function(d, b, p, err);
+	case DAP_EXCEPTION: return resolve_exception(d, b, p, err);
+	case DAP_DATA: return resolve_data(d, b, p, err);
+	}
+	return 0;
+}
+
+/* ---- Whether a candidate is a hit ---- */
+
+/* What cannot be told counts as false, and is told once. */
+static int condition_holds(struct dap_steps *d, struct dap_break *b, const struct dap_scope *scope)
+{
+	struct ct_error err = {0};
+	struct dap_result result;
+	char text[1400];
+
+	if (dap_eval(b->condition, scope, &result, &err) == 0) {
+		free(result.scratch);
+		return dap_is_true(&result.value);
+	}
+	if (!b->complained) {
+		int n = snprintf(text, sizeof(text), "ctbpf: condition '%.200s': %s\n", b->condition, err.msg);
+
+		b->complained = true;
+		d->host->output(d->host->ctx, "console", text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1,
+				NULL);
+	}
+	return 0;
+}
+
+/* The step that a call begins with; 0: none, or it began before the recording did. */
+static int first_step_of(struct dap_steps *d, ct_u64 call, ct_u64 *first, struct ct_error *err)
+{
+	ct_u64 row[CT_CALL_NCOLS];
+
+	if (!ct_stepdb_call_row(d->db, call, row, err))
+		return -1;
+	*first = 0;
+	if (row[CT_CALL_FLAGS] & CT_CALLF_ATTACHED)
+		return 0;
+	*first = row[CT_CALL_FIRST_STEP];
+	/* Of one that never ended the row does not say it. */
+	return row[CT_CALL_STATE] != CT_CALL_OPEN
+		       ? 0
+		       : dap_next_step(d, 0, call, call, row[CT_CALL_FROM_STEP], false, first, err);
+}
+
+/* What is raised is not caught in the frames it leaves: none of them runs a line before it ends by an exception. */
+static int is_uncaught(struct dap_steps *d, const struct dap_row *row, ct_u64 end, struct ct_error *err)
+{
+	ct_u64 call = row->call, at[CT_CALL_NCOLS], from;
+
+	while (call) {
+		if (!ct_stepdb_call_row(d->db, call, at, err))
+			return -1;
+		if (at[CT_CALL_STATE] != CT_CALL_RAISED || at[CT_CALL_LAST_STEP] > row->step)
+			return 0;
+		if (ct_stepdb_caller_before(d->db, call, end, &call, &from, err) < 0)
+			return -1;
+	}
+	return 1;
+}
+
+/* "ValueError, KeyError" */
+static bool is_listed(const char *types, const struct ct_name *type)
+{
+	static const char blanks[] = ", \t";
+	const char *dot = type ? strrchr(type->text, '.') : NULL;
+
+	while (type && *(types += strspn(types, blanks))) {
+		size_t n = strcspn(types, blanks);
+
+		if ((type->len == n && memcmp(types, type->text, n) == 0) ||
+		    (dot && strlen(dot + 1) == n && memcmp(types, dot + 1, n) == 0))
+			return true;
+		types += n;
+	}
+	return false;
+}
+
+static const struct ct_name *type_of(struct dap_steps *d, const struct dap_row *row)
+{
+	const ct_u8 *p = row->node;
+	struct ct_node n;
+
+	return ct_node_next(&p, row->node + row->len, &n) ? ct_stepdb_name(d->db, CT_TYPES, n.info.type) : NULL;
+}
+
+static int exception_at(struct dap_steps *d, struct dap_break *b, ct_u64 id, struct dap_pos *hit, struct ct_error *err)
+{
+	const struct places *p = b->data;
+	ct_u64 at[CT_CALL_NCOLS];
+	struct dap_row row;
+	int ret = 1;
+
+	if (dap_get_row(d, id, &row, err) < 0)
+		return -1;
+	if (b->condition && !is_listed(b->condition, type_of(d, &row)))
+		ret = 0;
+	if (ret && p->uncaught)
+		ret = is_uncaught(d, &row, id + 1, err);
+	*hit = (struct dap_pos){.row = id + 1, .call = row.call, .end = id + 1, .cause = id};
+	free(row.node);
+	if (ret <= 0)
+		return ret;
+	if (!ct_stepdb_call_row(d->db, hit->call, at, err) || ct_stepdb_value_step(d->db, id, &hit->step, err) < 0)
+		return -1;
+	hit->thread = (ct_u32)at[CT_CALL_THREAD];
+	return hit->step > 0;
+}
+
+/* The watched part as one text. NULL: there is no such part. */
+static char *part(struct dap_moment *m, const char *path)
+{
+	char *text = NULL;
+
+	return dap_ask(m, path, &text, NULL) == 0 ? text : NULL;
+}
+
+/* The value that the scan is at changes what is watched, and meets the condition. */
+static int data_counts(struct dap_steps *d, struct dap_break *b, ct_u64 id, const struct dap_row *row,
+		       const struct ct_name *name, struct ct_error *err)
+{
+	const struct places *p = b->data;
+	struct dap_moment now = {.d = d, .call = row->call, .end = id + 1, .known = row->node, .known_len = row->len},
+			  before = {.d = d, .call = row->call, .end = id};
+	struct dap_scope scope = dap_moment_scope(&now);
+	ct_u64 at[CT_CALL_NCOLS];
+	bool counts = true;
+	char *old, *new;
+
+	now.name = name ? name->text : "";
+	if (p->path) {
+		old = part(&before, p->path);
+		new = part(&now, p->path);
+		counts = old && new ? strcmp(old, new) != 0 : old || new;
+		free(old);
+		free(new);
+	}
+	if (counts && b->condition)
+		counts = condition_holds(d, b, &scope);
+	dap_moment_deinit(&before);
+	dap_moment_deinit(&now);
+	if (!counts)
+		return 0;
+	/* The first look at a frame from before the recording is no change. */
+	if (!ct_stepdb_call_row(d->db, row->call, at, err))
+		return -1;
+	if ((at[CT_CALL_FLAGS] & CT_CALLF_ATTACHED) && name) {
+		ct_u8 *old_node = NULL;
+		size_t len;
+		int had = dap_value_before(d, row->call, id, name->text, name->len, &old_node, &len, err);
+
+		free(old_node);
+		return had;
+	}
+	return 1;
+}
+
+static int data_at(struct dap_steps *d, struct dap_break *b, ct_u64 id, struct ct_scan *scan, bool backwards,
+		   struct dap_pos *hit, struct ct_error *err)
+{
+	ct_u64 at[CT_CALL_NCOLS], step[CT_STEP_NCOLS] = {0}, there = 0, from, variable;
+	const struct ct_name *v, *name;
+	const ct_u8 *node;
+	struct dap_row row;
+	int counts;
+
+	if (ct_scan_get(scan, CT_VALUE_STEP, &row.step, err) < 0 ||
+	    ct_scan_get(scan, CT_VALUE_CALL, &row.call, err) < 0 ||
+	    ct_scan_get(scan, CT_VALUE_VARIABLE, &variable, err) < 0 || ct_scan_node(scan, &node, &row.len, err) < 0)
+		return -1;
+	row.node = (ct_u8 *)node;
+	v = ct_stepdb_name(d->db, CT_VARIABLES, variable);
+	name = ct_stepdb_name(d->db, CT_STRINGS, v->v[CT_VAR_NAME]);
+	counts = data_counts(d, b, id, &row, name, err);
+	if (counts <= 0)
+		return counts;
+	if (!ct_stepdb_call_row(d->db, row.call, at, err) ||
+	    (row.step && (!ct_stepdb_step_row(d->db, row.step, step, err) ||
+			  (step[CT_STEP_CALL] == row.call && ct_stepdb_values_at(d->db, row.step, &there, err) < 0))))
+		return -1;
+	*hit = (struct dap_pos){.call = row.call, .thread = (ct_u32)at[CT_CALL_THREAD], .cause = id};
+	if (id < there) { /* changed by the line before, told at the beginning of this one */
+		hit->step = row.step;
+		hit->thread = (ct_u32)step[CT_STEP_THREAD];
+		hit->end = there;
+		if (backwards) {
+			hit->step--;
+			hit->row = hit->end = id;
+		}
+		return row.step > 1;
+	}
+	/* An argument is given by the line that calls. */
+	if (v->v[CT_VAR_KIND] == CT_VALUE_ARGUMENT && backwards) {
+		if (ct_stepdb_caller_before(d->db, row.call, id, &from, &there, err) < 0)
+			return -1;
+		hit->call = from ? from : row.call;
+	}
+	hit->row = hit->end = backwards ? id : id + 1;
+	if (ct_stepdb_value_step(d->db, id, &hit->step, err) < 0)
+		return -1;
+	return hit->step > 0;
+}
+
+/* ---- Looking for the next one ---- */
+
+/* Hits of a line or function among steps [first, last]: the first one, the last one, or only how many. `number`: of
+ * hits before the first that is looked at, or backwards up to it, if a hit condition wants it. */
+struct walk {
+	ct_u64 first, last;
+	bool backwards;
+	enum { FIRST, LAST, COUNT } want;
+	ct_u64 number;
+};
+
+static int holds_at(struct dap_steps *d, struct dap_break *b, struct dap_stream *stream, ct_u64 call, ct_u64 step,
+		    struct ct_error *err)
+{
+	if (!b->condition)
+		return 1;
+	if (dap_stream_to(stream, call, step, err) < 0)
+		return -1;
+	return condition_holds(d, b, &stream->scope);
+}
+
+static int walk(struct dap_steps *d, struct dap_break *b, struct walk *w, ct_u64 *hit, struct ct_error *err)
+{
+	const struct places *p = b->data;
+	struct ct_scan_spec spec = {.table = CT_STEPS,
+				    .first = w->first,
+				    .last = w->last,
+				    .keys = p->keys,
+				    .nkeys = p->n,
+				    .backwards = w->backwards};
+	ct_u64 step, call, seen = 0, known = 0, entry = 0;
+	struct dap_stream *stream = NULL;
+	bool found = false;
+	struct ct_scan *scan;
+	int got, is;
+
+	if (!p->n || !w->last || w->first > w->last)
+		return 0;
+	scan = ct_scan_open(d->db, &spec, err);
+	got = scan ? 1 : -1;
+	if (got > 0 && b->condition && !(stream = dap_stream_open(d, p->keys, p->n, b->condition, w->first, err)))
+		got = -1;
+	while (got > 0 && (got = ct_scan_next(scan, &step, err)) > 0) {
+		if (++seen % LOOK_UP == 0 && d->host->interrupted(d->host->ctx)) {
+			*hit = step;
+			got = 2;
+			break;
+		}
+		is = ct_scan_get(scan, CT_STEP_CALL, &call, err) < 0 ? -1 : 1;
+		if (is > 0 && b->kind == DAP_FUNCTION) {
+			is = call != known && first_step_of(d, call, &entry, err) < 0 ? -1 : 1;
+			known = call;
+			is = is > 0 ? entry == step : is;
+		}
+		if (is > 0)
+			is = holds_at(d, b, stream, call, step, err);
+		if (is > 0 && !w->backwards)
+			w->number++;
+		if (is > 0 && w->want != COUNT && dap_hits_match(&b->hits, w->number)) {
+			*hit = step;
+			found = true;
+		}
+		if (is < 0 || (found && w->want == FIRST)) {
+			got = is;
+			break;
+		}
+		if (is > 0 && w->backwards)
+			w->number--;
+	}
+	dap_stream_close(stream);
+	ct_scan_close(scan);
+	return got == 0 ? found : got;
+}
+
+/* How many hits there are up to a step; from the last place where it was asked. */
+static int count_to(struct dap_steps *d, struct dap_break *b, ct_u64 step, ct_u64 *number, struct ct_error *err)
+{
+	struct places *p = b->data;
+	bool forth = step >= p->known_at, anew = step < p->known_at / 2;
+	struct walk w = {.first = forth  ? p->known_at + 1
+				  : anew ? 1
+					 : step + 1,
+			 .last = forth || anew ? step : p->known_at,
+			 .want = COUNT};
+	ct_u64 hit;
+	int got = walk(d, b, &w, &hit, err);
+
+	if (got < 0 || got == 2)
+		return got;
+	p->known = forth ? p->known + w.number : anew ? w.number : p->known - w.number;
+	p->known_at = step;
+	*number = p->known;
+	return 0;
+}
+
+/* Conditions are looked at forwards only, since values are followed that way: one window after the other, backwards. */
+static int walk_back(struct dap_steps *d, struct dap_break *b, const struct walk *w, ct_u64 *hit, struct ct_error *err)
+{
+	ct_u64 last = w->last, size = 1024, number = w->number;
+	int got = 0;
+
+	while (!got && last && last >= w->first) {
+		ct_u64 first = last - w->first >= size ? last - size + 1 : w->first;
+		struct walk all = {.first = first, .last = last, .want = COUNT};
+
+		if (b->hits.op && (got = walk(d, b, &all, hit, err)))
+			break;
+		number -= all.number;
+		all = (struct walk){.first = first, .last = last, .want = LAST, .number = number};
+		got = walk(d, b, &all, hit, err);
+		last = first - 1;
+		size = size < 1u << 22 ? 4 * size : size;
+	}
+	return got;
+}
+
+static int next_step_hit(struct dap_steps *d, struct dap_break *b, ct_u64 first, ct_u64 last, bool backwards,
+			 struct dap_pos *hit, struct ct_error *err)
+{
+	struct walk w = {.first = first, .last = last, .backwards = backwards};
+	ct_u64 step = 0;
+	int got = 0;
+
+	if (!last || first > last)
+		return 0;
+	if (b->hits.op)
+		got = count_to(d, b, backwards ? last : first - 1, &w.number, err);
+	if (!got)
+		got = backwards && b->condition ? walk_back(d, b, &w, &step, err) : walk(d, b, &w, &step, err);
+	return got > 0 && dap_pos_at_step(d, step ? step : first, hit, err) < 0 ? -1 : got;
+}
+
+static int next_value_hit(struct dap_steps *d, struct dap_break *b, const struct dap_pos *from,
+			  const struct dap_pos *limit, bool backwards, struct dap_pos *hit, struct ct_error *err)
+{
+	const struct places *p = b->data;
+	struct ct_scan_spec spec = {.table = CT_VALUES, .keys = p->keys, .nkeys = p->n, .backwards = backwards};
+	struct ct_scan *scan;
+	ct_u64 id, seen = 0;
+	int got;
+
+	if (!p->n || (backwards ? from->end <= 1 : from->end > d->values))
+		return 0;
+	if (backwards)
+		spec.last = from->end - 1;
+	else
+		spec.first = from->end;
+	if (p->call)
+		spec.range[spec.nranges++] = (struct ct_range){CT_VALUE_CALL, p->call, p->call};
+	scan = ct_scan_open(d->db, &spec, err);
+	got = scan ? 1 : -1;
+	while (got > 0 && (got = ct_scan_next(scan, &id, err)) > 0) {
+		int is = b->kind == DAP_DATA ? data_at(d, b, id, scan, backwards, hit, err)
+					     : exception_at(d, b, id, hit, err);
+		int order;
+
+		if (is < 0) {
+			got = -1;
+			break;
+		}
+		if (++seen % LOOK_UP == 0 && d->host->interrupted(d->host->ctx)) {
+			*hit = *from;
+			got = 2;
+			break;
+		}
+		if (!is)
+			continue;
+		order = limit ? dap_pos_compare(hit, limit) : 0;
+		if (backwards ? order < 0 : order > 0) {
+			got = 0;
+			break;
+		}
+		/* The one it stands at is not the next one. */
+		order = dap_pos_compare(hit, from);
+		if (backwards ? order < 0 : order > 0)
+			break;
+	}
+	ct_scan_close(scan);
+	return got;
+}
+
+/* The number of a hit among all of the recording: few, or they would not be stopped at. */
+static int number_of_value(struct dap_steps *d, struct dap_break *b, const struct dap_pos *hit, ct_u64 *number,
+			   struct ct_error *err)
+{
+	struct dap_pos at = {.end = 1}, next;
+	int got;
+
+	for (*number = 0; (got = next_value_hit(d, b, &at, NULL, false, &next, err)) == 1; at = next) {
+		(*number)++;
+		if (next.cause >= hit->cause)
+			break;
+	}
+	return got;
+}
+
+int dap_next_hit(struct dap_steps *d, struct dap_break *b, const struct dap_pos *from, const struct dap_pos *limit,
+		 bool backwards, struct dap_pos *hit, struct ct_error *err)
+{
+	struct dap_pos at = *from;
+	ct_u64 number;
+	int got;
+
+	if (!b->data || b->broken)
+		return 0;
+	if (b->kind == DAP_LINE || b->kind == DAP_FUNCTION) {
+		if (backwards)
+			return next_step_hit(d, b, limit ? limit->step + (limit->row != 0) : 1,
+					     from->row ? from->step : from->step - 1, true, hit, err);
+		return next_step_hit(d, b, from->step + 1, limit ? limit->step : d->steps, false, hit, err);
+	}
+	while ((got = next_value_hit(d, b, &at, limit, backwards, hit, err)) == 1 && b->hits.op) {
+		got = number_of_value(d, b, hit, &number, err);
+		if (got != 1 || dap_hits_match(&b->hits, number))
+			break;
+		at = *hit;
+	}
+	return got;
+}
+
+void dap_hit_text(struct dap_steps *d, const struct dap_break *b, const struct dap_pos *hit, char *text, size_t size)
+{
+	const struct ct_name *v, *name;
+	struct dap_row row;
+	ct_u8 *old = NULL;
+	char *was = NULL, *is = NULL;
+	size_t len = 0, n;
+
+	text[0] = 0;
+	if (!hit->cause || dap_get_row(d, hit->cause, &row, NULL) < 0)
+		return;
+	v = ct_stepdb_name(d->db, CT_VARIABLES, row.variable);
+	name = ct_stepdb_name(d->db, CT_STRINGS, v->v[CT_VAR_NAME]);
+	is = dap_show(d, row.node, row.len, &n);
+	if (name && dap_value_before(d, row.call, hit->cause, name->text, name->len, &old, &len, NULL) > 0)
+		was = dap_show(d, old, len, &n);
+	if (b->kind == DAP_EXCEPTION)
+		snprintf(text, size, "%.400s", is ? is : "?");
+	else
+		snprintf(text, size, "%.100s: %.180s -> %.180s", name ? name->text : "?", was ? was : "(nothing)",
+			 is ? is : "?");
+	free(row.node);
+	free(old);
+	free(was);
+	free(is);
+}
