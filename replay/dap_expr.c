@@ -282,6 +282,15 @@ static int string(struct parser *ps, struct dap_value *v)
 	return 0;
 }
 
+static int calls(struct parser *ps)
+{
+	space(ps);
+	return *ps->p != '(' ? 0
+			     : ct_fail(ps->err, CT_EXIT_USAGE,
+				       "this is a recording: its code cannot be run, so nothing can be called. Names, "
+				       "attributes, [items], len() and comparisons can be asked");
+}
+
 static int name(struct parser *ps, struct dap_value *v)
 {
 	static const struct {
@@ -321,6 +330,8 @@ static int name(struct parser *ps, struct dap_value *v)
 	}
 	ps->p += n;
 	*v = (struct dap_value){.kind = DAP_NULL};
+	if (calls(ps))
+		return -1;
 	if (ps->skip)
 		return 0;
 	got = ps->scope->lookup(ps->scope->arg, begin, n, &node, &len, ps->err);
@@ -357,6 +368,7 @@ static int primary(struct parser *ps, struct dap_value *v)
 static int postfix(struct parser *ps, struct dap_value *v)
 {
 	struct dap_value index;
+	const char *begin;
 	size_t n;
 
 	if (primary(ps, v))
@@ -370,8 +382,9 @@ static int postfix(struct parser *ps, struct dap_value *v)
 				n++;
 			if (!n)
 				return bad(ps, "an attribute's name is expected");
+			begin = ps->p;
 			ps->p += n;
-			if (!ps->skip && attribute(ps, v, ps->p - n, n))
+			if (calls(ps) || (!ps->skip && attribute(ps, v, begin, n)))
 				return -1;
 		} else if (*ps->p == '[') {
 			ps->p++;
@@ -381,10 +394,6 @@ static int postfix(struct parser *ps, struct dap_value *v)
 				return bad(ps, "']' is missing");
 			if (!ps->skip && item(ps, v, &index))
 				return -1;
-		} else if (*ps->p == '(') {
-			return ct_fail(ps->err, CT_EXIT_USAGE,
-				       "this is a recording: its code cannot be run, so nothing can be called. Names, "
-				       "attributes, [items], len() and comparisons can be asked");
 		} else {
 			return 0;
 		}

@@ -21,6 +21,7 @@ struct dap_pos {
 	ct_u64 end;   /* values from this row on are not there yet */
 	ct_u64 cause; /* of a hit: the value that was written, or raised */
 };
+#define DAP_END UINT64_MAX /* row: behind everything */
 static inline int dap_pos_compare(const struct dap_pos *a, const struct dap_pos *b)
 {
 	return a->step != b->step ? (a->step > b->step) - (a->step < b->step) : (a->row > b->row) - (a->row < b->row);
@@ -143,6 +144,8 @@ struct dap_scope dap_moment_scope(struct dap_moment *m);
 void dap_moment_deinit(struct dap_moment *m);
 /* Evaluates; *text is malloc'ed. */
 int dap_ask(struct dap_moment *m, const char *expression, char **text, struct ct_error *err);
+/* Of a raised value; not terminated. */
+const char *dap_exception_type(struct dap_steps *d, const ct_u8 *node, size_t len, size_t *n);
 /* A value as text, at most some thousand bytes of it; malloc'ed. */
 char *dap_show(struct dap_steps *d, const ct_u8 *node, size_t len, size_t *n);
 /* The latest value of a variable of the call before `end`: 1, 0, -1. *node is malloc'ed. */

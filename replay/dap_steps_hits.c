@@ -264,29 +264,21 @@ static int is_uncaught(struct dap_steps *d, const struct dap_row *row, ct_u64 en
 	return 1;
 }
 
-/* "ValueError, KeyError" */
-static bool is_listed(const char *types, const struct ct_name *type)
+/* "ValueError, KeyError": by their whole names, or without what is before the last dot. */
+static bool is_listed(const char *types, const char *type, size_t len)
 {
 	static const char blanks[] = ", \t";
-	const char *dot = type ? strrchr(type->text, '.') : NULL;
+	const char *dot = memrchr(type, '.', len);
+	size_t last = dot ? (size_t)(type + len - dot - 1) : len;
 
-	while (type && *(types += strspn(types, blanks))) {
+	while (*(types += strspn(types, blanks))) {
 		size_t n = strcspn(types, blanks);
 
-		if ((type->len == n && memcmp(types, type->text, n) == 0) ||
-		    (dot && strlen(dot + 1) == n && memcmp(types, dot + 1, n) == 0))
+		if ((len == n && memcmp(types, type, n) == 0) || (last == n && memcmp(types, type + len - n, n) == 0))
 			return true;
 		types += n;
 	}
 	return false;
-}
-
-static const struct ct_name *type_of(struct dap_steps *d, const struct dap_row *row)
-{
-	const ct_u8 *p = row->node;
-	struct ct_node n;
-
-	return ct_node_next(&p, row->node + row->len, &n) ? ct_stepdb_name(d->db, CT_TYPES, n.info.type) : NULL;
 }
 
 static int exception_at(struct dap_steps *d, struct dap_break *b, ct_u64 id, struct dap_pos *hit, struct ct_error *err)
@@ -294,11 +286,14 @@ static int exception_at(struct dap_steps *d, struct dap_break *b, ct_u64 id, str
 	const struct places *p = b->data;
 	ct_u64 at[CT_CALL_NCOLS];
 	struct dap_row row;
+	const char *type;
 	int ret = 1;
+	size_t len;
 
 	if (dap_get_row(d, id, &row, err) < 0)
 		return -1;
-	if (b->condition && !is_listed(b->condition, type_of(d, &row)))
+	type = dap_exception_type(d, row.node, row.len, &len);
+	if (b->condition && !is_listed(b->condition, type, len))
 		ret = 0;
 	if (ret && p->uncaught)
 		ret = is_uncaught(d, &row, id + 1, err);

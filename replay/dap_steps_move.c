@@ -175,8 +175,10 @@ static int to_end(struct dap_steps *d, bool backwards, struct dap_stop *stop, st
 
 	if (dap_pos_at_step(d, backwards ? 1 : d->steps, &pos, err) < 0)
 		return -1;
-	if (!backwards)
-		pos.row = pos.end = d->values + 1;
+	if (!backwards) {
+		pos.row = DAP_END;
+		pos.end = d->values + 1;
+	}
 	stop_at(d, &pos, stop, backwards ? "entry" : "end");
 	stop->at_end = !backwards;
 	snprintf(stop->text, sizeof(stop->text), "%s",

@@ -273,6 +273,19 @@ static const char *type_name(struct dap_steps *d, const ct_u8 *node, size_t len,
 	return "bool";
 }
 
+const char *dap_exception_type(struct dap_steps *d, const ct_u8 *node, size_t len, size_t *n)
+{
+	const ct_u8 *p = node;
+	struct ct_node head;
+
+	/* Not made an instance yet: the class itself, shown by its name. */
+	if (ct_node_next(&p, node + len, &head) && head.tag == CT_NODE_TEXT) {
+		*n = head.text_len;
+		return (const char *)head.text;
+	}
+	return type_name(d, node, len, n);
+}
+
 /* What a variable and an answer to `evaluate` have in common: `key` is what the value is called there. A value with
  * children gets a reference. */
 static json_t *shown(struct dap_steps *d, const char *key, const ct_u8 *node, size_t len, const char *expression,
@@ -588,7 +601,7 @@ json_t *dap_steps_exception(struct dap_debuggee *base, ct_u32 thread, struct ct_
 	}
 	if (dap_get_row(d, d->at.cause, &row, err) < 0)
 		return NULL;
-	type = type_name(d, row.node, row.len, &type_len);
+	type = dap_exception_type(d, row.node, row.len, &type_len);
 	text = dap_show(d, row.node, row.len, &n);
 	o = text ? json_pack("{s:o, s:o, s:s, s:{s:o, s:o}}", "exceptionId", dap_text(type, type_len), "description",
 			     dap_text(text, n), "breakMode", d->exception == DAP_UNCAUGHT ? "unhandled" : "always",
