@@ -15,7 +15,7 @@
 static int parse_header(const struct dap_reader *r, size_t *header, size_t *body, struct ct_error *err)
 {
 	size_t look = r->len < DAP_HEADER_MAX ? r->len : DAP_HEADER_MAX, at = 0;
-	const char *end = memmem(r->data, look, "\r\n\r\n", 4);
+	const char *end = look ? memmem(r->data, look, "\r\n\r\n", 4) : NULL;
 	bool found = false;
 
 	*header = 0;
