@@ -9,13 +9,14 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "formats/error.h"
 #include "formats/event.h"
 
 struct ct_dap_options {
 	const char *recording; /* if launch names none; may be NULL */
-	const char *token;     /* launch must give it; NULL: none is needed */
+	const char *token;     /* launch must give it, soon; NULL: none is needed */
 };
 /* Serves one client until it disconnects or closes. -1: it did not keep to the protocol, or cannot be written to. */
 int ct_dap_serve(int in, int out, const struct ct_dap_options *options, struct ct_error *err);
@@ -27,12 +28,14 @@ int ct_dap_serve(int in, int out, const struct ct_dap_options *options, struct c
 
 struct dap_reader {
 	int fd;
+	time_t deadline; /* CLOCK_MONOTONIC seconds: until then there has to be a message; 0: none */
 	char *data;
 	size_t len, cap;
 };
 /* 1: *message, NULL if its body is not JSON; 0: the end; -1 the bytes are no messages; 2: `wait` is false and there is
  * none yet. */
 int dap_read(struct dap_reader *r, bool wait, json_t **message, struct ct_error *err);
+time_t dap_now(void);
 void dap_reader_deinit(struct dap_reader *r);
 int dap_write(int fd, const json_t *message, struct ct_error *err);
 /* Text of any bytes: what is not UTF-8 becomes U+FFFD, control characters that JSON allows stay. */
@@ -76,7 +79,8 @@ enum dap_motion { DAP_CONTINUE, DAP_NEXT, DAP_IN, DAP_OUT };
 struct dap_move {
 	enum dap_motion motion;
 	bool backwards;
-	ct_u32 thread; /* 0: the one that runs */
+	ct_u32 thread;  /* 0: the one that runs */
+	bool beginning; /* from before the first line, which it stands at otherwise */
 };
 #define DAP_HIT_IDS 32
 struct dap_stop {
@@ -117,7 +121,7 @@ struct dap_debuggee_ops {
 	/* start, count: of indexed ones; 0, 0: all. */
 	json_t *(*variables)(struct dap_debuggee *d, ct_u64 reference, size_t start, size_t count,
 			     struct ct_error *err);
-	/* frame 0: the innermost of the thread that runs. `whole`: nothing is cut off for display. */
+	/* frame 0: the innermost of the thread that runs. */
 	json_t *(*evaluate)(struct dap_debuggee *d, ct_u64 frame, const char *text, struct ct_error *err);
 	json_t *(*exception)(struct dap_debuggee *d, ct_u32 thread, struct ct_error *err);
 	/* Finds out where it is: fills verified, message, data. -1 only if nothing works any more. */

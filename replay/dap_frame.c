@@ -44,6 +44,14 @@ static int parse_header(const struct dap_reader *r, size_t *header, size_t *body
 	return 0;
 }
 
+time_t dap_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 /* 1: more bytes; 0: the end; 2: none now. */
 static int more(struct dap_reader *r, bool wait, struct ct_error *err)
 {
@@ -60,8 +68,12 @@ static int more(struct dap_reader *r, bool wait, struct ct_error *err)
 		r->cap = cap;
 	}
 	do {
+		time_t left = r->deadline ? r->deadline - dap_now() : 0;
+
 		if (!wait && poll(&p, 1, 0) <= 0)
 			return 2;
+		if (wait && r->deadline && (left <= 0 || poll(&p, 1, (int)left * 1000) == 0))
+			return ct_fail(err, CT_EXIT_FAILED, "the client has not launched in time");
 		n = read(r->fd, r->data + r->len, r->cap - r->len);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)

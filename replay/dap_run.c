@@ -76,7 +76,7 @@ static void begin(struct dap_session *s)
 		say_stopped(s, &stop);
 		return;
 	}
-	s->move = (struct dap_move){.motion = DAP_CONTINUE};
+	s->move = (struct dap_move){.motion = DAP_CONTINUE, .beginning = true};
 	move(s, DAP_MOVE);
 }
 
@@ -98,7 +98,7 @@ void dap_do_after(struct dap_session *s)
 
 static json_t *go(struct dap_session *s, const json_t *args, enum dap_motion motion, bool backwards)
 {
-	s->move = (struct dap_move){motion, backwards, (ct_u32)dap_arg_u64(args, "threadId")};
+	s->move = (struct dap_move){motion, backwards, (ct_u32)dap_arg_u64(args, "threadId"), false};
 	s->after = DAP_MOVE;
 	return json_null();
 }

@@ -10,6 +10,7 @@
 #include "replay/dap_session.h"
 
 #define QUEUE_MAX 256 /* requests that wait */
+#define PATIENCE  60  /* seconds until a client has to have launched */
 
 /* ---- Sending ---- */
 
@@ -76,23 +77,14 @@ static bool host_interrupted(void *ctx)
 
 static json_t *initialize(struct dap_session *s, const json_t *args, struct ct_error *err)
 {
-	static const char *const can[] = {"supportsConfigurationDoneRequest",
-					  "supportsFunctionBreakpoints",
-					  "supportsConditionalBreakpoints",
-					  "supportsHitConditionalBreakpoints",
-					  "supportsEvaluateForHovers",
-					  "supportsStepBack",
-					  "supportsGotoTargetsRequest",
-					  "supportsRestartRequest",
-					  "supportsExceptionInfoRequest",
-					  "supportsDelayedStackTraceLoading",
-					  "supportsLoadedSourcesRequest",
-					  "supportsLogPoints",
-					  "supportsTerminateRequest",
-					  "supportsDataBreakpoints",
-					  "supportsBreakpointLocationsRequest",
-					  "supportsExceptionFilterOptions",
-					  "supportsClipboardContext"};
+	static const char *const can[] = {"supportsConfigurationDoneRequest",   "supportsFunctionBreakpoints",
+					  "supportsConditionalBreakpoints",     "supportsHitConditionalBreakpoints",
+					  "supportsEvaluateForHovers",          "supportsStepBack",
+					  "supportsGotoTargetsRequest",         "supportsRestartRequest",
+					  "supportsExceptionInfoRequest",       "supportsDelayedStackTraceLoading",
+					  "supportsLoadedSourcesRequest",       "supportsLogPoints",
+					  "supportsTerminateRequest",           "supportsDataBreakpoints",
+					  "supportsBreakpointLocationsRequest", "supportsExceptionFilterOptions"};
 	json_t *body = json_object();
 
 	(void)args;
@@ -154,6 +146,7 @@ static json_t *launch(struct dap_session *s, const json_t *args, struct ct_error
 	s->debuggee = dap_steps_open(recording, &s->host, err);
 	if (!s->debuggee)
 		return NULL;
+	s->reader.deadline = 0;
 	s->state = DAP_LAUNCHED;
 	s->after = DAP_SAY_INITIALIZED;
 	return json_null();
@@ -278,6 +271,9 @@ int ct_dap_serve(int in, int out, const struct ct_dap_options *options, struct c
 				.host = {.output = host_output, .interrupted = host_interrupted}};
 	bool leave = false;
 
+	/* Nobody who has no token takes a place for long. */
+	if (options->token)
+		s.reader.deadline = dap_now() + PATIENCE;
 	s.host.ctx = &s;
 	s.host.breaks = &s.breaks;
 	while (!leave && !s.broken) {

@@ -2,8 +2,8 @@
  * Inside of the debuggee that is a step database: a place in it, frames, references to variables, places of
  * breakpoints.
  *
- * dap_steps.c: life, threads, stack; _move.c: going; _hits.c: where breakpoints are hit; _vars.c: scopes, values,
- * expressions; _source.c: files; dap_output.c: what the program wrote. */
+ * dap_steps.c: life, threads, stack; _move.c: going; _places.c, _hits.c: breakpoints; _ask.c: expressions; _vars.c:
+ * scopes and values; _source.c: files; dap_output.c: what the program wrote. */
 #ifndef CT_DAP_STEPS_H
 #define CT_DAP_STEPS_H
 
@@ -109,18 +109,30 @@ int dap_steps_move(struct dap_debuggee *d, const struct dap_move *move, struct d
 int dap_steps_seek(struct dap_debuggee *d, const char *position, struct dap_stop *stop, struct ct_error *err);
 int dap_steps_go(struct dap_debuggee *d, ct_u64 target, struct dap_stop *stop, struct ct_error *err);
 
+/* ---- What breakpoints stand for (dap_steps_places.c) ---- */
+
+struct dap_places {
+	ct_u32 *keys; /* locations, or variables */
+	size_t n;
+	ct_u64 call; /* DATA: of this call only; 0: of any */
+	char *path;  /* DATA: expression of the part that is watched; NULL: all of the variable */
+	bool uncaught;
+	/* So many hits there are up to this step: known from the last time it was asked. */
+	ct_u64 known_at, known;
+};
+int dap_steps_resolve(struct dap_debuggee *d, struct dap_break *b, struct ct_error *err);
+/* Ids of variables with this name; of a function, if it is not 0. -1: no memory. */
+int dap_find_variables(struct dap_steps *d, const char *name, size_t len, ct_u32 function, unsigned kinds, ct_u32 **ids,
+		       size_t *n);
+
 /* ---- Hits (dap_steps_hits.c) ---- */
 
-int dap_steps_resolve(struct dap_debuggee *d, struct dap_break *b, struct ct_error *err);
 /* The next hit behind (before) `from`, not behind (before) `limit`, which may be NULL. 1; 0: none; -1; 2: the client
  * wants it to stop, and *hit is how far it got. */
 int dap_next_hit(struct dap_steps *d, struct dap_break *b, const struct dap_pos *from, const struct dap_pos *limit,
 		 bool backwards, struct dap_pos *hit, struct ct_error *err);
 /* What a data breakpoint's hit changed, or what was raised: "x: 1 -> 2". */
 void dap_hit_text(struct dap_steps *d, const struct dap_break *b, const struct dap_pos *hit, char *text, size_t size);
-/* Ids of variables with this name; of a function, if it is not 0. -1: no memory. */
-int dap_find_variables(struct dap_steps *d, const char *name, size_t len, ct_u32 function, unsigned kinds, ct_u32 **ids,
-		       size_t *n);
 
 /* ---- Values (dap_steps_vars.c) ---- */
 
@@ -130,6 +142,13 @@ json_t *dap_steps_evaluate(struct dap_debuggee *d, ct_u64 frame, const char *tex
 json_t *dap_steps_exception(struct dap_debuggee *d, ct_u32 thread, struct ct_error *err);
 json_t *dap_steps_data_info(struct dap_debuggee *d, ct_u64 reference, ct_u64 frame, const char *name,
 			    struct ct_error *err);
+/* Of a raised value; not terminated. */
+const char *dap_exception_type(struct dap_steps *d, const ct_u8 *node, size_t len, size_t *n);
+/* A value as text, at most some thousand bytes of it; malloc'ed. */
+char *dap_show(struct dap_steps *d, const ct_u8 *node, size_t len, size_t *n);
+
+/* ---- Asking (dap_steps_ask.c) ---- */
+
 /* The variables of a call as of the values before `end`, for expressions. */
 struct dap_moment {
 	struct dap_steps *d;
@@ -144,10 +163,6 @@ struct dap_scope dap_moment_scope(struct dap_moment *m);
 void dap_moment_deinit(struct dap_moment *m);
 /* Evaluates; *text is malloc'ed. */
 int dap_ask(struct dap_moment *m, const char *expression, char **text, struct ct_error *err);
-/* Of a raised value; not terminated. */
-const char *dap_exception_type(struct dap_steps *d, const ct_u8 *node, size_t len, size_t *n);
-/* A value as text, at most some thousand bytes of it; malloc'ed. */
-char *dap_show(struct dap_steps *d, const ct_u8 *node, size_t len, size_t *n);
 /* The latest value of a variable of the call before `end`: 1, 0, -1. *node is malloc'ed. */
 int dap_value_before(struct dap_steps *d, ct_u64 call, ct_u64 end, const char *name, size_t len, ct_u8 **node,
 		     size_t *node_len, struct ct_error *err);
@@ -159,6 +174,10 @@ struct dap_row {
 	size_t len;
 };
 int dap_get_row(struct dap_steps *d, ct_u64 id, struct dap_row *row, struct ct_error *err);
+/* The call that ran the module's own code, of the function's file, last begun before `end`: its variables are the
+ * function's globals. 0: there is none, or it is the call itself. */
+int dap_module_of(struct dap_steps *d, ct_u32 function, ct_u64 end, ct_u64 *module, struct ct_error *err);
+bool dap_is_unset(const ct_u8 *node, size_t len);
 
 /* ---- Values along the way (dap_steps_stream.c) ---- */
 

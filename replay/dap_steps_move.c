@@ -111,7 +111,8 @@ static void log_message(struct dap_steps *d, const struct dap_break *b, const st
 }
 
 /* All of them on the way, in its order. */
-static int log_way(struct dap_steps *d, const struct dap_pos *limit, bool backwards, struct ct_error *err)
+static int log_way(struct dap_steps *d, const struct dap_pos *from, const struct dap_pos *limit, bool backwards,
+		   struct ct_error *err)
 {
 	struct waiting {
 		struct dap_break *b;
@@ -123,7 +124,7 @@ static int log_way(struct dap_steps *d, const struct dap_pos *limit, bool backwa
 	for (struct dap_break *b = *d->host->breaks; b && !got; b = b->next) {
 		struct waiting *more, w = {.b = b};
 
-		if (!b->log || (got = dap_next_hit(d, b, &d->at, limit, backwards, &w.hit, err)) != 1)
+		if (!b->log || (got = dap_next_hit(d, b, from, limit, backwards, &w.hit, err)) != 1)
 			continue;
 		got = 0;
 		more = realloc(list, (n + 1) * sizeof(*more));
@@ -189,8 +190,8 @@ static int to_end(struct dap_steps *d, bool backwards, struct dap_stop *stop, st
 }
 
 /* Stops at the nearest breakpoint that is not behind `limit`. 0: there is none. */
-static int to_break(struct dap_steps *d, const struct dap_pos *limit, bool backwards, struct dap_pos *best,
-		    struct dap_break **cause, struct dap_stop *stop, struct ct_error *err)
+static int to_break(struct dap_steps *d, const struct dap_pos *from, const struct dap_pos *limit, bool backwards,
+		    struct dap_pos *best, struct dap_break **cause, struct dap_stop *stop, struct ct_error *err)
 {
 	static const char *const reasons[] = {"breakpoint", "function breakpoint", "exception", "data breakpoint"};
 	struct dap_pos hit;
@@ -202,7 +203,7 @@ static int to_break(struct dap_steps *d, const struct dap_pos *limit, bool backw
 		for (struct dap_break *b = *d->host->breaks; b; b = b->next) {
 			if (b->log || (b->condition || b->hits.op) != (late == 1))
 				continue;
-			got = dap_next_hit(d, b, &d->at, *cause ? best : limit, backwards, &hit, err);
+			got = dap_next_hit(d, b, from, *cause ? best : limit, backwards, &hit, err);
 			if (got < 0)
 				return -1;
 			if (got == 2) {
@@ -235,7 +236,7 @@ static int to_break(struct dap_steps *d, const struct dap_pos *limit, bool backw
 int dap_steps_move(struct dap_debuggee *base, const struct dap_move *m, struct dap_stop *stop, struct ct_error *err)
 {
 	struct dap_steps *d = dap_steps_of(base);
-	struct dap_pos target, best, *limit = NULL;
+	struct dap_pos from = m->beginning ? (struct dap_pos){.end = 1} : d->at, target, best, *limit = NULL;
 	struct dap_break *cause;
 	int got = 0, logged;
 	ct_u64 step;
@@ -247,10 +248,10 @@ int dap_steps_move(struct dap_debuggee *base, const struct dap_move *m, struct d
 		if (got < 0 || (got > 0 && !limit))
 			return -1;
 	}
-	got = to_break(d, limit, m->backwards, &best, &cause, stop, err);
+	got = to_break(d, &from, limit, m->backwards, &best, &cause, stop, err);
 	if (got < 0)
 		return -1;
-	logged = log_way(d, got ? &best : limit, m->backwards, err);
+	logged = log_way(d, &from, got ? &best : limit, m->backwards, err);
 	if (logged < 0)
 		return -1;
 	if (got) {

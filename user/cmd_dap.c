@@ -6,7 +6,9 @@
 #include <getopt.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -101,14 +103,20 @@ static int serve_port(unsigned port, struct ct_dap_options *options, struct ct_e
 	printf("listening on 127.0.0.1:%u, token %s\n", port, options->token);
 	fflush(stdout);
 	while (!ended) {
-		int client = clients < CLIENTS ? accept4(fd, NULL, NULL, SOCK_CLOEXEC) : -1;
+		bool full = clients == CLIENTS;
+		int client = full ? -1 : accept4(fd, NULL, NULL, SOCK_CLOEXEC), why = errno;
 
-		if (clients == CLIENTS && waitpid(-1, NULL, 0) > 0)
+		if (full && waitpid(-1, NULL, 0) > 0)
 			clients--;
 		while (clients && waitpid(-1, NULL, WNOHANG) > 0)
 			clients--;
-		if (client < 0)
-			continue;
+		if (client < 0) {
+			if (full || ended || why == EINTR || why == ECONNABORTED)
+				continue;
+			close(fd);
+			errno = why;
+			return ct_fail_errno(err, CT_EXIT_FAILED, "127.0.0.1:%u: no clients can be taken", port);
+		}
 		setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		switch (fork()) {
 		case 0: {
