@@ -10,7 +10,7 @@ program=$PWD/tests/python/debugged.py
 "$CTBPF" record -q -o "$T/r.ctr" -- "$PYTHON" "$program" >"$T/stdout" 2>"$T/stderr" || true
 
 step "without a step database it says what to do"
-talk() { # ARGS: one dap process is talked to by what stands on stdin, a JSON list of (command, arguments)
+talk() { # one server is told what stands on stdin, a JSON list of (command, arguments)
 	python3 -c '
 import json, subprocess, sys
 data = b""
@@ -19,7 +19,7 @@ for n, (command, arguments) in enumerate(json.load(sys.stdin), 1):
     data += b"Content-Length: %d\r\n\r\n" % len(b) + b
 p = subprocess.run(sys.argv[1:], input=data, stdout=subprocess.PIPE)
 print(p.stdout.decode())
-sys.exit(p.returncode)' "$CTBPF" dap "$@"
+sys.exit(p.returncode)' "$CTBPF" dap
 }
 out=$(talk <<<"[[\"initialize\", {}], [\"launch\", {\"recording\": \"$T/r.ctr\"}], [\"disconnect\", {}]]")
 assert_contains "$out" "has no step database; run \`ctbpf index $T/r.ctr\` first"
