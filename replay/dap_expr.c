@@ -42,9 +42,12 @@ static bool name_char(char c)
 /* An operator; one made of letters ends where a name would. */
 static bool take(struct parser *ps, const char *token)
 {
-	size_t n = strlen(token);
+	size_t n;
 
 	space(ps);
+	if (*ps->p != *token)
+		return false;
+	n = strlen(token);
 	if (strncmp(ps->p, token, n) != 0 || (name_char(token[0]) && name_char(ps->p[n])))
 		return false;
 	ps->p += n;
