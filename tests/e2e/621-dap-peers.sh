@@ -29,6 +29,15 @@ assert_contains "$out" "launch first"
 assert_contains "$out" 'has no \"recording\"'
 assert_contains "$out" "'flyToTheMoon' is not supported"
 
+step "a file that is gone is shown as the program read it"
+cp "$program" "$T/gone.py"
+"$CTBPF" record -q -o "$T/gone.ctr" -- "$PYTHON" "$T/gone.py" >"$T/stdout" 2>"$T/stderr" || true
+"$CTBPF" index --files gone.py "$T/gone.ctr" >"$T/index.out"
+rm "$T/gone.py"
+talk <<<"[[\"initialize\", {}], [\"launch\", {\"recording\": \"$T/gone.ctr\"}], [\"source\", {\"sourceReference\": 1}]]" >"$T/answers"
+grep '"command":"source"' "$T/answers" | sed 's/Content-Length.*//' | json body.content >"$T/content"
+diff "$program" <(head -c -1 "$T/content") || fail "another content"
+
 step "a port of this machine only, with a token"
 "$CTBPF" index --files "$program" "$T/r.ctr" >"$T/index.out"
 start_target dap "$CTBPF" dap --port 0
