@@ -138,11 +138,13 @@ $(B)/bench/%: scripts/bench/%.c
 $(B)/bench/stepdb: scripts/bench/stepdb.c $(LIB_formats)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MT $@ -MF $@.d -o $@ $< $(LIB_formats) $(LIBS_formats)
-FUZZ_DEPS := $(SRC_formats) $(wildcard formats/*.h formats/*/*.h tests/*/*.h)
+# What a target needs beside formats/.
+FUZZ_dap  := $(wildcard replay/dap_*.c)
+FUZZ_DEPS := $(SRC_formats) $(FUZZ_dap) $(wildcard formats/*.h formats/*/*.h replay/dap*.h tests/*/*.h)
 $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_DEPS) $(GEN)
 	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all -o $@ $< $(SRC_formats) $(LIBS_formats)
+	  -fno-sanitize-recover=all -o $@ $< $(SRC_formats) $(FUZZ_$*) $(LIBS_formats) -lm
 $(B)/tests/fuzz/make_seeds: tests/fuzz/make_seeds.c $(FUZZ_DEPS) $(LIB_formats)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -o $@ $< $(LIB_formats) $(LIBS_formats)
@@ -201,6 +203,7 @@ install: $(PROG) ## into DESTDIR/PREFIX: program, man pages, licence
 	install -d '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
 	install -m644 $(MAN) '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m644 LICENSE README.md $(wildcard docs/*.md) '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
+	install -Dm644 docs/vscode/package.json '$(DESTDIR)$(PREFIX)/share/doc/ctbpf/vscode/package.json'
 uninstall: ## what install put there
 	rm -f '$(DESTDIR)$(PREFIX)/bin/ctbpf' $(MAN:docs/man/%='$(DESTDIR)$(PREFIX)/share/man/man1/%')
 	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'

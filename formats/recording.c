@@ -411,6 +411,18 @@ const char *ct_recording_path(const struct ct_recording *rec)
 	return rec->path;
 }
 
+ct_u64 ct_recording_first_ns(const struct ct_recording *rec)
+{
+	struct ct_index_entry range;
+
+	return ct_recording_range(rec, &range) ? range.first_ns : 0;
+}
+
+ct_u64 ct_recording_begun_ns(const struct ct_recording *rec)
+{
+	return rec->realtime_ns;
+}
+
 enum ct_recording_state ct_recording_state(const struct ct_recording *rec)
 {
 	return rec->state;

@@ -52,6 +52,9 @@ void ct_recording_close(struct ct_recording *rec);
 int ct_recording_dirfd(const struct ct_recording *rec);
 const char *ct_recording_path(const struct ct_recording *rec);
 enum ct_recording_state ct_recording_state(const struct ct_recording *rec);
+/* CLOCK_MONOTONIC of its first event, and CLOCK_REALTIME of when it began (0: its manifest has no clocks). */
+ct_u64 ct_recording_first_ns(const struct ct_recording *rec);
+ct_u64 ct_recording_begun_ns(const struct ct_recording *rec);
 const json_t *ct_recording_manifest(const struct ct_recording *rec);
 /* The error that ended it early (a full disk, ...), as the recorder said; NULL: none. */
 const char *ct_recording_error(const struct ct_recording *rec);

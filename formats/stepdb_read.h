@@ -14,6 +14,8 @@ struct ct_stepdb;
 /* Opens steps/ below the recording's directory. No database: *err says "run `ctbpf index NAME` first", with
  * status CT_EXIT_FAILED, and ct_stepdb_exists is false. */
 struct ct_stepdb *ct_stepdb_open(int recording_dirfd, const char *name, struct ct_error *err);
+/* A recording's own: not one that was copied there from another. */
+struct ct_stepdb *ct_stepdb_of(struct ct_recording *rec, struct ct_error *err);
 void ct_stepdb_close(struct ct_stepdb *db);
 bool ct_stepdb_exists(int recording_dirfd);
 /* Looks for a newer commit; 1 if there is one, 0 if not. Running scans end with what they began with. */
@@ -171,6 +173,20 @@ int ct_stepdb_locals(struct ct_stepdb *db, ct_u64 call, ct_u64 step, int (*each)
  * resumed it last. 0: nobody. */
 int ct_stepdb_caller(struct ct_stepdb *db, ct_u64 call, ct_u64 step, ct_u64 *caller, ct_u64 *from_step,
 		     struct ct_error *err);
+/* Moments between steps. Values are numbered in the order of the run, over all threads: the first one that is not there
+ * yet when the step's line begins. What a line changes before it returns, yields or raises is not there then. */
+int ct_stepdb_values_at(struct ct_stepdb *db, ct_u64 step, ct_u64 *row, struct ct_error *err);
+/* The last step, of any thread, that is known to have begun before the value was written. Rises with the row. */
+int ct_stepdb_value_step(struct ct_stepdb *db, ct_u64 row, ct_u64 *step, struct ct_error *err);
+/* As ct_stepdb_locals and ct_stepdb_caller, of the rows before `end`. kinds: bit per enum ct_value_kind; 0: variables.
+ */
+int ct_stepdb_latest(struct ct_stepdb *db, ct_u64 call, ct_u64 end, unsigned kinds,
+		     int (*each)(void *arg, const struct ct_local *), void *arg, struct ct_error *err);
+int ct_stepdb_caller_before(struct ct_stepdb *db, ct_u64 call, ct_u64 end, ct_u64 *caller, ct_u64 *from_step,
+			    struct ct_error *err);
+/* The step at a position as a person writes it, s:NUMBER or what ct_pos_parse takes: the last one before, or at, it. */
+int ct_stepdb_find_step(struct ct_stepdb *db, struct ct_recording *rec, const char *text, ct_u64 *step,
+			struct ct_error *err);
 /* The `n` closed calls with the longest duration, longest first; returns how many there are. */
 int ct_stepdb_slowest(struct ct_stepdb *db, size_t n, ct_u64 *calls, struct ct_error *err);
 /* Ids of files whose path is, or ends with a component sequence equal to, `path`; of functions with this name (with

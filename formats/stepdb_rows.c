@@ -156,6 +156,7 @@ struct locals {
 	struct place *place;
 	size_t nplaces, cap;
 	ct_u64 first_chunk; /* of the group being walked */
+	ct_u64 end;         /* rows from this one on do not count */
 	bool failed;
 };
 
@@ -245,7 +246,7 @@ static int look_into(struct ct_stepdb *db, struct locals *l, ct_u64 number, ct_u
 		struct slot *slot;
 		ct_u64 begin;
 
-		if (calls[i - 1] != call || steps[i - 1] > step)
+		if (calls[i - 1] != call || steps[i - 1] > step || chunk->first_row + i - 1 >= l->end)
 			continue;
 		slot = slot_of(db, l, variables[i - 1]);
 		if (!slot || slot->found)
@@ -305,6 +306,8 @@ static int find_places(struct ct_stepdb *db, struct locals *l, ct_u64 call, ct_u
 	for (size_t k = sd_group_of_chunk(t, entry); k < t->ngroups; k++) {
 		if (sd_group_load(db, CT_VALUES, k, err) < 0)
 			return -1;
+		if (t->group[k].first_row >= l->end)
+			break;
 		if (t->group[k].min[CT_VALUE_STEP] > step)
 			continue;
 		l->first_chunk = t->group[k].first_chunk;
@@ -333,6 +336,7 @@ static int resolve(struct ct_stepdb *db, struct locals *l, ct_u64 call, ct_u64 s
 		size_t at = (size_t)(l->place[i].chunk - t->group[k].first_chunk) * sd_tables[CT_VALUES].ncols * 2;
 
 		if (!slot || slot->found || l->place[i].chunk == done ||
+		    t->group[k].chunk[l->place[i].chunk - t->group[k].first_chunk].first_row >= l->end ||
 		    t->group[k].minmax[at + 2 * CT_VALUE_STEP] > step)
 			continue;
 		done = l->place[i].chunk;
@@ -342,10 +346,10 @@ static int resolve(struct ct_stepdb *db, struct locals *l, ct_u64 call, ct_u64 s
 	return done == entry ? 0 : look_into(db, l, entry, call, step, err);
 }
 
-static int latest(struct ct_stepdb *db, ct_u64 call, ct_u64 step, unsigned kinds,
+static int latest(struct ct_stepdb *db, ct_u64 call, ct_u64 step, ct_u64 end, unsigned kinds,
 		  int (*each)(void *arg, const struct ct_local *), void *arg, struct ct_error *err)
 {
-	struct locals l = {.kinds = kinds};
+	struct locals l = {.kinds = kinds, .end = end};
 	ct_u64 row[CT_CALL_NCOLS];
 	int ret = 0;
 
@@ -374,7 +378,13 @@ static int latest(struct ct_stepdb *db, ct_u64 call, ct_u64 step, unsigned kinds
 int ct_stepdb_locals(struct ct_stepdb *db, ct_u64 call, ct_u64 step, int (*each)(void *arg, const struct ct_local *),
 		     void *arg, struct ct_error *err)
 {
-	return latest(db, call, step, LOCAL_KINDS, each, arg, err);
+	return latest(db, call, step, UINT64_MAX, LOCAL_KINDS, each, arg, err);
+}
+
+int ct_stepdb_latest(struct ct_stepdb *db, ct_u64 call, ct_u64 end, unsigned kinds,
+		     int (*each)(void *arg, const struct ct_local *), void *arg, struct ct_error *err)
+{
+	return latest(db, call, UINT64_MAX, end, kinds ? kinds : LOCAL_KINDS, each, arg, err);
 }
 
 struct caller {
@@ -392,7 +402,7 @@ static int take_caller(void *arg, const struct ct_local *local)
 	return 0;
 }
 
-int ct_stepdb_caller(struct ct_stepdb *db, ct_u64 call, ct_u64 step, ct_u64 *caller, ct_u64 *from_step,
+static int caller_at(struct ct_stepdb *db, ct_u64 call, ct_u64 step, ct_u64 end, ct_u64 *caller, ct_u64 *from_step,
 		     struct ct_error *err)
 {
 	ct_u64 row[CT_CALL_NCOLS];
@@ -402,11 +412,23 @@ int ct_stepdb_caller(struct ct_stepdb *db, ct_u64 call, ct_u64 step, ct_u64 *cal
 		return -1;
 	c = (struct caller){row[CT_CALL_PARENT], row[CT_CALL_FROM_STEP]};
 	/* A generator's frame is under whoever resumed it last. */
-	if (latest(db, call, step, KIND(CT_VALUE_RESUME), take_caller, &c, err) < 0)
+	if (latest(db, call, step, end, KIND(CT_VALUE_RESUME), take_caller, &c, err) < 0)
 		return -1;
 	*caller = c.call;
 	*from_step = c.from_step;
 	return 0;
+}
+
+int ct_stepdb_caller(struct ct_stepdb *db, ct_u64 call, ct_u64 step, ct_u64 *caller, ct_u64 *from_step,
+		     struct ct_error *err)
+{
+	return caller_at(db, call, step, UINT64_MAX, caller, from_step, err);
+}
+
+int ct_stepdb_caller_before(struct ct_stepdb *db, ct_u64 call, ct_u64 end, ct_u64 *caller, ct_u64 *from_step,
+			    struct ct_error *err)
+{
+	return caller_at(db, call, UINT64_MAX, end, caller, from_step, err);
 }
 
 /* ---- The slowest calls ---- */

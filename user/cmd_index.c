@@ -12,6 +12,7 @@
 #include "replay/steps/steps.h"
 #include "replay/stretch.h"
 #include "user/cmd.h"
+#include "user/index_output.h"
 #include "user/index_store.h"
 
 static const char help[] =
@@ -49,14 +50,15 @@ struct progress {
 	size_t number, count;
 	struct timespec shown;
 	unsigned skip;
+	struct ct_index_output *output; /* NULL: not kept */
 };
 
 static bool now_and_then(void *ctx, const struct ct_event *ev)
 {
 	struct progress *p = ctx;
 
-	(void)ev;
-	return ++p->skip % 64 == 0;
+	/* It has to see every event. */
+	return ct_index_output_wants(p->output, ev) || ++p->skip % 64 == 0;
 }
 
 static int show_progress(void *ctx, struct ct_session *s, const struct ct_event *ev)
@@ -64,7 +66,9 @@ static int show_progress(void *ctx, struct ct_session *s, const struct ct_event 
 	struct progress *p = ctx;
 	struct timespec now;
 
-	(void)s;
+	ct_index_output_take(p->output, s, ev);
+	if (!isatty(STDERR_FILENO))
+		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (now.tv_sec - p->shown.tv_sec + (now.tv_nsec - p->shown.tv_nsec) / 1e9 < 0.5)
 		return 0;
@@ -84,9 +88,9 @@ static int index_stretch(struct ct_recording *rec, const struct ct_stretch *st, 
 
 	progress->st = st;
 	progress->number++;
-	if (s && isatty(STDERR_FILENO))
+	if (s && (progress->output || isatty(STDERR_FILENO)))
 		ct_session_set_hook(s, &hook);
-	if (s && !ct_session_watch(s, agents, err)) {
+	if (s && !ct_index_output_begin(progress->output, st->from, err) && !ct_session_watch(s, agents, err)) {
 		ret = ct_session_run(s, st->end, err);
 		if (!ret && st->to)
 			ret = ct_session_compare(s, st->to, stderr, &comparison, err);
@@ -123,8 +127,13 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	if (!o->print && !(store = ct_index_store_create(rec, &sink, err)))
 		return -1;
+	if (store && !(progress.output = ct_index_output_create(rec, err))) {
+		ct_index_store_destroy(store);
+		return -1;
+	}
 	agents = ct_agents_create(&sink, &o->limits, o->files, err);
 	if (!agents || ct_stretches_find(rec, &list, err)) {
+		ct_index_output_finish(progress.output, NULL);
 		ct_agents_destroy(agents);
 		ct_step_printer_destroy(printer);
 		ct_index_store_destroy(store);
@@ -160,6 +169,10 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 	ct_step_printer_destroy(printer);
 	if (!store)
 		return status;
+	if (ct_index_output_finish(progress.output, err)) {
+		ct_index_store_destroy(store);
+		return -1;
+	}
 	/* What was seen up to a divergence is kept; then it is not complete. */
 	if (ct_index_store_finish(store, status == CT_EXIT_OK, err)) {
 		ct_index_store_destroy(store);

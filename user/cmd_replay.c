@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,7 +16,7 @@
 #include "replay/stretch.h"
 #include "user/cmd.h"
 #include "user/dump.h"
-#include "user/output_track.h"
+#include "user/output_read.h"
 #include "user/report_text.h"
 #include "user/verify.h"
 
@@ -46,9 +44,6 @@ static const char help[] =
 	"  ctbpf replay --to t:+1.5s redis.ctr\n"
 	"\n"
 	"exit status: 0 replayed, 1 failed, 2 usage, 5 diverged, or events are lost or unsound\n";
-
-#define MOST_IOVEC 1024
-#define CHUNK      65536
 
 struct replay {
 	struct ct_recording *rec;
@@ -82,8 +77,10 @@ static double since(const struct timespec *then)
 
 /* ---- what the program wrote --------------------------------------------------------------------------------- */
 
-static int write_out(struct replay *r, const char *data, size_t len)
+static int write_out(void *ctx, const char *data, size_t len)
 {
+	struct replay *r = ctx;
+
 	while (len) {
 		ssize_t n = write(r->stream, data, len);
 
@@ -95,55 +92,6 @@ static int write_out(struct replay *r, const char *data, size_t len)
 		}
 		data += n;
 		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int show_bytes(struct replay *r, struct ct_session *s, ct_u32 pid, ct_u64 addr, ct_u64 len)
-{
-	char buf[CHUNK];
-
-	while (len) {
-		size_t n = len < sizeof(buf) ? (size_t)len : sizeof(buf);
-
-		if (ct_session_read(s, pid, addr, buf, n, NULL))
-			return 0; /* the kernel took them a moment before they were unmapped */
-		if (write_out(r, buf, n))
-			return -1;
-		addr += n;
-		len -= n;
-	}
-	return 0;
-}
-
-static int show(struct replay *r, struct ct_session *s, const struct ct_event *ev)
-{
-	const struct ct_ev_syscall *sc = ct_event_payload(ev);
-	ct_u64 left = (ct_u64)sc->ret, vec = sc->args[1], count = sc->args[2];
-	struct iovec iov[MOST_IOVEC];
-
-	if (r->form == CT_OUTPUT_NO_MEMORY) {
-		r->not_shown += left;
-		return 0;
-	}
-	if (r->form == CT_OUTPUT_BYTES)
-		return show_bytes(r, s, ev->pid, sc->args[1], left);
-	if (r->form == CT_OUTPUT_MSGHDR) {
-		struct msghdr msg;
-
-		if (ct_session_read(s, ev->pid, sc->args[1], &msg, sizeof(msg), NULL))
-			return 0;
-		vec = (ct_u64)(uintptr_t)msg.msg_iov;
-		count = msg.msg_iovlen;
-	}
-	if (count > MOST_IOVEC || ct_session_read(s, ev->pid, vec, iov, count * sizeof(*iov), NULL))
-		return 0;
-	for (ct_u64 i = 0; i < count && left; i++) {
-		ct_u64 n = iov[i].iov_len < left ? iov[i].iov_len : left;
-
-		if (show_bytes(r, s, ev->pid, (ct_u64)(uintptr_t)iov[i].iov_base, n))
-			return -1;
-		left -= n;
 	}
 	return 0;
 }
@@ -168,7 +116,9 @@ static int event(void *ctx, struct ct_session *s, const struct ct_event *ev)
 {
 	struct replay *r = ctx;
 
-	if (r->stream && show(r, s, ev))
+	if (r->stream && r->form == CT_OUTPUT_NO_MEMORY)
+		r->not_shown += (ct_u64)((const struct ct_ev_syscall *)ct_event_payload(ev))->ret;
+	else if (r->stream && ct_output_read(s, ev, r->form, write_out, r))
 		return 1;
 	if (r->terminal && since(&r->shown) > 0.1) {
 		double all = (double)(r->last - r->first) + 1, recorded = (double)(r->last_ns - r->first_ns) / 1e9;

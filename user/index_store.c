@@ -365,16 +365,20 @@ static int on_leave(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, enum ct
 	(void)line;
 	if (!t || !t->depth)
 		return 0;
-	if (flush_values(s, t, err)) /* changed by the last line: they are its, for want of a next one */
-		return -1;
-	t->depth--;
 	len = make_node(s, v);
+	/* What the last line has changed comes behind what it gives back: that tells it from what the line found. */
+	if (how != CT_LEAVE_EXCEPTION && len)
+		ret = ct_stepdb_value(s->w, t->id, how == CT_LEAVE_YIELD ? CT_VALUE_YIELD : CT_VALUE_RETURN, 0,
+				      s->node.data, len);
+	if (ret || flush_values(s, t, err))
+		return ret ? ct_stepdb_failed(s->w, err) : -1;
+	t->depth--;
 	switch (how) {
-	case CT_LEAVE_RETURN: ret = ct_stepdb_return(s->w, t->id, s->node.data, len); break;
+	case CT_LEAVE_RETURN: ret = ct_stepdb_return(s->w, t->id, NULL, 0); break;
 	case CT_LEAVE_YIELD:
 		if (put_to_sleep(s, &t->stack[t->depth], err))
 			return -1;
-		ret = ct_stepdb_suspend(s->w, t->id, s->node.data, len);
+		ret = ct_stepdb_suspend(s->w, t->id, NULL, 0);
 		break;
 	case CT_LEAVE_EXCEPTION:
 		return ct_stepdb_unwind(s->w, t->id, exception_type(s, v), s->node.data, len)

@@ -55,8 +55,6 @@ void query_put_time(struct query *q, struct query_rows *rows, ct_u64 ns);
 void query_put_duration(struct query *q, struct query_rows *rows, ct_u64 ns);
 void query_put_name(struct query *q, struct query_rows *rows, enum ct_names table, ct_u64 id);
 void query_put_place(struct query *q, struct query_rows *rows, ct_u64 location); /* "path:line" */
-/* The last step before, or at, a position. */
-int query_find_step(struct query *q, const char *pos, ct_u64 *step, struct ct_error *err);
 /* A stretch of the run; what is not given is open. The texts are positions as people write them, or NULL. */
 struct query_span {
 	ct_u64 first_step, last_step; /* 1 and UINT64_MAX: all */

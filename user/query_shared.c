@@ -12,42 +12,13 @@
 
 /* ---- Opening ---- */
 
-static ct_u64 first_time(const struct ct_recording *rec)
-{
-	for (size_t i = 0; i < ct_recording_segments(rec); i++) {
-		ct_u32 blocks;
-		const struct ct_index_entry *entry = ct_segment_index(ct_recording_segment(rec, i), &blocks);
-
-		if (blocks)
-			return entry[0].first_ns;
-	}
-	return 0;
-}
-
-static int check_uuid(const struct query *q, struct ct_error *err)
-{
-	const json_t *uuid = json_object_get(ct_recording_manifest(q->rec), "uuid");
-	struct ct_stepdb_info info;
-	char text[37];
-
-	ct_stepdb_info(q->db, &info);
-	ct_uuid_format(info.uuid, text);
-	if (uuid && strcmp(json_string_value(uuid) ? json_string_value(uuid) : "", text) == 0)
-		return 0;
-	return ct_fail(err, CT_EXIT_FAILED,
-		       "%s: its step database belongs to another recording; run `ctbpf index` again",
-		       ct_recording_path(q->rec));
-}
-
 int query_open_steps(struct query *q, bool needed, struct ct_error *err)
 {
-	int dirfd = ct_recording_dirfd(q->rec);
-
-	q->first_ns = first_time(q->rec);
-	if (!needed && !ct_stepdb_exists(dirfd))
+	q->first_ns = ct_recording_first_ns(q->rec);
+	if (!needed && !ct_stepdb_exists(ct_recording_dirfd(q->rec)))
 		return 0;
-	q->db = ct_stepdb_open(dirfd, ct_recording_path(q->rec), err);
-	return q->db ? check_uuid(q, err) : -1;
+	q->db = ct_stepdb_of(q->rec, err);
+	return q->db ? 0 : -1;
 }
 
 /* ---- Cells ---- */
@@ -116,33 +87,6 @@ char *query_value_text(struct query *q, const ct_u8 *node, size_t len, size_t *n
 /* ---- Positions ---- */
 
 /* The last step before, or at, the position. */
-int query_find_step(struct query *q, const char *text, ct_u64 *step, struct ct_error *err)
-{
-	struct ct_stepdb_info info;
-	struct ct_pos pos;
-	char *end;
-
-	ct_stepdb_info(q->db, &info);
-	if (strncmp(text, "s:", 2) == 0) {
-		*step = isdigit((unsigned char)text[2]) ? strtoull(text + 2, &end, 10) : 0;
-		if (!*step || *end)
-			return ct_fail(err, CT_EXIT_USAGE, "position '%s': not a step's number", text);
-		if (*step > info.steps)
-			return ct_fail(err, CT_EXIT_FAILED, "position '%s': the last step is %llu", text,
-				       (unsigned long long)info.steps);
-		return 0;
-	}
-	if (ct_pos_parse(q->rec, text, &pos, err) < 0)
-		return -1;
-	/* A step carries the last event before it: those with this event come after it. */
-	if (ct_stepdb_step_after(q->db, pos.kind == CT_POS_SEQ ? CT_STEP_EVENT : CT_STEP_TIME,
-				 pos.kind == CT_POS_SEQ && pos.value ? pos.value - 1 : pos.value, step, err) < 0)
-		return -1;
-	if (--*step == 0)
-		return ct_fail(err, CT_EXIT_FAILED, "position '%s' is before the first step", text);
-	return 0;
-}
-
 /* The event that comes first at a time or later; behind the last one: its number and 1. */
 static int seq_at(struct query *q, ct_u64 ns, ct_u64 *seq, struct ct_error *err)
 {
@@ -174,7 +118,7 @@ static int find_end(struct query *q, const char *text, bool is_last, ct_u64 *ste
 				       "position '%s' is a step; run `ctbpf index %s` first, or use e:SEQ or t:TIME",
 				       text, ct_recording_path(q->rec));
 		ct_stepdb_info(q->db, &info);
-		if (query_find_step(q, text, step, err) < 0)
+		if (ct_stepdb_find_step(q->db, q->rec, text, step, err) < 0)
 			return -1;
 		/* What happens in a step comes between its event and that of the next. */
 		if (is_last && *step == info.steps) {

@@ -94,7 +94,7 @@ int query_where(struct query *q, const char *text, struct ct_error *err)
 
 	if (q->form == QUERY_CSV)
 		return ct_fail(err, CT_EXIT_USAGE, "--where has no CSV form; use --json");
-	if (query_find_step(q, text, &step, err) < 0 || !ct_stepdb_step_row(q->db, step, at, err))
+	if (ct_stepdb_find_step(q->db, q->rec, text, &step, err) < 0 || !ct_stepdb_step_row(q->db, step, at, err))
 		return -1;
 	put_head(q, step, at);
 	location = at[CT_STEP_LOCATION];

@@ -220,6 +220,56 @@ static void stepdb_seeds(void)
 	scratch_remove(dir);
 }
 
+/* See fuzz_dap.c for the first byte. */
+static void dap_seeds(void)
+{
+	static const char *const seeds[] = {
+		"\0Content-Length: 56\r\n\r\n{\"seq\":1,\"type\":\"request\",\"command\":\"initialize\",\"a\":0}",
+		"\1a.b[-1]['k'] * (2 // 3) <= len(c) and not \"x\\n\" is None or d % 7.5 != 0x1f",
+		"\2{\"type\":\"request\",\"command\":\"setBreakpoints\",\"arguments\":{\"source\":{\"path\":\"/src/"
+		"file1.py\"},"
+		"\"breakpoints\":[{\"line\":25,\"condition\":\"v1 > 3\"},{\"line\":26,\"hitCondition\":\"% "
+		"2\"},{\"line\":27,"
+		"\"logMessage\":\"{v2}\"}]}}\n"
+		"{\"type\":\"request\",\"command\":\"continue\",\"arguments\":{\"threadId\":1}}\n"
+		"{\"type\":\"request\",\"command\":\"stackTrace\",\"arguments\":{\"threadId\":1}}\n"
+		"{\"type\":\"request\",\"command\":\"scopes\",\"arguments\":{\"frameId\":1}}\n"
+		"{\"type\":\"request\",\"command\":\"variables\",\"arguments\":{\"variablesReference\":1}}\n"
+		"{\"type\":\"request\",\"command\":\"evaluate\",\"arguments\":{\"expression\":\"seek "
+		"s:90\",\"context\":\"repl\"}}\n"
+		"{\"type\":\"request\",\"command\":\"reverseContinue\",\"arguments\":{\"threadId\":1}}\n"
+		"{\"type\":\"request\",\"command\":\"threads\"}",
+		"\3{\"type\":\"request\",\"command\":\"setExceptionBreakpoints\",\"arguments\":{\"filters\":["
+		"\"raised\"],"
+		"\"filterOptions\":[{\"filterId\":\"uncaught\",\"condition\":\"Error\"}]}}\n"
+		"{\"type\":\"request\",\"command\":\"dataBreakpointInfo\",\"arguments\":{\"name\":\"v1\"}}\n"
+		"{\"type\":\"request\",\"command\":\"setDataBreakpoints\",\"arguments\":{\"breakpoints\":[{\"dataId\":"
+		"\"1/v1/v1\"},"
+		"{\"dataId\":\"f3:v2\",\"condition\":\"v2 > 0\",\"hitCondition\":\">1\"}]}}\n"
+		"{\"type\":\"request\",\"command\":\"setFunctionBreakpoints\",\"arguments\":{\"breakpoints\":[{"
+		"\"name\":\"f3\"}]}}\n"
+		"{\"type\":\"request\",\"command\":\"continue\"}\n{\"type\":\"request\",\"command\":\"exceptionInfo\"}"
+		"\n"
+		"{\"type\":\"request\",\"command\":\"next\"}\n{\"type\":\"request\",\"command\":\"stepOut\"}\n"
+		"{\"type\":\"request\",\"command\":\"stepBack\"}\n{\"type\":\"request\",\"command\":\"ctbpf/"
+		"stepBackOut\"}\n"
+		"{\"type\":\"request\",\"command\":\"gotoTargets\",\"arguments\":{\"source\":{\"path\":\"x\"},\"line\":"
+		"3}}\n"
+		"{\"type\":\"request\",\"command\":\"loadedSources\"}\n"
+		"{\"type\":\"request\",\"command\":\"source\",\"arguments\":{\"sourceReference\":1}}"};
+	char name[16];
+
+	for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+		struct bytes b = {0};
+
+		bytes_add(&b, seeds[i], 1);
+		bytes_add(&b, seeds[i] + 1, strlen(seeds[i] + 1));
+		snprintf(name, sizeof(name), "%zu", i);
+		put_seed("fuzz_dap", name, &b);
+		free(b.data);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -232,5 +282,6 @@ int main(int argc, char **argv)
 	snapshot_seeds();
 	manifest_seeds();
 	stepdb_seeds();
+	dap_seeds();
 	return 0;
 }
