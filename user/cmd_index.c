@@ -39,7 +39,7 @@ static const char help[] =
 
 struct options {
 	bool print;
-	const char *files;
+	struct ct_step_filter filter;
 	struct ct_step_limits limits;
 };
 
@@ -123,7 +123,7 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	if (!o->print && !(store = ct_index_store_create(rec, &sink, err)))
 		return -1;
-	agents = ct_agents_create(&sink, &o->limits, o->files, err);
+	agents = ct_agents_create(&sink, &o->limits, &o->filter, err);
 	if (!agents || ct_stretches_find(rec, &list, err)) {
 		ct_agents_destroy(agents);
 		ct_step_printer_destroy(printer);
@@ -172,6 +172,11 @@ static int run(struct ct_recording *rec, const struct options *o, FILE *out, str
 	return status;
 }
 
+static void add_glob(struct ct_globs *globs, const char *glob)
+{
+	globs->list[globs->count++] = glob;
+}
+
 int cmd_index(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -180,7 +185,9 @@ int cmd_index(int argc, char **argv)
 		{"items", required_argument, NULL, 'i'}, {"bytes", required_argument, NULL, 'b'},
 		{"help", no_argument, NULL, 'h'},        {0},
 	};
-	struct options o = {.limits = {.values = true, .depth = 3, .items = 16, .bytes = 80}};
+	const char *globs[2][argc];
+	struct options o = {.filter = {{globs[0], 0}, {globs[1], 0}},
+			    .limits = {.values = true, .depth = 3, .items = 16, .bytes = 80}};
 	struct ct_recording *rec;
 	struct ct_error err = {0};
 	unsigned long long n;
@@ -189,7 +196,7 @@ int cmd_index(int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "pF:Vh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'p': o.print = true; break;
-		case 'F': o.files = optarg; break;
+		case 'F': add_glob(&o.filter.files, optarg); break;
 		case 'V': o.limits.values = false; break;
 		case 'd':
 			if (ct_parse_u64(optarg, 0, 16, &n))

@@ -16,6 +16,7 @@ struct run { /* of a function, that may be resumed: its call */
 struct thread {
 	ct_u32 tid, id;
 	ct_u64 raised;  /* address of the exception told of last, on its way through frames */
+	ct_u32 type;    /* of the exception told of last */
 	ct_u64 seq, ns; /* told of last */
 	struct run *stack;
 	size_t depth, room;
@@ -68,7 +69,9 @@ static int on_file(void *ctx, ct_u32 id, const char *path, struct ct_error *err)
 static int on_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
-	ct_u32 f = ct_stepdb_function(s->w, name, strlen(name), s->file[file], line, "python");
+	const bool native = file == CT_STEP_NATIVE;
+	ct_u32 f =
+		ct_stepdb_function(s->w, name, strlen(name), native ? 0 : s->file[file], line, native ? "c" : "python");
 
 	return set_id(&s->function, &s->nfunction, id, f, err);
 }
@@ -326,10 +329,10 @@ static int on_step(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, struct c
 	return ct_stepdb_step(s->w, t->id, line) ? flush_values(s, t, err) : ct_stepdb_failed(s->w, err);
 }
 
-static ct_u32 exception_type(struct ct_index_store *s, const struct ct_value *v)
+static ct_u32 exception_type(struct ct_index_store *s, const struct thread *t, const struct ct_value *v)
 {
-	if (!v)
-		return ct_stepdb_type(s->w, "BaseException", 13);
+	if (!v) /* that it has left a function shows later than that it was in it */
+		return t->type ? t->type : ct_stepdb_type(s->w, "BaseException", 13);
 	if (v->tag == CT_VALUE_TYPE) /* not made an instance yet */
 		return ct_stepdb_type(s->w, v->text.data, v->text.len);
 	return ct_stepdb_type(s->w, v->type, strlen(v->type));
@@ -350,7 +353,8 @@ static int on_raise(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, const s
 		return -1;
 	t->raised = address;
 	len = make_node(s, v);
-	return ct_stepdb_raise(s->w, t->id, exception_type(s, v), s->node.data, len) ? ct_stepdb_failed(s->w, err) : 0;
+	t->type = exception_type(s, t, v);
+	return ct_stepdb_raise(s->w, t->id, t->type, s->node.data, len) ? ct_stepdb_failed(s->w, err) : 0;
 }
 
 static int on_leave(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, enum ct_leave how, const struct ct_value *v,
@@ -377,7 +381,7 @@ static int on_leave(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, enum ct
 		ret = ct_stepdb_suspend(s->w, t->id, s->node.data, len);
 		break;
 	case CT_LEAVE_EXCEPTION:
-		return ct_stepdb_unwind(s->w, t->id, exception_type(s, v), s->node.data, len)
+		return ct_stepdb_unwind(s->w, t->id, exception_type(s, t, v), s->node.data, len)
 			       ? ct_stepdb_failed(s->w, err)
 			       : 0;
 	}

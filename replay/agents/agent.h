@@ -19,7 +19,7 @@ struct ct_agents_stats {
 };
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,
-				   const char *only, struct ct_error *err);
+				   const struct ct_step_filter *filter, struct ct_error *err);
 /* Tells the sink what is still in the buffers. Replicas may be gone by then. */
 int ct_agents_finish(struct ct_agents *a, struct ct_error *err);
 void ct_agents_destroy(struct ct_agents *a);

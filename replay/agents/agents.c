@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ struct ct_agents {
 };
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,
-				   const char *only, struct ct_error *err)
+				   const struct ct_step_filter *filter, struct ct_error *err)
 {
 	struct ct_agents *a = calloc(1, sizeof(*a));
 
@@ -68,7 +69,7 @@ struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct
 		return NULL;
 	}
 	a->limits = *limits;
-	a->steps = ct_pysteps_create(sink, only);
+	a->steps = ct_pysteps_create(sink, filter);
 	a->memfd = memfd_create("ctbpf-steps", MFD_CLOEXEC);
 	if (!a->steps || a->memfd < 0 || ftruncate(a->memfd, CT_PYA_BUFFER_LEN))
 		goto fail;
@@ -250,6 +251,23 @@ static int on_type(struct ct_agent *g, int memfd, ct_u64 addr, ct_u64 entry)
 	return 0;
 }
 
+static int know_native(struct ct_agent *g, int memfd, ct_u64 entry)
+{
+	struct ct_pya_native n;
+	char *name;
+	long id;
+
+	if (!ct_mem_read(memfd, entry, &n, sizeof(n)))
+		return fail(g->all, "its tables cannot be read");
+	name = ct_py_read_native(memfd, g->layout, &n);
+	id = name ? ct_pysteps_native(g->all->steps, name) : -1;
+	free(name);
+	n.id = (ct_u32)id;
+	if (id < 0 || !ct_mem_write(memfd, entry, &n, sizeof(n)))
+		return fail(g->all, id < 0 ? "out of memory" : "its tables cannot be written");
+	return 0;
+}
+
 int ct_agents_stopped(struct ct_rthread *t, int status)
 {
 	struct ct_agent *g = t->proc->agent;
@@ -271,6 +289,12 @@ int ct_agents_stopped(struct ct_rthread *t, int status)
 			return -1;
 		return ct_mem_write(t->proc->memfd, a->buffer->arg2, &c, sizeof(c)) ? 1 : -1;
 	case CT_PYREQ_TYPE: return on_type(g, t->proc->memfd, a->buffer->arg, a->buffer->arg2) ? -1 : 1;
+	case CT_PYREQ_NATIVE: return know_native(g, t->proc->memfd, a->buffer->arg2) ? -1 : 1;
+	case CT_PYREQ_FOREIGN:
+		if (!*a->stats.unwatched)
+			snprintf(a->stats.unwatched, sizeof(a->stats.unwatched),
+				 "process %u runs a subinterpreter; what runs in that is not told", t->proc->pid);
+		return 1;
 	}
 	return fail(a, "it asks for something unknown");
 }
@@ -360,6 +384,25 @@ static int watch_exceptions(struct ct_agent *g, struct ct_rthread *t, const stru
 	return 0;
 }
 
+/* What an agent before this one knew: the frame is in a call of a C function. */
+static void tell_pending(struct ct_agent *g, struct ct_rthread *t, ct_u64 frame)
+{
+	const ct_u64 table = g->head.base + CT_PYA_PENDING;
+	ct_u64 i = CT_PYA_PENDING_HOME(frame), at, w;
+
+	for (;; i++) {
+		at = table + i % CT_PYA_NPENDING * 8;
+		if (!ct_mem_read(t->proc->memfd, at, &w, 8) || w == frame)
+			return;
+		if (!w)
+			break;
+	}
+	g->head.npending++;
+	if (g->head.npending < CT_PYA_NPENDING / 2 && ct_mem_write(t->proc->memfd, at, &frame, 8))
+		ct_mem_write(t->proc->memfd, g->head.base + offsetof(struct ct_pya_head, npending), &g->head.npending,
+			     8);
+}
+
 /* Frames that the threads are in already. */
 static void tell_frames(struct ct_agent *g, struct ct_rthread *t)
 {
@@ -368,6 +411,7 @@ static void tell_frames(struct ct_agent *g, struct ct_rthread *t)
 	struct ct_agents *a = g->all;
 	unsigned depth = 0;
 
+	drain(a);
 	for (size_t i = n; i-- > 0;) { /* outermost first */
 		struct ct_pya_code c;
 		long id = know_code(g, t->proc->memfd, list[i].code, &c);
@@ -380,6 +424,8 @@ static void tell_frames(struct ct_agent *g, struct ct_rthread *t)
 			a->tid = list[i].tid;
 			note(a, CT_PYR_THREAD, a->tid, t->proc->pid);
 		}
+		if (ct_pysteps_in_native(a->steps, a->tid, list[i].frame))
+			tell_pending(g, t, list[i].frame);
 		note_arg(a, CT_PYR_FRAME, depth++, list[i].frame, (ct_u64)id);
 	}
 	free(list);
@@ -418,6 +464,7 @@ static void fill_head(struct ct_agent *g)
 	if (l->tstate_current)
 		h->runtime_tstate = g->py->runtime + g->bias + l->tstate_current;
 	h->interp_head = g->py->runtime + g->bias + l->interp_head;
+	h->interp_main = h->interp_head + 8;
 	h->interp_next = l->interp_next;
 	h->threads_head = l->threads_head;
 	h->tstate_next = l->tstate_next;

@@ -64,6 +64,8 @@ enum ct_leave {
 	CT_LEAVE_EXCEPTION, /* value: the exception, if known */
 };
 
+#define CT_STEP_NATIVE ((ct_u32)-1) /* instead of a file's number: a function of the interpreter itself, in C */
+
 /* Every function returns 0, or -1 with *err. `thread` is the recorded thread id. */
 struct ct_step_sink {
 	void *ctx;
@@ -89,6 +91,17 @@ struct ct_step_sink {
 	int (*leave)(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, enum ct_leave how,
 		     const struct ct_value *v, struct ct_error *err);
 };
+
+/* Patterns of the shell; `*` matches anything. A text matches if all of it does, or what is behind one of its
+ * separators: "app.py" and "web/[a-z]*.py" match "/srv/web/app.py", "send" matches "Client.send". */
+struct ct_globs {
+	const char **list;
+	size_t count;
+};
+struct ct_step_filter { /* empty: everything */
+	struct ct_globs files, functions;
+};
+bool ct_step_wanted(const struct ct_step_filter *f, const char *file, const char *function);
 
 /* What is written of values. */
 struct ct_step_limits {
