@@ -180,10 +180,17 @@ static void add_glob(struct ct_globs *globs, const char *glob)
 int cmd_index(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"print", no_argument, NULL, 'p'},       {"files", required_argument, NULL, 'F'},
-		{"no-values", no_argument, NULL, 'V'},   {"depth", required_argument, NULL, 'd'},
-		{"items", required_argument, NULL, 'i'}, {"bytes", required_argument, NULL, 'b'},
-		{"help", no_argument, NULL, 'h'},        {0},
+		{"print", no_argument, NULL, 'p'},
+		{"files", required_argument, NULL, 'F'},
+		{"no-values", no_argument, NULL, 'V'},
+		{"depth", required_argument, NULL, 'd'},
+		{"items", required_argument, NULL, 'i'},
+		{"bytes", required_argument, NULL, 'b'},
+		{"functions", required_argument, NULL, 'f'},
+		{"from", required_argument, NULL, 'S'},
+		{"to", required_argument, NULL, 'E'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	const char *globs[2][argc];
 	struct options o = {.filter = {{globs[0], 0}, {globs[1], 0}},
@@ -193,10 +200,11 @@ int cmd_index(int argc, char **argv)
 	unsigned long long n;
 	int opt, status;
 
-	while ((opt = getopt_long(argc, argv, "pF:Vh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "pF:f:Vh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'p': o.print = true; break;
 		case 'F': add_glob(&o.filter.files, optarg); break;
+		case 'f': add_glob(&o.filter.functions, optarg); break;
 		case 'V': o.limits.values = false; break;
 		case 'd':
 			if (ct_parse_u64(optarg, 0, 16, &n))

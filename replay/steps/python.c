@@ -311,6 +311,44 @@ static int be_in(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u
 
 /* ---- records -------------------------------------------------------------------------------------------------- */
 
+static const char *terminated(struct ct_pysteps *b, const char *data, size_t len)
+{
+	char *text = ct_pysteps_alloc(b, len + 1);
+
+	if (!text)
+		return NULL;
+	memcpy(text, data, len);
+	text[len] = 0;
+	return text;
+}
+
+/* What C code raises becomes an instance when somebody looks at it: of b->exc, a class, with this argument, or these if
+ * it is a tuple (PyErr_SetObject). */
+static bool make_instance(struct ct_pysteps *b, const struct ct_value *arg)
+{
+	struct ct_value *list, *args;
+
+	if (b->exc.tag != CT_VALUE_TYPE)
+		return true;
+	list = ct_pysteps_alloc(b, 3 * sizeof(*list));
+	if (!list)
+		return false;
+	args = list + 1;
+	list[0] = (struct ct_value){.tag = CT_VALUE_STRING, .type = "str", .length = 4, .text = {"args", 4}};
+	list[2] = *arg;
+	args[0] = (struct ct_value){.tag = CT_VALUE_TUPLE, .type = "tuple", .length = 1, .child = {list + 2, 1}};
+	if (arg->tag == CT_VALUE_TUPLE)
+		args[0] = *arg;
+	else if (arg->tag == CT_VALUE_NONE)
+		args[0].length = args[0].child.count = 0;
+	b->exc = (struct ct_value){.tag = CT_VALUE_STRUCT,
+				   .type = terminated(b, b->exc.text.data, b->exc.text.len),
+				   .address = b->exc.address,
+				   .length = 1,
+				   .child = {list, 2}};
+	return b->exc.type != NULL;
+}
+
 static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w, size_t n, struct ct_error *err)
 {
 	const ct_u32 slot = w[0] >> 8 & 0xffffff;
@@ -336,7 +374,7 @@ static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 	case CT_PYSLOT_EXC_TYPE: /* if there is an instance, it follows */
 	case CT_PYSLOT_EXC:
 		if (slot == CT_PYSLOT_EXC && b->has_exc && v.tag != CT_VALUE_STRUCT)
-			return 0; /* not yet made an instance: only its argument */
+			return make_instance(b, &v) ? 0 : ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		b->exc = v;
 		b->has_exc = true;
 		return 0;
@@ -356,13 +394,9 @@ static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 	if (!e->wanted)
 		return 0;
 	if (slot == CT_PYSLOT_NAMED) {
-		char *text = ct_pysteps_alloc(b, name.text.len + 1);
+		const char *text = terminated(b, name.text.data, name.text.len);
 
-		if (!text)
-			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-		memcpy(text, name.text.data, name.text.len);
-		text[name.text.len] = 0;
-		return TELL(value, b->tid, text, &v);
+		return text ? TELL(value, b->tid, text, &v) : ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	}
 	variable = slot < e->code.nlocals ? e->code.variable[slot] : NULL;
 	if (!variable)
