@@ -23,6 +23,10 @@ struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct
 /* Tells the sink what is still in the buffers. Replicas may be gone by then. */
 int ct_agents_finish(struct ct_agents *a, struct ct_error *err);
 void ct_agents_destroy(struct ct_agents *a);
+/* What they know, to go on from in another run (of the same recording, with the same filter and limits); words at
+ * *state are malloc'ed. Loaded before anything is watched. */
+int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err);
+int ct_agents_load(struct ct_agents *a, const ct_u64 *state, size_t words, struct ct_error *err);
 void ct_agents_stats(const struct ct_agents *a, struct ct_agents_stats *stats);
 
 /* What a session calls; all of them do nothing for a replica without an agent. */

@@ -134,6 +134,16 @@ int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 	return -1;
 }
 
+int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err)
+{
+	return ct_pysteps_save(a->steps, state, words, err);
+}
+
+int ct_agents_load(struct ct_agents *a, const ct_u64 *state, size_t words, struct ct_error *err)
+{
+	return ct_pysteps_load(a->steps, state, words, err);
+}
+
 /* Words of the tracer's own. */
 static void note_arg(struct ct_agents *a, unsigned type, unsigned arg, ct_u64 w1, ct_u64 w2)
 {

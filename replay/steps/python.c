@@ -167,16 +167,44 @@ static bool same(const struct ct_pycode_entry *a, const struct ct_pycode_entry *
 			  !strcmp(a->code.file, b->code.file));
 }
 
-/* Entries stay: a frame at the same address replaces them. */
+/* What follows it moves up, so that nothing is behind a gap. */
+static void remove_sleeper(struct ct_pysteps *b, struct ct_pyframe *from)
+{
+	size_t gap = (size_t)(from - b->sleep), mask = b->sleep_room - 1;
+
+	b->nsleep--;
+	b->sleep[gap].frame = 0;
+	for (size_t i = (gap + 1) & mask; b->sleep[i].frame; i = (i + 1) & mask) {
+		struct ct_pyframe moved = b->sleep[i];
+
+		b->sleep[i].frame = 0;
+		*sleeper(b, moved.frame) = moved;
+	}
+}
+
 static bool wake(struct ct_pysteps *b, struct ct_pyframe *f)
 {
-	struct ct_pyframe *from = b->sleep_room ? sleeper(b, f->frame) : NULL;
+	struct ct_pyframe *from = b->nsleep ? sleeper(b, f->frame) : NULL;
 
 	if (!from || !from->frame || !same(&b->code[from->code], &b->code[f->code]))
 		return false;
 	f->run = from->run;
 	f->line = from->line;
+	remove_sleeper(b, from);
 	return true;
+}
+
+/* Another frame is where one slept: that is no more. */
+static int replace_sleeper(struct ct_pysteps *b, ct_u64 frame, struct ct_error *err)
+{
+	struct ct_pyframe *from = b->nsleep ? sleeper(b, frame) : NULL;
+	struct ct_pyframe old;
+
+	if (!from || !from->frame)
+		return 0;
+	old = *from;
+	remove_sleeper(b, from);
+	return b->code[old.code].wanted ? TELL(drop, old.run) : 0;
 }
 
 static int function(struct ct_pysteps *b, struct ct_pycode_entry *e, struct ct_error *err)
@@ -239,6 +267,8 @@ static int push(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u3
 		f.line = b->code[code].code.first_line;
 	if (how == CT_ENTER_RESUMED && !wake(b, &f))
 		how = CT_ENTER_ATTACHED;
+	if (how != CT_ENTER_RESUMED && replace_sleeper(b, frame, err))
+		return -1;
 	if (how != CT_ENTER_RESUMED)
 		f.run = ++b->runs;
 	t->frame[t->depth++] = f;
@@ -254,8 +284,12 @@ static int pop(struct ct_pysteps *b, struct ct_pythread *t, enum ct_leave how, c
 	ct_u32 id;
 
 	t->depth--;
-	if (how == CT_LEAVE_YIELD && !ct_pysteps_put_to_sleep(b, &f))
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	if (how == CT_LEAVE_YIELD) {
+		if (replace_sleeper(b, f.frame, err))
+			return -1;
+		if (!ct_pysteps_put_to_sleep(b, &f))
+			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	}
 	if (!wanted(b, &f))
 		return 0;
 	return ct_pysteps_function(b, &f, &id, err) || TELL(leave, b->tid, id, f.line, how, v) ? -1 : 0;

@@ -87,6 +87,8 @@ struct ct_step_sink {
 	/* An exception has come to the innermost function, raised there or below; v may be NULL. */
 	int (*raise)(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, const struct ct_value *v,
 		     struct ct_error *err);
+	/* A function that yielded will not go on: its frame is gone. */
+	int (*drop)(void *ctx, ct_u64 run, struct ct_error *err);
 	/* The innermost function ends. v may be NULL. */
 	int (*leave)(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, enum ct_leave how,
 		     const struct ct_value *v, struct ct_error *err);
