@@ -472,6 +472,7 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 	while ((ret = fetch(s, err)) > 0 && s->ev->seq < seq) {
 		ct_agents_event(s->agents, s->ev);
 		ret = replay_event(s, err);
+		ct_agents_executed(s->agents, s->ev);
 		if (ct_agents_error(s->agents)) {
 			*err = *ct_agents_error(s->agents);
 			ret = -1;

@@ -41,6 +41,10 @@ void ct_agents_gone(struct ct_replica *p);
 /* `t` is about to run, towards this event. */
 void ct_agents_run(struct ct_rthread *t);
 void ct_agents_event(struct ct_agents *a, const struct ct_event *ev);
+/* `t` is about to run through these events by itself, and up to `next` then, if that is not NULL. */
+void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, size_t n, const struct ct_event *next);
+/* This event has been executed. */
+void ct_agents_executed(struct ct_agents *a, const struct ct_event *ev);
 /* `t` has stopped: 1: because its agent asked for something, which is done; it can go on. */
 int ct_agents_stopped(struct ct_rthread *t, int status);
 /* The failure, if there was one, that ct_agents_stopped met with. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "python_blob.h"
+#include "replay/inproc.h"
 #include "replay/agents/python_read.h"
 #include "replay/steps/python.h"
 
@@ -56,7 +57,7 @@ struct ct_agents {
 	struct ct_error err;
 	bool failed;
 	ct_u32 tid;
-	ct_u64 seq;
+	ct_u64 seq, last_ns; /* told of last; time of the event executed last */
 };
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,
@@ -176,8 +177,36 @@ void ct_agents_event(struct ct_agents *a, const struct ct_event *ev)
 {
 	if (a && (a->stats.installed || !a->seq) && a->seq != ev->seq) {
 		a->seq = ev->seq;
-		note(a, CT_PYR_EVENT, ev->seq, ev->time_ns);
+		note(a, CT_PYR_EVENT, ev->seq, a->last_ns ? a->last_ns : ev->time_ns);
 	}
+}
+
+void ct_agents_executed(struct ct_agents *a, const struct ct_event *ev)
+{
+	if (a)
+		a->last_ns = ev->time_ns;
+}
+
+void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, size_t n, const struct ct_event *next)
+{
+	struct ct_agents *a = t->proc->agent ? t->proc->agent->all : NULL;
+	const size_t most = (CT_PYA_ROOM / 2 / 8 - 1) / 2;
+	ct_u64 *p;
+
+	if (!a)
+		return;
+	if (a->buffer->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
+		drain(a);
+	p = (ct_u64 *)((char *)a->buffer + a->buffer->pos);
+	n = n < most ? n : most;
+	p[0] = CT_PYR(CT_PYR_BATCH, 0, 1 + 2 * (n + !!next));
+	p++;
+	for (size_t i = 0; i < n + !!next; i++) {
+		*p++ = i < n ? ev[i]->seq : next->seq;
+		*p++ = i ? ev[i - 1]->time_ns : a->last_ns;
+	}
+	a->buffer->pos = (size_t)((char *)p - (char *)a->buffer);
+	a->buffer->batch++;
 }
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */
@@ -461,7 +490,7 @@ static bool map_region(struct ct_agents *a, struct ct_rthread *t)
 	return ret == (long)(BASE + CT_PYA_BUFFER);
 }
 
-static void fill_head(struct ct_agent *g)
+static void fill_head(struct ct_agent *g, ct_u64 answers)
 {
 	static const unsigned char pushed[16] = {14, 13, 12, 11, 0, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
 	const struct ct_python_layout *l = g->layout;
@@ -481,6 +510,8 @@ static void fill_head(struct ct_agent *g)
 	h->tstate_cframe = l->tstate_cframe;
 	h->cframe_frame = l->cframe_frame;
 	h->tstate_frame = l->tstate_frame;
+	h->answers = answers;
+	h->no_answers = CT_INPROC_TABLE;
 	h->frame_reg = pushed[g->py->frame_reg];
 	h->next_reg = pushed[g->py->next_reg];
 	h->stack_reg = pushed[g->py->stack_reg];
@@ -510,7 +541,7 @@ static int install(struct ct_agents *a, struct ct_rthread *t, const struct ct_py
 	g->bias = bias;
 	g->heap = BASE + CT_PYA_HEAP;
 	g->users = 1;
-	fill_head(g);
+	fill_head(g, t->proc->mm ? CT_INPROC_CTL + offsetof(struct ct_inproc_ctl, cur) : 0);
 	if (ct_python_stubs(py, g->layout, bias, BASE, &g->head, stubs)) {
 		ct_fail(err, CT_EXIT_FAILED, "a stub is too long");
 		goto out;

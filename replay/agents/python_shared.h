@@ -146,9 +146,12 @@ struct ct_pya_head {
 	unsigned char op[256];   /* CT_PYOP_* */
 	unsigned char skip[256]; /* units from a fused instruction to its second one; back from a quiet one */
 	struct ct_pya_offsets off;
-	ct_u64 npending;     /* entries at CT_PYA_PENDING */
-	ct_u64 foreign_told; /* that there is a subinterpreter */
-	ct_u64 rax, rcx;     /* saved by stubs */
+	ct_u64 answers; /* where the replay's control area has the address of the answer to the next call; 0: nowhere */
+	ct_u64 no_answers;    /* the address while there is none */
+	ct_u64 batch, answer; /* what was told of last */
+	ct_u64 npending;      /* entries at CT_PYA_PENDING */
+	ct_u64 foreign_told;  /* that there is a subinterpreter */
+	ct_u64 rax, rcx;      /* saved by stubs */
 	ct_u64 stub[256];
 };
 
@@ -157,7 +160,8 @@ struct ct_pya_buffer {
 	ct_u64 pos; /* bytes used, this head included */
 	ct_u64 request;
 	ct_u64 arg, arg2;
-	ct_u64 pad[4];
+	ct_u64 batch; /* rises with each CT_PYR_BATCH */
+	ct_u64 pad[3];
 };
 /* Behind an int3 of the agent's. */
 enum {
@@ -177,7 +181,10 @@ enum {
 	CT_PYR_VALUE,  /* arg: slot; frame; value. CT_PYSLOT_NAMED: name, as a value, then the value */
 	CT_PYR_GONE,   /* arg: slot; frame; a variable has no value any more */
 	CT_PYR_THREAD, /* the tracer's: the thread that runs from here on */
-	CT_PYR_EVENT,  /* the tracer's: the event before which what follows ran, and its time */
+	CT_PYR_EVENT,  /* the tracer's: the event before which what follows ran, and the time of the one before it */
+	CT_PYR_BATCH,  /* the tracer's: events that a replica goes through by itself: pairs as of CT_PYR_EVENT */
+	CT_PYR_ANSWER, /* what follows ran before the event with this index in the last batch; arg 1: before the one
+			  behind the last answer */
 	CT_PYR_IMAGE,  /* the tracer's: the thread has a new program image */
 	CT_PYR_FORK,   /* the tracer's: a new thread id begins with this one's frames */
 	CT_PYR_FRAME,  /* the tracer's: the thread is in this frame from before; arg: how many are further out; frame,

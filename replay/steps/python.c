@@ -59,6 +59,7 @@ void ct_pysteps_destroy(struct ct_pysteps *b)
 	free(b->thread);
 	free(b->sleep);
 	free(b->native);
+	free(b->batch);
 	free(b);
 }
 
@@ -489,6 +490,24 @@ static int on_frame(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 	return push(b, t, w[1], (ct_u32)w[2], CT_ENTER_ATTACHED, err);
 }
 
+static int on_batch(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_error *err)
+{
+	ct_u64 *copy = malloc(n * sizeof(*copy));
+
+	if (!copy)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	memcpy(copy, w + 1, (n - 1) * sizeof(*copy));
+	free(b->batch);
+	b->batch = copy;
+	b->nbatch = (n - 1) / 2;
+	return 0;
+}
+
+static int on_answer(struct ct_pysteps *b, size_t index, struct ct_error *err)
+{
+	return index < b->nbatch ? TELL(event, b->batch[2 * index], b->batch[2 * index + 1]) : 0;
+}
+
 static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_error *err)
 {
 	const unsigned type = w[0] & 255, arg = w[0] >> 8 & 0xffffff;
@@ -510,6 +529,11 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 		t->told = true;
 		return TELL(thread, b->tid, (ct_u32)w[2]);
 	case CT_PYR_EVENT: return TELL(event, w[1], w[2]);
+	case CT_PYR_BATCH: return on_batch(b, w, n, err);
+	case CT_PYR_ANSWER:
+		if (n < 2)
+			break;
+		return on_answer(b, arg ? b->nbatch - 1 : w[1], err);
 	case CT_PYR_IMAGE:
 		while (t->depth)
 			if (pop(b, t, CT_LEAVE_EXCEPTION, NULL, err))

@@ -43,6 +43,8 @@ struct ct_pysteps {
 	ct_u32 nfunctions;
 	struct ct_pythread *thread;
 	size_t nthreads;
+	ct_u64 *batch; /* events that a replica goes through by itself, as pairs */
+	size_t nbatch;
 	ct_u32 tid;               /* whose records come */
 	bool arguments;           /* of a call just told */
 	ct_u64 runs;              /* so many frames began */

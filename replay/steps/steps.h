@@ -72,7 +72,8 @@ struct ct_step_sink {
 	int (*thread)(void *ctx, ct_u32 thread, ct_u32 pid, struct ct_error *err);
 	int (*file)(void *ctx, ct_u32 id, const char *path, struct ct_error *err);
 	int (*function)(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err);
-	/* Everything told from here on happened before this event of the recording. */
+	/* Everything told from here on happened before this event of the recording; the time is that of the event
+	 * before. */
 	int (*event)(void *ctx, ct_u64 seq, ct_u64 time_ns, struct ct_error *err);
 	/* A function begins, or goes on after a yield. `run` is a number of this run of it, the same when it goes on;
 	 * its variables are as they were then. */

@@ -75,6 +75,23 @@ static ct_u64 hash(ct_u64 x)
 	return x ^ x >> 29;
 }
 
+/* System calls that the replica answered by itself since it was told of them last. The address of the next answer is
+ * followed by that of the end; an answer has its index in its second half word. */
+static void answered(void)
+{
+	const ct_u64 at = H.answers ? rd(H.answers) : 0, end = at ? rd(H.answers + 8) : 0;
+	ct_u64 *p;
+
+	if ((at == H.answer && buffer()->batch == H.batch) || end == H.no_answers)
+		return; /* else the tracer tells of each event */
+	H.answer = at;
+	H.batch = buffer()->batch;
+	p = put();
+	p[0] = CT_PYR(CT_PYR_ANSWER, at == end, 2);
+	p[1] = at == end ? 0 : rd32(at + 4);
+	done(p + 2);
+}
+
 /* ---- tables ------------------------------------------------------------------------------------------------- */
 
 static struct ct_pya_code *find_code(ct_u64 code, int check)
@@ -349,6 +366,7 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 		return;
 	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
 		request(CT_PYREQ_DRAIN, 0, 0);
+	answered();
 	c = find_code(code_of(frame), 0);
 	unit = (ip - c->first) / 2;
 	if (unit >= c->count || unit < c->start)
@@ -443,6 +461,7 @@ HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
 		request(CT_PYREQ_DRAIN, 0, 0);
 	c = find_code(code_of(frame), 0);
+	answered();
 	native_gone(frame); /* a C function that it was in has raised it, or let it through */
 	tstate = H.runtime_tstate ? rd(H.runtime_tstate) : thread_state(frame, &interp);
 	if (tstate && c->wanted) {
