@@ -318,7 +318,7 @@ int ct_inproc_run(struct ct_session *s, struct ct_rthread *t, struct ct_error *e
 		return 0;
 
 	ct_mm_patched(t->proc);
-	ct_agents_batch(t, run->ev, run->n, next);
+	ct_agents_batch(t, run->ev, run->n, next, s->last_ns);
 	ctl->cur = CT_INPROC_TABLE;
 	ctl->end = CT_INPROC_TABLE + run->offset[run->n];
 	ctl->sync = !next;

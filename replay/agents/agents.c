@@ -57,7 +57,7 @@ struct ct_agents {
 	struct ct_error err;
 	bool failed;
 	ct_u32 tid;
-	ct_u64 seq, last_ns; /* told of last; time of the event executed last */
+	ct_u64 seq;
 };
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,
@@ -173,21 +173,16 @@ void ct_agents_run(struct ct_rthread *t)
 	note(a, CT_PYR_THREAD, t->tid, t->proc->pid);
 }
 
-void ct_agents_event(struct ct_agents *a, const struct ct_event *ev)
+void ct_agents_event(struct ct_agents *a, const struct ct_event *ev, ct_u64 last_ns)
 {
 	if (a && (a->stats.installed || !a->seq) && a->seq != ev->seq) {
 		a->seq = ev->seq;
-		note(a, CT_PYR_EVENT, ev->seq, a->last_ns ? a->last_ns : ev->time_ns);
+		note(a, CT_PYR_EVENT, ev->seq, last_ns ? last_ns : ev->time_ns);
 	}
 }
 
-void ct_agents_executed(struct ct_agents *a, const struct ct_event *ev)
-{
-	if (a)
-		a->last_ns = ev->time_ns;
-}
-
-void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, size_t n, const struct ct_event *next)
+void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, size_t n, const struct ct_event *next,
+		     ct_u64 last_ns)
 {
 	struct ct_agents *a = t->proc->agent ? t->proc->agent->all : NULL;
 	const size_t most = (CT_PYA_ROOM / 2 / 8 - 1) / 2;
@@ -203,7 +198,7 @@ void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, siz
 	p++;
 	for (size_t i = 0; i < n + !!next; i++) {
 		*p++ = i < n ? ev[i]->seq : next->seq;
-		*p++ = i ? ev[i - 1]->time_ns : a->last_ns;
+		*p++ = i ? ev[i - 1]->time_ns : last_ns;
 	}
 	a->buffer->pos = (size_t)((char *)p - (char *)a->buffer);
 	a->buffer->batch++;
