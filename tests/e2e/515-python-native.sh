@@ -68,4 +68,30 @@ for PYTHON in /usr/bin/python3.11 "$(scripts/pythons 3.13)" "$(scripts/pythons 3
 	assert_contains "$OUT" "builtins.max,1,"
 	assert_contains "$OUT" "int.from_bytes,1,ValueError"
 	assert_contains "$OUT" "list.append,2,"
+
+	step "a subinterpreter is not watched, what is around it is"
+	cat >"$T/sub.py" <<-'END'
+		try:
+		    import _interpreters as interpreters
+		except ImportError:
+		    import _xxsubinterpreters as interpreters
+
+		def outside():
+		    return 1
+
+		outside()
+		one = interpreters.create()
+		getattr(interpreters, "exec", None)(one, "def inside(): pass\ninside()") if hasattr(interpreters, "exec") \
+		    else interpreters.run_string(one, "def inside(): pass\ninside()")
+		outside()
+		interpreters.destroy(one)
+		outside()
+	END
+	rm -rf "$T/s.ctr"
+	assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/s.ctr" -- "$PYTHON" "$T/sub.py"
+	assert_status 0 "$CTBPF" index --print --files sub.py --files '<string>' "$T/s.ctr"
+	assert_contains "$OUT" "runs a subinterpreter; what runs in that is not told"
+	assert_eq "$(grep -c ' outside return 1$' <<<"$OUT")" 3 "calls around it"
+	assert_eq "$(grep -c ' inside call ' <<<"$OUT" || true)" 0 "calls in it"
+	assert_eq "$(grep -v '<native>' <<<"$OUT" | grep -c ' unwind' || true)" 0 "functions left by exceptions"
 done
