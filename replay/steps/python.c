@@ -539,7 +539,10 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 			if (pop(b, t, CT_LEAVE_EXCEPTION, NULL, err))
 				return -1;
 		return 0;
-	case CT_PYR_FRAME: return n >= 3 && w[2] < b->ncode ? on_frame(b, t, w, arg, err) : -1;
+	case CT_PYR_FRAME:
+		if (n < 3 || w[2] >= b->ncode)
+			break;
+		return on_frame(b, t, w, arg, err);
 	case CT_PYR_FORK:
 		child = ct_pysteps_thread(b, (ct_u32)w[1]);
 		t = ct_pysteps_thread(b, b->tid); /* the list may have moved */
@@ -556,7 +559,10 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 		return 0;
 	case CT_PYR_VALUE: return n > 2 ? on_value(b, t, w, n, err) : 0;
 	case CT_PYR_GONE: return on_gone(b, t, w, err);
-	case CT_PYR_LINE: return n >= 3 ? on_line(b, t, w, err) : -1;
+	case CT_PYR_LINE:
+		if (n < 3)
+			break;
+		return on_line(b, t, w, err);
 	case CT_PYR_ENTER:
 		if (n < 4 || w[3] >= b->ncode)
 			break;
