@@ -42,7 +42,6 @@ struct ct_index_store {
 	ct_u64 seq, ns;
 	const struct ct_agents *agents; /* whose state is kept with a commit; NULL: not to be gone on from */
 	struct timespec committed;
-	unsigned skip;
 	/* Of a store that goes on: variables of calls from before, as they were; the agent tells of all of them again.
 	 */
 	struct ct_stepdb *before;

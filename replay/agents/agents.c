@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "python_blob.h"
@@ -23,6 +24,7 @@
 #define BASE       0x2f0000000000ull /* no kernel puts anything here by itself, nor do sanitizers */
 #define LOW_PAGE   0x1f4000ull /* for code below 2 GB: below what a program may be linked at, above our other pages */
 #define JUMP_TABLE 2048
+#define DRAIN_NS   500000000ull /* what a slow program does is told of, too, before the buffer is full */
 
 struct patch {
 	ct_u64 addr;
@@ -58,6 +60,7 @@ struct ct_agents {
 	bool failed;
 	ct_u32 tid;
 	ct_u64 seq;
+	ct_u64 drained; /* when the buffer was empty last */
 };
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,
@@ -114,10 +117,19 @@ const struct ct_error *ct_agents_error(const struct ct_agents *a)
 
 /* ---- the buffer ----------------------------------------------------------------------------------------------- */
 
+static ct_u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (ct_u64)t.tv_sec * 1000000000 + (ct_u64)t.tv_nsec;
+}
+
 static int drain(struct ct_agents *a)
 {
 	const size_t used = a->buffer->pos - sizeof(*a->buffer);
 
+	a->drained = now_ns();
 	a->buffer->pos = sizeof(*a->buffer);
 	a->stats.bytes += used;
 	if (a->failed)
@@ -178,6 +190,8 @@ void ct_agents_event(struct ct_agents *a, const struct ct_event *ev, ct_u64 last
 	if (a && (a->stats.installed || !a->seq) && a->seq != ev->seq) {
 		a->seq = ev->seq;
 		note(a, CT_PYR_EVENT, ev->seq, last_ns ? last_ns : ev->time_ns);
+		if (now_ns() - a->drained > DRAIN_NS)
+			drain(a);
 	}
 }
 

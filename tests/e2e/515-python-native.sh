@@ -22,8 +22,17 @@ for PYTHON in /usr/bin/python3.11 "$(scripts/pythons 3.13)" "$(scripts/pythons 3
 
 	rm -rf "$T/c.ctr"
 	cat >"$T/changes.py" <<-'END'
+		import os
+
 		class Point:
 		    pass
+
+		def helper(n):
+		    return n
+
+		def nested():
+		    for i in range(40):
+		        helper(os.getppid() + helper(len(str(i))))
 
 		def work():
 		    numbers = []
@@ -42,6 +51,7 @@ for PYTHON in /usr/bin/python3.11 "$(scripts/pythons 3.13)" "$(scripts/pythons 3
 		    return max(numbers, default=7)
 
 		work()
+		nested()
 	END
 	assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/c.ctr" -- "$PYTHON" "$T/changes.py"
 	step "what changes inside"
@@ -55,6 +65,12 @@ for PYTHON in /usr/bin/python3.11 "$(scripts/pythons 3.13)" "$(scripts/pythons 3
 	grep -A 3 'list.append call' <<<"$steps" | head -n 4 | grep -qxF 'argument arg1 = 1' || fail "no argument of append"
 	grep -q '<native>:0 builtins.max return 2$' <<<"$steps" || fail "no result of max"
 	grep -q "<native>:0 int.from_bytes unwind ValueError(args=(" <<<"$steps" || fail "no exception of int.from_bytes"
+	assert_eq "$(grep -c '<native>:0 posix.getppid return [0-9]*$' <<<"$steps")" 40 "results of getppid"
+	assert_eq "$(grep -c '<native>:0 builtins.len return [12]$' <<<"$steps")" 40 "results of len"
+	assert_status 0 "$CTBPF" index --files changes.py "$T/c.ctr"
+	assert_status 0 "$CTBPF" query --csv "$T/c.ctr" "SELECT p.name, count(*) FROM calls c JOIN functions f ON f.id = c.function_id
+		JOIN calls d ON d.id = c.parent_id JOIN functions p ON p.id = d.function_id WHERE f.name = 'helper' GROUP BY p.name"
+	assert_contains "$(tr -d '\r' <<<"$OUT")" "nested,80"
 	step "limits"
 	assert_status 0 "$CTBPF" index --print --files changes.py --depth 2 --items 3 --bytes 4 "$T/c.ctr"
 	assert_contains "$OUT" "value long = [[[...], 12], 13, 14, ...]"

@@ -420,6 +420,10 @@ same:
 		if (c->wanted && native_begin(frame, c, ip, sp, op))
 			return; /* its end shows at the next instruction */
 		break;
+	case OP_CALLED:
+		if (H.npending && *find_pending(frame))
+			return;
+		break;
 	case OP_FUSED:
 	case OP_FUSED_STORE: {
 		ct_u64 second = unit + H.skip[opcode];
