@@ -53,6 +53,9 @@ struct ct_stepdb_writer *ct_stepdb_resume(int recording_dirfd, const char *name,
 					  struct ct_error *err);
 /* Where the last commit was: the bytes its caller gave; valid until the next commit. */
 const void *ct_stepdb_position(const struct ct_stepdb_writer *w, size_t *len);
+/* Which part of the recording is asked for, in words, "" for all of it: whoever reads it is told. From the next commit
+ * on. */
+int ct_stepdb_set_part(struct ct_stepdb_writer *w, const char *part, struct ct_error *err);
 /* Makes all that was appended permanent and visible. `position` (at most CT_STEPDB_POSITION bytes) is opaque: what
  * the caller needs to go on from exactly here. Once every second or more is meant, not every few rows: each commit
  * ends chunks. `complete`: nothing will follow, ever. */

@@ -363,7 +363,7 @@ static int check_counts(struct sd_catalogue *c, struct ct_error *err)
 {
 	const struct sd_names *counts = &c->t[SD_CAT_COUNTS];
 
-	if (c->t[SD_CAT_COMMIT].n != SD_COMMIT_TABLE + CT_NROWS - 1 || counts->n != SD_CAT_COMMIT)
+	if (c->t[SD_CAT_COMMIT].n != SD_COMMIT_PART || counts->n != SD_CAT_COMMIT)
 		return ct_fail(err, CT_EXIT_FAILED,
 			       "steps/" FILE_NAME ": holds no commit: its first writer died at once; build it anew");
 	for (unsigned k = 0; k < SD_CAT_COMMIT; k++)

@@ -181,7 +181,9 @@ void ct_stepdb_info(const struct ct_stepdb *db, struct ct_stepdb_info *info)
 					.calls = db->t[CT_CALLS].rows,
 					.values = db->t[CT_VALUES].rows,
 					.commits = v[SD_STATE_COMMITS],
-					.complete = v[SD_STATE_COMPLETE]};
+					.complete = v[SD_STATE_COMPLETE],
+					.resumable = db->cat.t[SD_CAT_COMMIT].row[0].len > 0 && !v[SD_STATE_COMPLETE],
+					.part = db->cat.t[SD_CAT_COMMIT].row[SD_COMMIT_PART - 1].text};
 	memcpy(info->uuid, &v[SD_STATE_UUID0], 16);
 	for (unsigned k = 0; k < CT_NROWS; k++)
 		info->bytes += db->t[k].size;

@@ -293,7 +293,7 @@ int sd_catalogue_save(struct sd_catalogue *c, struct ct_error *err);
 /* A new row, or for unique tables the one that is there. 0: no memory. */
 ct_u32 sd_names_add(struct sd_catalogue *c, unsigned table, const char *text, size_t len, const ct_u64 *v);
 /* Rows of SD_CAT_COMMIT. */
-enum { SD_COMMIT_STATE = 1, SD_COMMIT_WRITER, SD_COMMIT_TABLE };
+enum { SD_COMMIT_STATE = 1, SD_COMMIT_WRITER, SD_COMMIT_TABLE, SD_COMMIT_PART = SD_COMMIT_TABLE + CT_NROWS };
 enum { SD_STATE_COMMITS, SD_STATE_COMPLETE, SD_STATE_BUILD, SD_STATE_VERSION, SD_STATE_UUID0, SD_STATE_UUID1 };
 enum { SD_TABLE_ROWS, SD_TABLE_CHUNKS, SD_TABLE_SIZE };
 enum {

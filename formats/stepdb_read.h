@@ -26,7 +26,9 @@ struct ct_stepdb_info {
 	ct_u64 bytes;   /* all files */
 	ct_u64 commits; /* how many there were */
 	bool complete;
-	ct_u8 uuid[16]; /* the recording's */
+	bool resumable;   /* a writer can go on from the last commit */
+	const char *part; /* of the recording that is in it, in words; "": all of it. Lives as long as the database */
+	ct_u8 uuid[16];   /* the recording's */
 };
 void ct_stepdb_info(const struct ct_stepdb *db, struct ct_stepdb_info *info);
 

@@ -219,7 +219,7 @@ static bool put_rows(struct ct_stepdb_writer *w, const void *position, size_t le
 	struct sd_buf blob = {0};
 	bool good = true;
 
-	while (good && state->n < SD_COMMIT_TABLE + CT_NROWS - 1)
+	while (good && state->n < SD_COMMIT_PART)
 		good = sd_names_add(&w->cat, SD_CAT_COMMIT, NULL, 0, v) != 0;
 	while (good && counts->n < SD_CAT_COMMIT)
 		good = sd_names_add(&w->cat, SD_CAT_COUNTS, NULL, 0, v) != 0;
@@ -236,6 +236,7 @@ static bool put_rows(struct ct_stepdb_writer *w, const void *position, size_t le
 
 		good = set_row(state, SD_COMMIT_TABLE + k, NULL, 0, table, 6);
 	}
+	good = good && (!w->part || set_row(state, SD_COMMIT_PART, w->part, strlen(w->part), v, 6));
 	v[SD_STATE_COMMITS] = state->row[0].v[SD_STATE_COMMITS] + 1;
 	v[SD_STATE_COMPLETE] = complete;
 	v[SD_STATE_BUILD] = w->build;
@@ -280,6 +281,13 @@ const void *ct_stepdb_position(const struct ct_stepdb_writer *w, size_t *len)
 {
 	*len = w->cat.t[SD_CAT_COMMIT].row[0].len;
 	return w->cat.t[SD_CAT_COMMIT].row[0].text;
+}
+
+int ct_stepdb_set_part(struct ct_stepdb_writer *w, const char *part, struct ct_error *err)
+{
+	free(w->part);
+	w->part = strdup(part);
+	return w->part ? 0 : ct_fail(err, CT_EXIT_FAILED, "out of memory");
 }
 
 /* ---- Beginning and end ---- */
@@ -416,6 +424,7 @@ void ct_stepdb_writer_close(struct ct_stepdb_writer *w)
 	}
 	sd_encoder_deinit(&w->enc);
 	sd_catalogue_close(&w->cat);
+	free(w->part);
 	free(w->thread);
 	free(w->lines);
 	free(w->suspended);

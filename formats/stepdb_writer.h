@@ -40,6 +40,7 @@ struct ct_stepdb_writer {
 	ct_u64 build;
 	bool failed;
 	bool raises; /* the builder tells of exceptions by itself */
+	char *part;  /* NULL: as the catalogue has it */
 	struct ct_error err;
 	struct sd_catalogue cat;
 	struct sd_encoder enc;

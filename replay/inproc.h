@@ -44,7 +44,7 @@ struct ct_inproc_ctl {
 
 /* One answer, followed by nin checks, then nout results: address, length, bytes padded to 8. */
 struct ct_inproc_answer {
-	ct_u32 size, pad;
+	ct_u32 size, index; /* which one of the run */
 	ct_u32 nr, nin;
 	ct_u64 args[6];
 	ct_u64 ip, sp, saved;

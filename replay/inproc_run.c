@@ -205,7 +205,8 @@ static bool lay_out(struct ct_session *s, struct ct_rthread *t, const struct ct_
 	a->saved = sc->saved;
 	a->ret = sc->ret;
 	a->rflags = sc->rflags;
-	a->nin = a->nout = a->pad = 0;
+	a->nin = a->nout = 0;
+	a->index = run->n;
 	p = at + (a->real ? sizeof(*a) : CT_INPROC_ANSWER_MIN);
 	if (!(p = put_bufs(s, a, p, end, ev, false)) || !(p = put_bufs(s, a, p, end, ev, true)) ||
 	    (a->real && a->nout)) /* a fault while writing must leave nothing done */
@@ -317,6 +318,7 @@ int ct_inproc_run(struct ct_session *s, struct ct_rthread *t, struct ct_error *e
 		return 0;
 
 	ct_mm_patched(t->proc);
+	ct_agents_batch(t, run->ev, run->n, next, s->last_ns);
 	ctl->cur = CT_INPROC_TABLE;
 	ctl->end = CT_INPROC_TABLE + run->offset[run->n];
 	ctl->sync = !next;

@@ -470,8 +470,9 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	s->until = seq;
 	while ((ret = fetch(s, err)) > 0 && s->ev->seq < seq) {
-		ct_agents_event(s->agents, s->ev);
+		ct_agents_event(s->agents, s->ev, s->last_ns);
 		ret = replay_event(s, err);
+		s->last_ns = s->ev->time_ns;
 		if (ct_agents_error(s->agents)) {
 			*err = *ct_agents_error(s->agents);
 			ret = -1;
@@ -578,7 +579,7 @@ int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_e
 	if (ct_session_next(s, &ev, err) < 0)
 		return -1;
 	if (ev)
-		ct_agents_event(agents, ev); /* frames that are there are told of as of now */
+		ct_agents_event(agents, ev, s->last_ns); /* frames that are there are told of as of now */
 	for (size_t i = 0; i < s->nthreads; i++)
 		if (s->threads[i]->real == s->threads[i]->proc->real &&
 		    ct_agents_look(agents, s->threads[i], false, err))

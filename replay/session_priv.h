@@ -63,6 +63,7 @@ struct ct_session {
 	size_t nshared;
 	bool sigchld_was_open; /* before the session blocked it */
 	ct_u64 until;          /* the first event that is not to be replayed yet */
+	ct_u64 last_ns;        /* time of the event replayed last, 0: none yet */
 	struct ct_run *run;    /* the last run of answers, see inproc_run.c */
 	struct {
 		ct_u8 hash[16];

@@ -65,11 +65,11 @@ int query_summary(struct query *q, struct ct_error *err)
 	(void)err;
 	ct_stepdb_info(q->db, &info);
 	if (q->form != QUERY_TABLE) {
-		static const char *const names[] = {"steps",     "calls", "values",  "bytes",
-						    "functions", "files", "threads", "complete"};
+		static const char *const names[] = {"steps", "calls",   "values",   "bytes", "functions",
+						    "files", "threads", "complete", "part"};
 		struct query_rows rows;
 
-		query_begin(&rows, q->out, q->form, names, 8, 0);
+		query_begin(&rows, q->out, q->form, names, 9, 0);
 		query_int(&rows, (int64_t)info.steps);
 		query_int(&rows, (int64_t)info.calls);
 		query_int(&rows, (int64_t)info.values);
@@ -78,6 +78,7 @@ int query_summary(struct query *q, struct ct_error *err)
 		query_int(&rows, ct_stepdb_names(q->db, CT_FILES));
 		query_int(&rows, ct_stepdb_names(q->db, CT_THREADS));
 		query_int(&rows, info.complete);
+		query_text(&rows, info.part, strlen(info.part));
 		query_end(&rows);
 		return 0;
 	}
@@ -86,6 +87,8 @@ int query_summary(struct query *q, struct ct_error *err)
 		   ct_human_bytes(d, info.bytes), info.complete ? "" : "; not complete: `ctbpf index` goes on");
 	ct_out_fmt(q->out, "%u functions in %u files, %u threads\n", ct_stepdb_names(q->db, CT_FUNCTIONS),
 		   ct_stepdb_names(q->db, CT_FILES), ct_stepdb_names(q->db, CT_THREADS));
+	if (*info.part)
+		ct_out_fmt(q->out, "only a part of what ran: %s\n", info.part);
 	ct_out_str(q->out, "`ctbpf query --help` lists questions and tables\n");
 	return 0;
 }

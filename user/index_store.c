@@ -1,45 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Steps into the step database: numbers of the builder's to the database's, values to nodes. */
-#include "user/index_store.h"
+#include "user/index_store_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/stepdb_node.h"
-
-#define COMMIT_ROWS (1u << 22) /* between commits: seconds of work */
-
-struct run { /* of a function, that may be resumed: its call */
-	ct_u64 run, call;
-};
-
-struct thread {
-	ct_u32 tid, id;
-	ct_u64 raised;  /* address of the exception told of last, on its way through frames */
-	ct_u64 seq, ns; /* told of last */
-	struct run *stack;
-	size_t depth, room;
-};
-
-struct ct_index_store {
-	struct ct_stepdb_writer *w;
-	struct ct_node_builder node;
-	/* Values at the beginning of a line, told before it: they belong to its step. */
-	struct pending {
-		ct_u32 tid, name;
-		size_t at, len; /* in `held` */
-	} * pending;
-	size_t npending, pending_room;
-	ct_u8 *held;
-	size_t nheld, held_room;
-	ct_u32 *file, *function;
-	size_t nfile, nfunction;
-	struct thread *thread;
-	size_t nthreads;
-	struct run *sleeping; /* hashed by run */
-	size_t nsleeping, room;
-	ct_u64 seq, ns, rows;
-};
+#define COMMIT_SECONDS 1 /* between commits; each ends chunks and waits for the disk */
 
 static int no_memory(struct ct_error *err)
 {
@@ -68,7 +34,9 @@ static int on_file(void *ctx, ct_u32 id, const char *path, struct ct_error *err)
 static int on_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
-	ct_u32 f = ct_stepdb_function(s->w, name, strlen(name), s->file[file], line, "python");
+	const bool native = file == CT_STEP_NATIVE;
+	ct_u32 f =
+		ct_stepdb_function(s->w, name, strlen(name), native ? 0 : s->file[file], line, native ? "c" : "python");
 
 	return set_id(&s->function, &s->nfunction, id, f, err);
 }
@@ -76,7 +44,7 @@ static int on_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u
 static int on_thread(void *ctx, ct_u32 tid, ct_u32 pid, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
-	struct thread *more = realloc(s->thread, (s->nthreads + 1) * sizeof(*more));
+	struct index_thread *more = realloc(s->thread, (s->nthreads + 1) * sizeof(*more));
 	ct_u32 id = ct_stepdb_thread_by_tid(s->w, tid);
 
 	if (!more)
@@ -84,13 +52,13 @@ static int on_thread(void *ctx, ct_u32 tid, ct_u32 pid, struct ct_error *err)
 	s->thread = more;
 	if (!id)
 		id = ct_stepdb_thread(s->w, tid, pid, "", s->seq);
-	more[s->nthreads++] = (struct thread){.tid = tid, .id = id};
+	more[s->nthreads++] = (struct index_thread){.tid = tid, .id = id};
 	return 0;
 }
 
-static struct thread *get_thread(struct ct_index_store *s, ct_u32 tid)
+static struct index_thread *get_thread(struct ct_index_store *s, ct_u32 tid)
 {
-	struct thread *t = NULL;
+	struct index_thread *t = NULL;
 
 	for (size_t i = 0; i < s->nthreads && !t; i++)
 		if (s->thread[i].tid == tid)
@@ -99,20 +67,35 @@ static struct thread *get_thread(struct ct_index_store *s, ct_u32 tid)
 		t->seq = s->seq;
 		ct_stepdb_event(s->w, t->id, s->seq, s->ns);
 	}
-	s->rows++;
 	return t;
+}
+
+static int commit(struct ct_index_store *s, ct_u64 seq, struct ct_error *err)
+{
+	void *position = NULL;
+	size_t len = 0;
+	int ret = 0;
+
+	if (s->agents)
+		ret = ct_index_position(s, seq, &position, &len, err);
+	if (!ret)
+		ret = ct_stepdb_commit(s->w, position, len, false, err);
+	free(position);
+	clock_gettime(CLOCK_MONOTONIC, &s->committed);
+	return ret;
 }
 
 static int on_event(void *ctx, ct_u64 seq, ct_u64 time_ns, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
+	struct timespec now;
 
 	s->seq = seq ? seq - 1 : 0; /* what follows runs before it: the last one that was */
 	s->ns = time_ns;
-	if (s->rows < COMMIT_ROWS)
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec - s->committed.tv_sec + (now.tv_nsec - s->committed.tv_nsec) / 1e9 < COMMIT_SECONDS)
 		return 0;
-	s->rows = 0;
-	return ct_stepdb_commit(s->w, "", 0, false, err);
+	return commit(s, seq, err);
 }
 
 /* ---- values ------------------------------------------------------------------------------------------------- */
@@ -177,7 +160,7 @@ static size_t make_node(struct ct_index_store *s, const struct ct_value *v)
 	return s->node.failed ? 0 : s->node.len;
 }
 
-static int flush_values(struct ct_index_store *s, const struct thread *t, struct ct_error *err)
+static int flush_values(struct ct_index_store *s, const struct index_thread *t, struct ct_error *err)
 {
 	int ret = 0;
 
@@ -189,7 +172,8 @@ static int flush_values(struct ct_index_store *s, const struct thread *t, struct
 	return ret ? ct_stepdb_failed(s->w, err) : 0;
 }
 
-static int hold_value(struct ct_index_store *s, const struct thread *t, ct_u32 name, size_t len, struct ct_error *err)
+static int hold_value(struct ct_index_store *s, const struct index_thread *t, ct_u32 name, size_t len,
+		      struct ct_error *err)
 {
 	if (s->npending == s->pending_room) {
 		size_t room = s->pending_room ? s->pending_room * 2 : 64;
@@ -210,14 +194,14 @@ static int hold_value(struct ct_index_store *s, const struct thread *t, ct_u32 n
 		s->held_room = room;
 	}
 	memcpy(s->held + s->nheld, s->node.data, len);
-	s->pending[s->npending++] = (struct pending){t->tid, name, s->nheld, len};
+	s->pending[s->npending++] = (struct index_pending){t->tid, name, s->nheld, len};
 	s->nheld += len;
 	return 0;
 }
 
 /* ---- calls -------------------------------------------------------------------------------------------------- */
 
-static struct run *sleeper(struct ct_index_store *s, ct_u64 run)
+struct index_run *ct_index_sleeper(struct ct_index_store *s, ct_u64 run)
 {
 	size_t i = run * 0x9e3779b97f4a7c15ull >> 32 & (s->room - 1);
 
@@ -226,12 +210,12 @@ static struct run *sleeper(struct ct_index_store *s, ct_u64 run)
 	return &s->sleeping[i];
 }
 
-static int put_to_sleep(struct ct_index_store *s, const struct run *r, struct ct_error *err)
+int ct_index_put_to_sleep(struct ct_index_store *s, const struct index_run *r, struct ct_error *err)
 {
-	struct run *to;
+	struct index_run *to;
 
 	if (s->nsleeping * 2 >= s->room) {
-		struct run *old = s->sleeping;
+		struct index_run *old = s->sleeping;
 		size_t room = s->room;
 
 		s->sleeping = calloc(room ? room * 2 : 1024, sizeof(*s->sleeping));
@@ -242,21 +226,49 @@ static int put_to_sleep(struct ct_index_store *s, const struct run *r, struct ct
 		s->room = room ? room * 2 : 1024;
 		for (size_t i = 0; i < room; i++)
 			if (old[i].run)
-				*sleeper(s, old[i].run) = old[i];
+				*ct_index_sleeper(s, old[i].run) = old[i];
 		free(old);
 	}
-	to = sleeper(s, r->run);
+	to = ct_index_sleeper(s, r->run);
 	s->nsleeping += !to->run;
 	*to = *r;
 	return 0;
+}
+
+/* Takes a run out of the sleeping ones; those behind it move up. */
+static bool take_sleeper(struct ct_index_store *s, ct_u64 run, struct index_run *r)
+{
+	struct index_run *at = s->nsleeping ? ct_index_sleeper(s, run) : NULL;
+	size_t mask = s->room - 1;
+
+	if (!at || !at->run)
+		return false;
+	*r = *at;
+	at->run = 0;
+	s->nsleeping--;
+	for (size_t i = ((size_t)(at - s->sleeping) + 1) & mask; s->sleeping[i].run; i = (i + 1) & mask) {
+		struct index_run moved = s->sleeping[i];
+
+		s->sleeping[i].run = 0;
+		*ct_index_sleeper(s, moved.run) = moved;
+	}
+	return true;
+}
+
+static int on_drop(void *ctx, ct_u64 run, struct ct_error *err)
+{
+	struct ct_index_store *s = ctx;
+	struct index_run r;
+
+	return take_sleeper(s, run, &r) && ct_stepdb_drop(s->w, r.call) ? ct_stepdb_failed(s->w, err) : 0;
 }
 
 static int on_call(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, ct_u64 run, enum ct_enter how,
 		   struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
-	struct thread *t = get_thread(s, tid);
-	struct run r = {.run = run};
+	struct index_thread *t = get_thread(s, tid);
+	struct index_run r = {.run = run};
 
 	(void)line;
 	if (!t)
@@ -264,15 +276,14 @@ static int on_call(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, ct_u64 r
 	if (flush_values(s, t, err))
 		return -1;
 	if (t->depth == t->room) {
-		struct run *more = realloc(t->stack, (t->room ? t->room * 2 : 64) * sizeof(*more));
+		struct index_run *more = realloc(t->stack, (t->room ? t->room * 2 : 64) * sizeof(*more));
 
 		if (!more)
 			return no_memory(err);
 		t->stack = more;
 		t->room = t->room ? t->room * 2 : 64;
 	}
-	if (how == CT_ENTER_RESUMED && s->room && sleeper(s, run)->run) {
-		r = *sleeper(s, run);
+	if (how == CT_ENTER_RESUMED && take_sleeper(s, run, &r)) {
 		if (ct_stepdb_reenter(s->w, t->id, r.call))
 			return ct_stepdb_failed(s->w, err);
 	} else {
@@ -288,7 +299,7 @@ static int on_call(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, ct_u64 r
 static int store_value(struct ct_index_store *s, ct_u32 tid, enum ct_value_kind kind, const char *name,
 		       const struct ct_value *v, struct ct_error *err)
 {
-	struct thread *t = get_thread(s, tid);
+	struct index_thread *t = get_thread(s, tid);
 	size_t len;
 	ct_u32 id;
 
@@ -300,6 +311,12 @@ static int store_value(struct ct_index_store *s, ct_u32 tid, enum ct_value_kind 
 	if (!len) /* too large for a node */
 		return 0;
 	id = ct_stepdb_string(s->w, name, strlen(name));
+	if (s->known) {
+		int same = ct_index_unchanged(s, t->stack[t->depth - 1].call, id, s->node.data, len, err);
+
+		if (same)
+			return same < 0 ? -1 : 0;
+	}
 	if (kind == CT_VALUE_LOCAL)
 		return hold_value(s, t, id, len, err);
 	return ct_stepdb_value(s->w, t->id, kind, id, s->node.data, len) ? ct_stepdb_failed(s->w, err) : 0;
@@ -314,22 +331,42 @@ static int on_value(void *ctx, ct_u32 tid, const char *name, const struct ct_val
 	return store_value(ctx, tid, CT_VALUE_LOCAL, name, v, err);
 }
 
+struct gone {
+	struct ct_index_store *s;
+	const struct index_thread *t;
+	struct ct_error *err;
+};
+static int on_gone(void *ctx, ct_u32 name)
+{
+	struct gone *g = ctx;
+
+	ct_node_reset(&g->s->node);
+	ct_node_plain(&g->s->node, CT_NODE_UNSET, NULL);
+	return hold_value(g->s, g->t, name, g->s->node.len, g->err);
+}
+
 static int on_step(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
-	struct thread *t = get_thread(s, tid);
+	struct index_thread *t = get_thread(s, tid);
 
 	(void)function;
 	if (!t)
 		return 0;
 	t->raised = 0;
+	if (s->known && t->depth) {
+		struct gone g = {s, t, err};
+
+		if (ct_index_settle(s, t->stack[t->depth - 1].call, on_gone, &g, err))
+			return -1;
+	}
 	return ct_stepdb_step(s->w, t->id, line) ? flush_values(s, t, err) : ct_stepdb_failed(s->w, err);
 }
 
-static ct_u32 exception_type(struct ct_index_store *s, const struct ct_value *v)
+static ct_u32 exception_type(struct ct_index_store *s, const struct index_thread *t, const struct ct_value *v)
 {
-	if (!v)
-		return ct_stepdb_type(s->w, "BaseException", 13);
+	if (!v) /* that it has left a function shows later than that it was in it */
+		return t->type ? t->type : ct_stepdb_type(s->w, "BaseException", 13);
 	if (v->tag == CT_VALUE_TYPE) /* not made an instance yet */
 		return ct_stepdb_type(s->w, v->text.data, v->text.len);
 	return ct_stepdb_type(s->w, v->type, strlen(v->type));
@@ -338,7 +375,7 @@ static ct_u32 exception_type(struct ct_index_store *s, const struct ct_value *v)
 static int on_raise(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, const struct ct_value *v, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
-	struct thread *t = get_thread(s, tid);
+	struct index_thread *t = get_thread(s, tid);
 	ct_u64 address = v ? v->address : 1;
 	size_t len;
 
@@ -350,14 +387,15 @@ static int on_raise(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, const s
 		return -1;
 	t->raised = address;
 	len = make_node(s, v);
-	return ct_stepdb_raise(s->w, t->id, exception_type(s, v), s->node.data, len) ? ct_stepdb_failed(s->w, err) : 0;
+	t->type = exception_type(s, t, v);
+	return ct_stepdb_raise(s->w, t->id, t->type, s->node.data, len) ? ct_stepdb_failed(s->w, err) : 0;
 }
 
 static int on_leave(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, enum ct_leave how, const struct ct_value *v,
 		    struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
-	struct thread *t = get_thread(s, tid);
+	struct index_thread *t = get_thread(s, tid);
 	size_t len;
 	int ret = 0;
 
@@ -376,12 +414,12 @@ static int on_leave(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, enum ct
 	switch (how) {
 	case CT_LEAVE_RETURN: ret = ct_stepdb_return(s->w, t->id, NULL, 0); break;
 	case CT_LEAVE_YIELD:
-		if (put_to_sleep(s, &t->stack[t->depth], err))
+		if (ct_index_put_to_sleep(s, &t->stack[t->depth], err))
 			return -1;
 		ret = ct_stepdb_suspend(s->w, t->id, NULL, 0);
 		break;
 	case CT_LEAVE_EXCEPTION:
-		return ct_stepdb_unwind(s->w, t->id, exception_type(s, v), s->node.data, len)
+		return ct_stepdb_unwind(s->w, t->id, exception_type(s, t, v), s->node.data, len)
 			       ? ct_stepdb_failed(s->w, err)
 			       : 0;
 	}
@@ -391,22 +429,18 @@ static int on_leave(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, enum ct
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
-struct ct_index_store *ct_index_store_create(struct ct_recording *rec, struct ct_step_sink *sink, struct ct_error *err)
+static struct ct_index_store *make(struct ct_recording *rec, struct ct_step_sink *sink, ct_u8 uuid[16],
+				   struct ct_error *err)
 {
 	struct ct_index_store *s = calloc(1, sizeof(*s));
-	ct_u8 uuid[16];
 
 	if (!s) {
 		no_memory(err);
 		return NULL;
 	}
+	clock_gettime(CLOCK_MONOTONIC, &s->committed);
 	if (ct_uuid_parse(json_string_value(json_object_get(ct_recording_manifest(rec), "uuid")), uuid)) {
 		ct_fail(err, CT_EXIT_FAILED, "%s: its manifest has no UUID", ct_recording_path(rec));
-		free(s);
-		return NULL;
-	}
-	s->w = ct_stepdb_create(ct_recording_dirfd(rec), ct_recording_path(rec), uuid, err);
-	if (!s->w) {
 		free(s);
 		return NULL;
 	}
@@ -420,13 +454,61 @@ struct ct_index_store *ct_index_store_create(struct ct_recording *rec, struct ct
 				      .step = on_step,
 				      .value = on_value,
 				      .raise = on_raise,
-				      .leave = on_leave};
+				      .leave = on_leave,
+				      .drop = on_drop};
 	return s;
+}
+
+struct ct_index_store *ct_index_store_create(struct ct_recording *rec, const char *part, struct ct_step_sink *sink,
+					     struct ct_error *err)
+{
+	ct_u8 uuid[16];
+	struct ct_index_store *s = make(rec, sink, uuid, err);
+
+	if (!s)
+		return NULL;
+	s->w = ct_stepdb_create(ct_recording_dirfd(rec), ct_recording_path(rec), uuid, err);
+	if (s->w && !ct_stepdb_set_part(s->w, part, err) && !ct_stepdb_commit(s->w, NULL, 0, false, err))
+		return s;
+	ct_index_store_destroy(s);
+	return NULL;
+}
+
+struct ct_index_store *ct_index_store_resume(struct ct_recording *rec, struct ct_step_sink *sink, ct_u64 *seq,
+					     const ct_u64 **state, size_t *words, struct ct_error *err)
+{
+	const int dirfd = ct_recording_dirfd(rec);
+	const char *path = ct_recording_path(rec);
+	ct_u8 uuid[16];
+	struct ct_index_store *s = make(rec, sink, uuid, err);
+	const void *position;
+	size_t len;
+
+	if (!s)
+		return NULL;
+	s->w = ct_stepdb_resume(dirfd, path, uuid, err);
+	if (s->w && (s->before = ct_stepdb_open(dirfd, path, err))) {
+		position = ct_stepdb_position(s->w, &len);
+		if (!ct_index_load(s, position, len, seq, state, words, err))
+			return s;
+	}
+	ct_index_store_destroy(s);
+	return NULL;
+}
+
+void ct_index_store_agents(struct ct_index_store *s, const struct ct_agents *agents)
+{
+	s->agents = agents;
+}
+
+int ct_index_store_interrupt(struct ct_index_store *s, ct_u64 seq, struct ct_error *err)
+{
+	return commit(s, seq, err);
 }
 
 int ct_index_store_finish(struct ct_index_store *s, bool complete, struct ct_error *err)
 {
-	return ct_stepdb_commit(s->w, "", 0, complete, err);
+	return ct_stepdb_commit(s->w, NULL, 0, complete, err);
 }
 
 void ct_index_store_counts(const struct ct_index_store *s, struct ct_stepdb_counts *counts)
@@ -444,6 +526,7 @@ void ct_index_store_destroy(struct ct_index_store *s)
 	free(s->pending);
 	free(s->held);
 	ct_stepdb_writer_close(s->w);
+	ct_index_forget(s);
 	ct_node_free(&s->node);
 	free(s->thread);
 	free(s->file);

@@ -19,10 +19,14 @@ struct ct_agents_stats {
 };
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,
-				   const char *only, struct ct_error *err);
+				   const struct ct_step_filter *filter, struct ct_error *err);
 /* Tells the sink what is still in the buffers. Replicas may be gone by then. */
 int ct_agents_finish(struct ct_agents *a, struct ct_error *err);
 void ct_agents_destroy(struct ct_agents *a);
+/* What they know, to go on from in another run (of the same recording, with the same filter and limits); words at
+ * *state are malloc'ed. Loaded before anything is watched. */
+int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err);
+int ct_agents_load(struct ct_agents *a, const ct_u64 *state, size_t words, struct ct_error *err);
 void ct_agents_stats(const struct ct_agents *a, struct ct_agents_stats *stats);
 
 /* What a session calls; all of them do nothing for a replica without an agent. */
@@ -34,9 +38,12 @@ int ct_agents_look(struct ct_agents *a, struct ct_rthread *t, bool new_image, st
 void ct_agents_fork(const struct ct_replica *parent, struct ct_replica *child, ct_u32 tid, bool shared);
 /* A replica is gone. */
 void ct_agents_gone(struct ct_replica *p);
-/* `t` is about to run, towards this event. */
+/* `t` is about to run, towards this event; the one before was at last_ns (0: not known). */
 void ct_agents_run(struct ct_rthread *t);
-void ct_agents_event(struct ct_agents *a, const struct ct_event *ev);
+void ct_agents_event(struct ct_agents *a, const struct ct_event *ev, ct_u64 last_ns);
+/* `t` is about to run through these events by itself, and up to `next` then, if that is not NULL. */
+void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, size_t n, const struct ct_event *next,
+		     ct_u64 last_ns);
 /* `t` has stopped: 1: because its agent asked for something, which is done; it can go on. */
 int ct_agents_stopped(struct ct_rthread *t, int status);
 /* The failure, if there was one, that ct_agents_stopped met with. */

@@ -6,21 +6,25 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "python_blob.h"
+#include "replay/inproc.h"
 #include "replay/agents/python_read.h"
 #include "replay/steps/python.h"
 
 #define BASE       0x2f0000000000ull /* no kernel puts anything here by itself, nor do sanitizers */
 #define LOW_PAGE   0x1f4000ull /* for code below 2 GB: below what a program may be linked at, above our other pages */
 #define JUMP_TABLE 2048
+#define DRAIN_NS   500000000ull /* what a slow program does is told of, too, before the buffer is full */
 
 struct patch {
 	ct_u64 addr;
@@ -56,10 +60,11 @@ struct ct_agents {
 	bool failed;
 	ct_u32 tid;
 	ct_u64 seq;
+	ct_u64 drained; /* when the buffer was empty last */
 };
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,
-				   const char *only, struct ct_error *err)
+				   const struct ct_step_filter *filter, struct ct_error *err)
 {
 	struct ct_agents *a = calloc(1, sizeof(*a));
 
@@ -68,7 +73,7 @@ struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct
 		return NULL;
 	}
 	a->limits = *limits;
-	a->steps = ct_pysteps_create(sink, only);
+	a->steps = ct_pysteps_create(sink, filter);
 	a->memfd = memfd_create("ctbpf-steps", MFD_CLOEXEC);
 	if (!a->steps || a->memfd < 0 || ftruncate(a->memfd, CT_PYA_BUFFER_LEN))
 		goto fail;
@@ -112,10 +117,19 @@ const struct ct_error *ct_agents_error(const struct ct_agents *a)
 
 /* ---- the buffer ----------------------------------------------------------------------------------------------- */
 
+static ct_u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (ct_u64)t.tv_sec * 1000000000 + (ct_u64)t.tv_nsec;
+}
+
 static int drain(struct ct_agents *a)
 {
 	const size_t used = a->buffer->pos - sizeof(*a->buffer);
 
+	a->drained = now_ns();
 	a->buffer->pos = sizeof(*a->buffer);
 	a->stats.bytes += used;
 	if (a->failed)
@@ -131,6 +145,16 @@ int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 		return 0;
 	*err = a->err;
 	return -1;
+}
+
+int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err)
+{
+	return ct_pysteps_save(a->steps, state, words, err);
+}
+
+int ct_agents_load(struct ct_agents *a, const ct_u64 *state, size_t words, struct ct_error *err)
+{
+	return ct_pysteps_load(a->steps, state, words, err);
 }
 
 /* Words of the tracer's own. */
@@ -161,12 +185,37 @@ void ct_agents_run(struct ct_rthread *t)
 	note(a, CT_PYR_THREAD, t->tid, t->proc->pid);
 }
 
-void ct_agents_event(struct ct_agents *a, const struct ct_event *ev)
+void ct_agents_event(struct ct_agents *a, const struct ct_event *ev, ct_u64 last_ns)
 {
 	if (a && (a->stats.installed || !a->seq) && a->seq != ev->seq) {
 		a->seq = ev->seq;
-		note(a, CT_PYR_EVENT, ev->seq, ev->time_ns);
+		note(a, CT_PYR_EVENT, ev->seq, last_ns ? last_ns : ev->time_ns);
+		if (now_ns() - a->drained > DRAIN_NS)
+			drain(a);
 	}
+}
+
+void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, size_t n, const struct ct_event *next,
+		     ct_u64 last_ns)
+{
+	struct ct_agents *a = t->proc->agent ? t->proc->agent->all : NULL;
+	const size_t most = (CT_PYA_ROOM / 2 / 8 - 1) / 2;
+	ct_u64 *p;
+
+	if (!a)
+		return;
+	if (a->buffer->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
+		drain(a);
+	p = (ct_u64 *)((char *)a->buffer + a->buffer->pos);
+	n = n < most ? n : most;
+	p[0] = CT_PYR(CT_PYR_BATCH, 0, 1 + 2 * (n + !!next));
+	p++;
+	for (size_t i = 0; i < n + !!next; i++) {
+		*p++ = i < n ? ev[i]->seq : next->seq;
+		*p++ = i ? ev[i - 1]->time_ns : last_ns;
+	}
+	a->buffer->pos = (size_t)((char *)p - (char *)a->buffer);
+	a->buffer->batch++;
 }
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */
@@ -250,6 +299,23 @@ static int on_type(struct ct_agent *g, int memfd, ct_u64 addr, ct_u64 entry)
 	return 0;
 }
 
+static int know_native(struct ct_agent *g, int memfd, ct_u64 entry)
+{
+	struct ct_pya_native n;
+	char *name;
+	long id;
+
+	if (!ct_mem_read(memfd, entry, &n, sizeof(n)))
+		return fail(g->all, "its tables cannot be read");
+	name = ct_py_read_native(memfd, g->layout, &n);
+	id = name ? ct_pysteps_native(g->all->steps, name) : -1;
+	free(name);
+	n.id = (ct_u32)id;
+	if (id < 0 || !ct_mem_write(memfd, entry, &n, sizeof(n)))
+		return fail(g->all, id < 0 ? "out of memory" : "its tables cannot be written");
+	return 0;
+}
+
 int ct_agents_stopped(struct ct_rthread *t, int status)
 {
 	struct ct_agent *g = t->proc->agent;
@@ -271,6 +337,12 @@ int ct_agents_stopped(struct ct_rthread *t, int status)
 			return -1;
 		return ct_mem_write(t->proc->memfd, a->buffer->arg2, &c, sizeof(c)) ? 1 : -1;
 	case CT_PYREQ_TYPE: return on_type(g, t->proc->memfd, a->buffer->arg, a->buffer->arg2) ? -1 : 1;
+	case CT_PYREQ_NATIVE: return know_native(g, t->proc->memfd, a->buffer->arg2) ? -1 : 1;
+	case CT_PYREQ_FOREIGN:
+		if (!*a->stats.unwatched)
+			snprintf(a->stats.unwatched, sizeof(a->stats.unwatched),
+				 "process %u runs a subinterpreter; what runs in that is not told", t->proc->pid);
+		return 1;
 	}
 	return fail(a, "it asks for something unknown");
 }
@@ -360,6 +432,25 @@ static int watch_exceptions(struct ct_agent *g, struct ct_rthread *t, const stru
 	return 0;
 }
 
+/* What an agent before this one knew: the frame is in a call of a C function. */
+static void tell_pending(struct ct_agent *g, struct ct_rthread *t, ct_u64 frame)
+{
+	const ct_u64 table = g->head.base + CT_PYA_PENDING;
+	ct_u64 i = CT_PYA_PENDING_HOME(frame), at, w;
+
+	for (;; i++) {
+		at = table + i % CT_PYA_NPENDING * 8;
+		if (!ct_mem_read(t->proc->memfd, at, &w, 8) || w == frame)
+			return;
+		if (!w)
+			break;
+	}
+	g->head.npending++;
+	if (g->head.npending < CT_PYA_NPENDING / 2 && ct_mem_write(t->proc->memfd, at, &frame, 8))
+		ct_mem_write(t->proc->memfd, g->head.base + offsetof(struct ct_pya_head, npending), &g->head.npending,
+			     8);
+}
+
 /* Frames that the threads are in already. */
 static void tell_frames(struct ct_agent *g, struct ct_rthread *t)
 {
@@ -368,6 +459,7 @@ static void tell_frames(struct ct_agent *g, struct ct_rthread *t)
 	struct ct_agents *a = g->all;
 	unsigned depth = 0;
 
+	drain(a);
 	for (size_t i = n; i-- > 0;) { /* outermost first */
 		struct ct_pya_code c;
 		long id = know_code(g, t->proc->memfd, list[i].code, &c);
@@ -380,6 +472,8 @@ static void tell_frames(struct ct_agent *g, struct ct_rthread *t)
 			a->tid = list[i].tid;
 			note(a, CT_PYR_THREAD, a->tid, t->proc->pid);
 		}
+		if (ct_pysteps_in_native(a->steps, a->tid, list[i].frame))
+			tell_pending(g, t, list[i].frame);
 		note_arg(a, CT_PYR_FRAME, depth++, list[i].frame, (ct_u64)id);
 	}
 	free(list);
@@ -405,7 +499,7 @@ static bool map_region(struct ct_agents *a, struct ct_rthread *t)
 	return ret == (long)(BASE + CT_PYA_BUFFER);
 }
 
-static void fill_head(struct ct_agent *g)
+static void fill_head(struct ct_agent *g, ct_u64 answers)
 {
 	static const unsigned char pushed[16] = {14, 13, 12, 11, 0, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
 	const struct ct_python_layout *l = g->layout;
@@ -418,12 +512,15 @@ static void fill_head(struct ct_agent *g)
 	if (l->tstate_current)
 		h->runtime_tstate = g->py->runtime + g->bias + l->tstate_current;
 	h->interp_head = g->py->runtime + g->bias + l->interp_head;
+	h->interp_main = h->interp_head + 8;
 	h->interp_next = l->interp_next;
 	h->threads_head = l->threads_head;
 	h->tstate_next = l->tstate_next;
 	h->tstate_cframe = l->tstate_cframe;
 	h->cframe_frame = l->cframe_frame;
 	h->tstate_frame = l->tstate_frame;
+	h->answers = answers;
+	h->no_answers = CT_INPROC_TABLE;
 	h->frame_reg = pushed[g->py->frame_reg];
 	h->next_reg = pushed[g->py->next_reg];
 	h->stack_reg = pushed[g->py->stack_reg];
@@ -453,7 +550,7 @@ static int install(struct ct_agents *a, struct ct_rthread *t, const struct ct_py
 	g->bias = bias;
 	g->heap = BASE + CT_PYA_HEAP;
 	g->users = 1;
-	fill_head(g);
+	fill_head(g, t->proc->mm ? CT_INPROC_CTL + offsetof(struct ct_inproc_ctl, cur) : 0);
 	if (ct_python_stubs(py, g->layout, bias, BASE, &g->head, stubs)) {
 		ct_fail(err, CT_EXIT_FAILED, "a stub is too long");
 		goto out;

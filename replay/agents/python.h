@@ -44,6 +44,10 @@ enum {
 	CT_PYOP_FUSED,       /* does the work of a second instruction, which is not dispatched */
 	CT_PYOP_FUSED_STORE, /* the same, and the first one stores a local */
 	CT_PYOP_QUIET,       /* is never the beginning of a line */
+	CT_PYOP_CALL,        /* calls; skip: units to the next instruction */
+	CT_PYOP_CALL_KW,     /* the same, names of arguments on top of the stack */
+	CT_PYOP_CALL_EX,     /* the same, arguments in a tuple */
+	CT_PYOP_CALLED,      /* second part of such a call */
 };
 struct ct_python_layout {
 	unsigned first, last; /* versions (major, minor) it holds for: 0x030b */

@@ -338,6 +338,18 @@ static bool find_registers(const struct image *im, struct ct_python *py)
 	return true;
 }
 
+/* _PyRuntime begins with struct _Py_DebugOffsets since 3.13: a cookie, the version, whether it is free-threaded. */
+static bool free_threaded(const struct image *im, ct_u64 runtime)
+{
+	const unsigned char *begin = at(im, runtime, 24);
+	ct_u64 flag = 0;
+
+	if (!begin || memcmp(begin, "xdebugpy", 8))
+		return false;
+	memcpy(&flag, begin + 16, 8);
+	return flag != 0;
+}
+
 static int describe(const struct image *im, const char *path, struct ct_python *py, struct ct_error *err)
 {
 	const Elf64_Sym *eval = symbol(im, "_PyEval_EvalFrameDefault"), *runtime = symbol(im, "_PyRuntime"),
@@ -355,6 +367,8 @@ static int describe(const struct image *im, const char *path, struct ct_python *
 	if (!ct_python_layout(py->version))
 		return ct_fail(err, CT_EXIT_FAILED, "%s is CPython %u.%u, whose layout is not known", path,
 			       py->version >> 24, py->version >> 16 & 255);
+	if (free_threaded(im, runtime->st_value))
+		return ct_fail(err, CT_EXIT_FAILED, "%s is a free-threaded CPython, which cannot be watched", path);
 	py->relative = im->ehdr->e_type == ET_DYN;
 	py->eval = eval->st_value;
 	py->eval_size = eval->st_size;

@@ -165,12 +165,20 @@ static int kind_by_name(const char *name)
 		const char *name;
 		int kind;
 	} known[] = {
-		{"NoneType", CT_PYK_NONE},     {"bool", CT_PYK_BOOL},
-		{"float", CT_PYK_FLOAT},       {"complex", CT_PYK_COMPLEX},
-		{"set", CT_PYK_SET},           {"frozenset", CT_PYK_SET},
-		{"cell", CT_PYK_CELL},         {"bytearray", CT_PYK_BYTEARRAY},
-		{"function", CT_PYK_FUNCTION}, {"module", CT_PYK_OPAQUE},
-		{"code", CT_PYK_OPAQUE},       {"generator", CT_PYK_OPAQUE},
+		{"NoneType", CT_PYK_NONE},
+		{"bool", CT_PYK_BOOL},
+		{"float", CT_PYK_FLOAT},
+		{"complex", CT_PYK_COMPLEX},
+		{"set", CT_PYK_SET},
+		{"frozenset", CT_PYK_SET},
+		{"cell", CT_PYK_CELL},
+		{"bytearray", CT_PYK_BYTEARRAY},
+		{"function", CT_PYK_FUNCTION},
+		{"module", CT_PYK_OPAQUE},
+		{"code", CT_PYK_OPAQUE},
+		{"generator", CT_PYK_OPAQUE},
+		{"builtin_function_or_method", CT_PYK_CFUNCTION},
+		{"method_descriptor", CT_PYK_METHODDESC},
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
@@ -242,6 +250,22 @@ void ct_py_type_deinit(struct ct_py_type *t)
 	for (ct_u32 i = 0; i < t->nslots; i++)
 		free(t->slot[i].name);
 	free(t->name);
+}
+
+char *ct_py_read_native(int memfd, const struct ct_python_layout *l, const struct ct_pya_native *n)
+{
+	char *name = read_cstr(memfd, word(memfd, n->def)), *owner = NULL, *both = NULL;
+
+	if (n->owner)
+		owner = n->module ? read_str(memfd, l, n->owner)
+				  : read_cstr(memfd, word(memfd, n->owner + l->off.type_name));
+	if (!name || !owner)
+		both = name, name = NULL;
+	else if (asprintf(&both, "%s.%s", owner, name) < 0)
+		both = NULL;
+	free(owner);
+	free(name);
+	return both;
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------------- */

@@ -33,6 +33,9 @@ struct ct_py_type {
 int ct_py_read_type(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_type *t);
 void ct_py_type_deinit(struct ct_py_type *t);
 
+/* What a C function is called, with its module or type, malloc'ed. */
+char *ct_py_read_native(int memfd, const struct ct_python_layout *l, const struct ct_pya_native *n);
+
 /* Frames of all threads, innermost first; returns how many. `tid` as the kernel numbered it. */
 struct ct_py_frame {
 	ct_u32 tid;

@@ -8,23 +8,28 @@
 
 /* The region, from its base: private to a process but for the buffer, which all processes of a session share; in a
  * replay one thread runs at a time, and it is never stopped within the agent but by the agent itself. */
-#define CT_PYA_ENTRY      0x2000ull   /* where stubs go, with blob.ld */
-#define CT_PYA_EXC_ENTRY  0x2100ull   /* where the patched calls of PyTraceBack_Here go */
-#define CT_PYA_STUBS      0x100000ull /* one for each handler of an opcode */
-#define CT_PYA_STUB_SIZE  256ull
-#define CT_PYA_CODES      0x200000ull /* struct ct_pya_code, hashed by address */
-#define CT_PYA_NCODES     65536u
-#define CT_PYA_TYPES      0x800000ull /* struct ct_pya_type, hashed by address */
-#define CT_PYA_NTYPES     16384u
-#define CT_PYA_SEEN       0xa00000ull /* struct ct_pya_seen, one for each variable, by hash; an older one is replaced */
-#define CT_PYA_NSEEN      1048576u
-#define CT_PYA_HEAP       0x3000000ull /* line tables, slot tables: the tracer's */
-#define CT_PYA_HEAP_END   0x40000000ull
-#define CT_PYA_BUFFER     0x40000000ull
-#define CT_PYA_BUFFER_LEN 0x1000000ull
-#define CT_PYA_SIZE       (CT_PYA_BUFFER + CT_PYA_BUFFER_LEN)
-#define CT_PYA_ROOM       0x80000ull /* free bytes in the buffer that are enough for whatever happens at one step */
-#define CT_PYA_VALUE_MAX  0x10000ull /* bytes of one value; what does not fit is marked as left out */
+#define CT_PYA_ENTRY               0x2000ull   /* where stubs go, with blob.ld */
+#define CT_PYA_EXC_ENTRY           0x2100ull   /* where the patched calls of PyTraceBack_Here go */
+#define CT_PYA_STUBS               0x100000ull /* one for each handler of an opcode */
+#define CT_PYA_STUB_SIZE           256ull
+#define CT_PYA_CODES               0x200000ull /* struct ct_pya_code, hashed by address */
+#define CT_PYA_NCODES              65536u
+#define CT_PYA_TYPES               0x800000ull /* struct ct_pya_type, hashed by address */
+#define CT_PYA_NTYPES              16384u
+#define CT_PYA_SEEN                0xa00000ull /* struct ct_pya_seen, one for each variable, by hash; an older one is replaced */
+#define CT_PYA_NSEEN               1048576u
+#define CT_PYA_NATIVES             0x2000000ull /* struct ct_pya_native, by hash; an older one is replaced */
+#define CT_PYA_NNATIVES            16384u
+#define CT_PYA_PENDING             0x2200000ull /* frames that are in a call of a C function, hashed, without gaps */
+#define CT_PYA_NPENDING            65536u
+#define CT_PYA_PENDING_HOME(frame) (((frame) >> 3) * 0x9e3779b97f4a7c15ull >> 48)
+#define CT_PYA_HEAP                0x3000000ull /* line tables, slot tables: the tracer's */
+#define CT_PYA_HEAP_END            0x40000000ull
+#define CT_PYA_BUFFER              0x40000000ull
+#define CT_PYA_BUFFER_LEN          0x1000000ull
+#define CT_PYA_SIZE                (CT_PYA_BUFFER + CT_PYA_BUFFER_LEN)
+#define CT_PYA_ROOM                0x80000ull /* free bytes in the buffer that are enough for whatever happens at one step */
+#define CT_PYA_VALUE_MAX           0x10000ull /* bytes of one value; what does not fit is marked as left out */
 
 /* Where things lie in one version of CPython. */
 struct ct_pya_offsets {
@@ -36,11 +41,15 @@ struct ct_pya_offsets {
 		co_code, co_flags;
 	ct_u32 co_warmup; /* counts up from warmup_first as the code is run; 0: there is none */
 	ct_s32 warmup_first;
-	ct_u32 co_version;          /* another number in every code object; 0: there is none */
-	ct_u32 starts_at_first;     /* the last instruction of a new frame is its first one, not the one before */
-	ct_u32 resume_shows;        /* an exception at a RESUME makes its handler a line of its own */
-	ct_u32 extended_arg;        /* opcode that gives its successor more bits of argument; 0: not looked at */
-	ct_u32 exc_type, exc_value; /* in the thread's state; type is 0 if the value is always an instance */
+	ct_u32 co_version;      /* another number in every code object; 0: there is none */
+	ct_u32 starts_at_first; /* the last instruction of a new frame is its first one, not the one before */
+	ct_u32 resume_shows;    /* an exception at a RESUME makes its handler a line of its own */
+	ct_u32 extended_arg, extended_quick; /* opcodes that give their successor more bits of argument; 0: none */
+	ct_u32 callable_first; /* on the stack at a call: callable, self or NULL, arguments; else: NULL, callable,
+				  arguments or callable, self, arguments */
+	ct_u32 ex_callable, ex_maybe; /* CALL_FUNCTION_EX: words from the callable to the stack's end, without the word
+					 for names that is there if ex_maybe and the argument is odd */
+	ct_u32 exc_type, exc_value;   /* in the thread's state; type is 0 if the value is always an instance */
 	ct_u32 type_name;
 	ct_u32 int_tagged; /* the length of an int is (word at 16) >> 3, its sign the lowest two bits */
 	ct_u32 str_ascii, str_compact, tuple_items, bytes_data;
@@ -82,10 +91,13 @@ enum {
 	CT_PYK_TYPE,     /* a class */
 	CT_PYK_FUNCTION, /* a str at `named` is its name */
 	CT_PYK_COMPLEX,
-	CT_PYK_TEXT, /* in records only: a C string of the tracer's, by number */
+	CT_PYK_CFUNCTION,  /* a C function, maybe bound */
+	CT_PYK_METHODDESC, /* a method in C of a type */
+	CT_PYK_TEXT,       /* in records only: a C string of the tracer's, by number */
 };
-#define CT_PYTF_MANAGED 1u /* has values or a dict before the object */
-#define CT_PYTF_INLINE  2u /* the values may lie right behind the object */
+#define CT_PYA_CALLEE(frame) ((frame) | 1) /* stands for the frame that a C function does not have */
+#define CT_PYTF_MANAGED      1u            /* has values or a dict before the object */
+#define CT_PYTF_INLINE       2u            /* the values may lie right behind the object */
 struct ct_pya_slot {
 	ct_u64 offset;
 	ct_u64 name; /* number of a C string */
@@ -107,6 +119,13 @@ struct ct_pya_seen {
 	ct_u64 key, digest;
 };
 
+struct ct_pya_native {
+	ct_u64 def; /* PyMethodDef */
+	ct_u64 owner,
+		check; /* module's name or type, and something of it that another one in its place would not have */
+	ct_u32 module, id;
+};
+
 /* At the start of the agent's image. */
 struct ct_pya_head {
 	ct_u64 cur_frame, cur_start, cur_end; /* instructions here are on the line of the last step: nothing to do */
@@ -119,6 +138,7 @@ struct ct_pya_head {
 	ct_u64 traceback;
 	ct_u64 runtime_tstate; /* address of a pointer to the running thread's state; 0: look for it */
 	ct_u64 interp_head, interp_next, threads_head; /* ... beginning at this address of a pointer */
+	ct_u64 interp_main;                            /* address of a pointer, too */
 	ct_u64 tstate_next, tstate_frame, tstate_cframe, cframe_frame;
 	ct_u32 frame_reg, next_reg, stack_reg; /* numbers in pushed registers, see python_blob.c */
 	ct_u32 values;                         /* 0: none are wanted */
@@ -126,7 +146,12 @@ struct ct_pya_head {
 	unsigned char op[256];   /* CT_PYOP_* */
 	unsigned char skip[256]; /* units from a fused instruction to its second one; back from a quiet one */
 	struct ct_pya_offsets off;
-	ct_u64 rax, rcx; /* saved by stubs */
+	ct_u64 answers; /* where the replay's control area has the address of the answer to the next call; 0: nowhere */
+	ct_u64 no_answers;    /* the address while there is none */
+	ct_u64 batch, answer; /* what was told of last */
+	ct_u64 npending;      /* entries at CT_PYA_PENDING */
+	ct_u64 foreign_told;  /* that there is a subinterpreter */
+	ct_u64 rax, rcx;      /* saved by stubs */
 	ct_u64 stub[256];
 };
 
@@ -135,13 +160,16 @@ struct ct_pya_buffer {
 	ct_u64 pos; /* bytes used, this head included */
 	ct_u64 request;
 	ct_u64 arg, arg2;
-	ct_u64 pad[4];
+	ct_u64 batch; /* rises with each CT_PYR_BATCH */
+	ct_u64 pad[3];
 };
 /* Behind an int3 of the agent's. */
 enum {
 	CT_PYREQ_DRAIN = 1,
-	CT_PYREQ_CODE, /* arg: a code object, arg2: its entry in the table */
-	CT_PYREQ_TYPE, /* the same for a type */
+	CT_PYREQ_CODE,    /* arg: a code object, arg2: its entry in the table */
+	CT_PYREQ_TYPE,    /* the same for a type */
+	CT_PYREQ_NATIVE,  /* arg2: struct ct_pya_native that lacks its id */
+	CT_PYREQ_FOREIGN, /* a subinterpreter runs */
 };
 
 /* Records: a word with the type in 8 bits, an argument in 24, the length in words in 32; then words. */
@@ -153,11 +181,17 @@ enum {
 	CT_PYR_VALUE,  /* arg: slot; frame; value. CT_PYSLOT_NAMED: name, as a value, then the value */
 	CT_PYR_GONE,   /* arg: slot; frame; a variable has no value any more */
 	CT_PYR_THREAD, /* the tracer's: the thread that runs from here on */
-	CT_PYR_EVENT,  /* the tracer's: the event before which what follows ran, and its time */
+	CT_PYR_EVENT,  /* the tracer's: the event before which what follows ran, and the time of the one before it */
+	CT_PYR_BATCH,  /* the tracer's: events that a replica goes through by itself: pairs as of CT_PYR_EVENT */
+	CT_PYR_ANSWER, /* what follows ran before the event with this index in the last batch; arg 1: before the one
+			  behind the last answer */
 	CT_PYR_IMAGE,  /* the tracer's: the thread has a new program image */
 	CT_PYR_FORK,   /* the tracer's: a new thread id begins with this one's frames */
 	CT_PYR_FRAME,  /* the tracer's: the thread is in this frame from before; arg: how many are further out; frame,
 			  code id */
+	CT_PYR_NATIVE, /* frame that calls a C function, its id << 32 | code id; its arguments follow as values of
+			  CT_PYA_CALLEE(frame) */
+	CT_PYR_NATIVE_END, /* frame; a value with slot CT_PYSLOT_RESULT came before, if it is known */
 };
 #define CT_PYR(type, arg, words) ((ct_u64)(type) | (ct_u64)(arg) << 8 | (ct_u64)(words) << 32)
 #define CT_PYE_CALL              0

@@ -172,7 +172,8 @@ static void begin(struct ct_step_printer *p, ct_u32 thread, ct_u32 function, ct_
 {
 	const struct function *f = &p->function[function];
 
-	fprintf(p->out, "%u %s:%u %s %s", thread, p->file[f->file], line, f->name, what);
+	fprintf(p->out, "%u %s:%u %s %s", thread, f->file == CT_STEP_NATIVE ? "<native>" : p->file[f->file], line,
+		f->name, what);
 }
 
 static int end(struct ct_step_printer *p, struct ct_error *err)

@@ -12,8 +12,8 @@ struct ct_arena {
 };
 
 struct ct_pyframe {
-	ct_u64 frame;
-	ct_u32 code;
+	ct_u64 frame; /* of a C function: CT_PYA_CALLEE of the one that calls it */
+	ct_u32 code;  /* or number of the C function */
 	ct_u32 line;
 	ct_u64 run;
 };
@@ -26,18 +26,25 @@ struct ct_pythread {
 
 struct ct_pysteps {
 	struct ct_step_sink sink;
-	char *only;
+	const struct ct_step_filter *filter;
 	struct ct_pycode_entry {
 		struct ct_py_code code;
 		ct_u32 function; /* the sink's number */
 		bool wanted;
 	} * code;
 	size_t ncode;
+	struct ct_pynative {
+		char *name;
+		ct_u32 function; /* the sink's number */
+	} * native;
+	size_t nnative;
 	char **type, **text, **file;
 	size_t ntype, ntext, nfile;
 	ct_u32 nfunctions;
 	struct ct_pythread *thread;
 	size_t nthreads;
+	ct_u64 *batch; /* events that a replica goes through by itself, as pairs */
+	size_t nbatch;
 	ct_u32 tid;               /* whose records come */
 	bool arguments;           /* of a call just told */
 	ct_u64 runs;              /* so many frames began */
@@ -48,6 +55,15 @@ struct ct_pysteps {
 	bool has_result, has_exc;
 };
 
+static inline bool ct_pyframe_native(const struct ct_pyframe *f)
+{
+	return f->frame & 1;
+}
+/* The function of a frame, made known to the sink. */
+int ct_pysteps_function(struct ct_pysteps *b, const struct ct_pyframe *f, ct_u32 *function, struct ct_error *err);
+struct ct_pythread *ct_pysteps_thread(struct ct_pysteps *b, ct_u32 tid);
+bool ct_pysteps_grow(void **list, size_t n, size_t size);
+bool ct_pysteps_put_to_sleep(struct ct_pysteps *b, const struct ct_pyframe *f);
 void *ct_pysteps_alloc(struct ct_pysteps *b, size_t size);
 void ct_pysteps_free_all(struct ct_pysteps *b);
 

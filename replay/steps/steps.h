@@ -64,13 +64,16 @@ enum ct_leave {
 	CT_LEAVE_EXCEPTION, /* value: the exception, if known */
 };
 
+#define CT_STEP_NATIVE ((ct_u32)-1) /* instead of a file's number: a function of the interpreter itself, in C */
+
 /* Every function returns 0, or -1 with *err. `thread` is the recorded thread id. */
 struct ct_step_sink {
 	void *ctx;
 	int (*thread)(void *ctx, ct_u32 thread, ct_u32 pid, struct ct_error *err);
 	int (*file)(void *ctx, ct_u32 id, const char *path, struct ct_error *err);
 	int (*function)(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err);
-	/* Everything told from here on happened before this event of the recording. */
+	/* Everything told from here on happened before this event of the recording; the time is that of the event
+	 * before. */
 	int (*event)(void *ctx, ct_u64 seq, ct_u64 time_ns, struct ct_error *err);
 	/* A function begins, or goes on after a yield. `run` is a number of this run of it, the same when it goes on;
 	 * its variables are as they were then. */
@@ -85,10 +88,23 @@ struct ct_step_sink {
 	/* An exception has come to the innermost function, raised there or below; v may be NULL. */
 	int (*raise)(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, const struct ct_value *v,
 		     struct ct_error *err);
+	/* A function that yielded will not go on: its frame is gone. */
+	int (*drop)(void *ctx, ct_u64 run, struct ct_error *err);
 	/* The innermost function ends. v may be NULL. */
 	int (*leave)(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, enum ct_leave how,
 		     const struct ct_value *v, struct ct_error *err);
 };
+
+/* Patterns of the shell; `*` matches anything. A text matches if all of it does, or what is behind one of its
+ * separators: "app.py" and "web/[a-z]*.py" match "/srv/web/app.py", "send" matches "Client.send". */
+struct ct_globs {
+	const char **list;
+	size_t count;
+};
+struct ct_step_filter { /* empty: everything */
+	struct ct_globs files, functions;
+};
+bool ct_step_wanted(const struct ct_step_filter *f, const char *file, const char *function);
 
 /* What is written of values. */
 struct ct_step_limits {

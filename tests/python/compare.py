@@ -10,6 +10,7 @@ MOST = 8
 KIND = {"call": "call", "resume": "call", "line": "line", "return": "return", "yield": "return", "unwind": "return",
         "exception": "exception"}
 STEP = re.compile(r"(\d+) (.*?):(\d+) (.+?) (call|resume|line|return|yield|unwind|exception)(?: (.*))?$")
+NATIVE = re.compile(r"(\d+) <native>:0 (\S+) (call|return|unwind)(?: (.*))?$")
 VALUE = re.compile(r"(\d+)   (argument|value|unbound) (\S+)(?: = (.*))?$")
 
 
@@ -28,6 +29,14 @@ def read_steps(path):
     threads, stacks, runs = {}, {}, {}
     for text in open(path, errors="replace"):
         text = text.rstrip("\n")
+        m = NATIVE.match(text)  # has a place on the stack, and arguments
+        if m:
+            stack = stacks.setdefault(m[1], [])
+            if m[3] == "call":
+                stack.append({})
+            elif stack:  # begun in a process that forked, it is the parent's
+                stack.pop()
+            continue
         m = VALUE.match(text)
         if m:
             stack = stacks.setdefault(m[1], [])

@@ -324,3 +324,89 @@ Test(python_stacks, records_that_make_no_sense_are_refused)
 	cr_assert(eq(int, ct_pysteps_records(builder, code, 3, &err), -1));
 	cr_assert(eq(int, ct_pysteps_records(builder, type, 1, &err), -1));
 }
+
+/* ---- C functions ---- */
+
+#define NATIVE(frame, id, code) CT_PYR(CT_PYR_NATIVE, 0, 3), frame, (ct_u64)(id) << 32 | (code)
+#define NATIVE_END(frame)       CT_PYR(CT_PYR_NATIVE_END, 0, 2), frame
+#define RAISE(frame, prev, at)  CT_PYR(CT_PYR_RAISE, 0, 4), frame, prev, at
+
+Test(python_stacks, a_c_function_has_arguments_and_a_result)
+{
+	add_code("f", 10);
+	cr_assert(eq(long, ct_pysteps_native(builder, "list.append"), 0));
+	cr_assert(eq(long, ct_pysteps_native(builder, "builtins.max"), 1));
+	cr_assert(eq(long, ct_pysteps_native(builder, "list.append"), 0));
+	STEPS("7 f.py:10 f call #1\n7 <native>:0 builtins.max call #2\n7   argument self = 3\n7   argument arg1 = 5\n"
+	      "7 <native>:0 builtins.max return 6\n7 f.py:11 f line\n",
+	      THREAD(7), ENTER(0x100, 0, 0), NATIVE(0x100, 1, 0), CT_PYR(CT_PYR_VALUE, 0, 5), 0x101, NUMBER(3),
+	      CT_PYR(CT_PYR_VALUE, 1, 5), 0x101, NUMBER(5), CT_PYR(CT_PYR_VALUE, CT_PYSLOT_RESULT, 5), 0x100, NUMBER(6),
+	      NATIVE_END(0x100), LINE(0x100, 0, 1));
+}
+
+Test(python_stacks, a_c_function_that_calls_back_is_left_by_the_exception)
+{
+	add_code("f", 10);
+	add_code("g", 20);
+	ct_pysteps_native(builder, "builtins.sorted");
+	STEPS("7 f.py:10 f call #1\n7 <native>:0 builtins.sorted call #2\n7 f.py:20 g call #3\n7 f.py:20 g return\n"
+	      "7 f.py:20 g call #4\n7 f.py:21 g exception\n7 f.py:21 g unwind\n7 <native>:0 builtins.sorted unwind\n"
+	      "7 f.py:12 f exception\n",
+	      THREAD(7), ENTER(0x100, 0, 0), NATIVE(0x100, 0, 0), ENTER(0x200, 0x100, 1), RETURN(0x200, 1),
+	      ENTER(0x200, 0x100, 1), RAISE(0x200, 0x100, 1ull << 32 | 1), RAISE(0x100, 0, 2ull << 32));
+}
+
+/* ---- going on in another run ---- */
+
+Test(python_stacks, another_builder_goes_on)
+{
+	const ct_u64 first[] = {THREAD(7), ENTER(0x100, 0, 0), ENTER(0x200, 0x100, 1), YIELD(0x200, 1),
+				NATIVE(0x100, 0, 0)};
+	struct ct_step_sink sink;
+	struct ct_error err;
+	size_t words;
+	ct_u64 *state;
+
+	add_code("f", 10);
+	add_code("g", 20);
+	ct_pysteps_native(builder, "time.sleep");
+	cr_assert(eq(int, ct_pysteps_records(builder, first, sizeof(first) / 8, &err), 0));
+	cr_assert(eq(int, ct_pysteps_save(builder, &state, &words, &err), 0));
+	teardown();
+	out = open_memstream(&text, &text_len);
+	printer = ct_step_printer_create(out, &sink);
+	builder = ct_pysteps_create(&sink, NULL);
+	for (size_t less = 1; less <= words; less++) {
+		struct ct_pysteps *other = ct_pysteps_create(&sink, NULL);
+
+		cr_assert(eq(int, ct_pysteps_load(other, state, words - less, &err), -1), "%zu words less", less);
+		ct_pysteps_destroy(other);
+	}
+	cr_assert(eq(int, ct_pysteps_load(builder, state, words, &err), 0));
+	free(state);
+	cr_assert(ct_pysteps_in_native(builder, 7, 0x100));
+	/* The code is read again, and has other numbers: 2 and 3. */
+	add_code("f", 10);
+	add_code("g", 20);
+	STEPS("7 <native>:0 time.sleep return\n7 f.py:11 f line\n7 f.py:20 g resume #2\n7 f.py:21 g line\n",
+	      CT_PYR(CT_PYR_FRAME, 0, 3), 0x100, 2, NATIVE_END(0x100), LINE(0x100, 2, 1), RESUMED(0x200, 0x100, 3),
+	      LINE(0x200, 3, 1));
+}
+
+/* ---- what is asked for ---- */
+
+Test(step_filter, files_and_functions_by_patterns)
+{
+	const char *files[] = {"app.py", "web/*.py"}, *functions[] = {"send", "Client.[a-m]*"};
+	struct ct_step_filter f = {{files, 2}, {functions, 2}}, by_file = {{files, 2}, {NULL, 0}}, all = {0};
+
+	cr_assert(ct_step_wanted(NULL, "/x/y.py", "f"));
+	cr_assert(ct_step_wanted(&all, "/x/y.py", "f"));
+	cr_assert(ct_step_wanted(&by_file, "/srv/app.py", "f"));
+	cr_assert(ct_step_wanted(&by_file, "/srv/web/a/b.py", "f"));
+	cr_assert(not(ct_step_wanted(&by_file, "/srv/myapp.py", "f")));
+	cr_assert(ct_step_wanted(&f, "app.py", "Server.send"));
+	cr_assert(ct_step_wanted(&f, "app.py", "Client.close"));
+	cr_assert(not(ct_step_wanted(&f, "app.py", "Client.open")));
+	cr_assert(not(ct_step_wanted(&f, "lib.py", "send")));
+}

@@ -15,6 +15,10 @@
 #define OP_FUSED        6
 #define OP_FUSED_STORE  7
 #define OP_QUIET        8
+#define OP_CALL         9
+#define OP_CALL_KW      10
+#define OP_CALL_EX      11
+#define OP_CALLED       12
 
 #define CO_FAST_CELL 0x40
 #define CO_FAST_FREE 0x80
@@ -69,6 +73,23 @@ static ct_u64 hash(ct_u64 x)
 {
 	x *= 0x9e3779b97f4a7c15ull;
 	return x ^ x >> 29;
+}
+
+/* System calls that the replica answered by itself since it was told of them last. The address of the next answer is
+ * followed by that of the end; an answer has its index in its second half word. */
+static void answered(void)
+{
+	const ct_u64 at = H.answers ? rd(H.answers) : 0, end = at ? rd(H.answers + 8) : 0;
+	ct_u64 *p;
+
+	if ((at == H.answer && buffer()->batch == H.batch) || end == H.no_answers)
+		return; /* else the tracer tells of each event */
+	H.answer = at;
+	H.batch = buffer()->batch;
+	p = put();
+	p[0] = CT_PYR(CT_PYR_ANSWER, at == end, 2);
+	p[1] = at == end ? 0 : rd32(at + 4);
+	done(p + 2);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------------- */
@@ -235,6 +256,8 @@ static void locals(ct_u64 frame, const struct ct_pya_code *c, const struct pendi
 	}
 }
 
+#include "replay/agents/blob/python_native.h"
+
 /* ---- steps -------------------------------------------------------------------------------------------------- */
 
 /* The frame that called, C functions left out. */
@@ -250,6 +273,29 @@ static ct_u64 previous(ct_u64 frame)
 static ct_u64 code_of(ct_u64 frame)
 {
 	return rd(frame + H.off.f_code) & ~(ct_u64)H.off.ref_mask;
+}
+
+/* The state of the thread that is in this frame; *interp is its interpreter. */
+static ct_u64 thread_state(ct_u64 frame, ct_u64 *interp)
+{
+	for (*interp = rd(H.interp_head); *interp; *interp = rd(*interp + H.interp_next))
+		for (ct_u64 t = rd(*interp + H.threads_head); t; t = rd(t + H.tstate_next))
+			if (rd(H.tstate_frame ? t + H.tstate_frame : rd(t + H.tstate_cframe) + H.cframe_frame) == frame)
+				return t;
+	return 0;
+}
+
+/* Of a subinterpreter: its frames have no caller, although the thread has others below them. */
+static int foreign(ct_u64 frame)
+{
+	ct_u64 head = rd(H.interp_head), interp;
+
+	if (!head || !rd(head + H.interp_next) || !thread_state(frame, &interp) || interp == rd(H.interp_main))
+		return 0;
+	if (!H.foreign_told)
+		request(CT_PYREQ_FOREIGN, 0, 0);
+	H.foreign_told = 1;
+	return 1;
 }
 
 static void enter(ct_u64 frame, struct ct_pya_code *c, ct_u64 how)
@@ -316,14 +362,17 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 		return;
 	/* Specialised, or woken up, and dispatched again. */
 	again = prev_at == ip && !(op == OP_RESUME && H.off.starts_at_first);
-	if (again && op != OP_FUSED && op != OP_FUSED_STORE)
+	if ((again && op != OP_FUSED && op != OP_FUSED_STORE) || foreign(frame))
 		return;
 	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
 		request(CT_PYREQ_DRAIN, 0, 0);
+	answered();
 	c = find_code(code_of(frame), 0);
 	unit = (ip - c->first) / 2;
 	if (unit >= c->count || unit < c->start)
 		return;
+	if (H.npending && op != OP_CALLED)
+		native_end(frame, ip, prev_at, sp);
 	if (op == OP_RESUME) {
 		unsigned how = rd8(ip + 1) & 3;
 
@@ -365,6 +414,16 @@ same:
 			arg |= (ct_u64)rd8(ip - 1) << 8;
 		leave(frame, c, 0, rd(rd(c->code + H.off.co_consts) + H.off.tuple_items + 8 * arg));
 		return;
+	case OP_CALL:
+	case OP_CALL_KW:
+	case OP_CALL_EX:
+		if (c->wanted && native_begin(frame, c, ip, sp, op))
+			return; /* its end shows at the next instruction */
+		break;
+	case OP_CALLED:
+		if (H.npending && *find_pending(frame))
+			return;
+		break;
 	case OP_FUSED:
 	case OP_FUSED_STORE: {
 		ct_u64 second = unit + H.skip[opcode];
@@ -392,32 +451,24 @@ same:
 	H.cur_frame = frame;
 }
 
-/* Of the thread that is in this frame. */
-static ct_u64 thread_state(ct_u64 frame)
-{
-	if (H.runtime_tstate)
-		return rd(H.runtime_tstate);
-	for (ct_u64 interp = rd(H.interp_head); interp; interp = rd(interp + H.interp_next))
-		for (ct_u64 t = rd(interp + H.threads_head); t; t = rd(t + H.tstate_next))
-			if (rd(H.tstate_frame ? t + H.tstate_frame : rd(t + H.tstate_cframe) + H.cframe_frame) == frame)
-				return t;
-	return 0;
-}
-
 /* At a call of PyTraceBack_Here(frame object) by the evaluation loop: an exception has come to this frame. */
 HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 {
 	const ct_u64 frame = rd(((struct regs *)regs)->rdi + H.off.pyframe_frame);
-	ct_u64 tstate = 0, type, exc, *p;
+	ct_u64 tstate = 0, interp, type, exc, *p;
 	struct ct_pya_code *c;
 
 	H.target = H.traceback;
 	H.cur_frame = 0;
+	if (foreign(frame))
+		return;
 	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
 		request(CT_PYREQ_DRAIN, 0, 0);
 	c = find_code(code_of(frame), 0);
-	tstate = thread_state(frame);
-	if (tstate && H.values && c->wanted) {
+	answered();
+	native_gone(frame); /* a C function that it was in has raised it, or let it through */
+	tstate = H.runtime_tstate ? rd(H.runtime_tstate) : thread_state(frame, &interp);
+	if (tstate && c->wanted) {
 		type = H.off.exc_type ? rd(tstate + H.off.exc_type) : 0;
 		exc = rd(tstate + H.off.exc_value);
 		if (type)

@@ -231,8 +231,10 @@ static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth)
 		node(head, CT_PYK_FUNCTION, 0, 1, t->id, o, 1);
 		return p;
 	}
-	case CT_PYK_CELL:
-	case CT_PYK_OPAQUE: return node(p, t->kind, 0, 0, t->id, o, 0);
+	case CT_PYK_CFUNCTION:
+	case CT_PYK_METHODDESC:
+	case CT_PYK_OPAQUE: return node(p, CT_PYK_OPAQUE, 0, 0, t->id, o, 0);
+	case CT_PYK_CELL: return node(p, t->kind, 0, 0, t->id, o, 0);
 	}
 	if (depth >= H.depth) {
 		len = t->kind == CT_PYK_OBJECT ? 0 : t->kind == CT_PYK_SET ? rd(o + 24) : rd(o + 16);

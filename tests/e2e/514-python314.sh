@@ -1,0 +1,10 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Lines, calls, exceptions and values as sys.settrace has them, and attaching in mid-run, with CPython 3.14.
+# timeout: 900
+set -euo pipefail
+cd "$(dirname "$0")"
+PYTHON=$(../../scripts/pythons 3.14)
+export PYTHON
+./510-python-steps.sh
+./511-python-attached.sh
