@@ -39,6 +39,7 @@ struct ct_index_store {
 	struct run *sleeping; /* hashed by run */
 	size_t nsleeping, room;
 	ct_u64 seq, ns, rows;
+	const char *language;
 };
 
 static int no_memory(struct ct_error *err)
@@ -65,10 +66,19 @@ static int on_file(void *ctx, ct_u32 id, const char *path, struct ct_error *err)
 	return set_id(&s->file, &s->nfile, id, ct_stepdb_file(s->w, path, strlen(path)), err);
 }
 
+static int on_language(void *ctx, const char *language, struct ct_error *err)
+{
+	struct ct_index_store *s = ctx;
+
+	(void)err;
+	s->language = language;
+	return 0;
+}
+
 static int on_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
-	ct_u32 f = ct_stepdb_function(s->w, name, strlen(name), s->file[file], line, "python");
+	ct_u32 f = ct_stepdb_function(s->w, name, strlen(name), s->file[file], line, s->language);
 
 	return set_id(&s->function, &s->nfunction, id, f, err);
 }
@@ -408,6 +418,7 @@ struct ct_index_store *ct_index_store_create(struct ct_recording *rec, struct ct
 	}
 	*sink = (struct ct_step_sink){.ctx = s,
 				      .thread = on_thread,
+				      .language = on_language,
 				      .file = on_file,
 				      .function = on_function,
 				      .event = on_event,
