@@ -205,6 +205,8 @@ void ct_agents_event(struct ct_agents *a, const struct ct_event *ev)
 	if (a && (a->stats.installed || !a->seq) && a->seq != ev->seq) {
 		a->seq = ev->seq;
 		note(a, CT_PYR_EVENT, ev->seq, ev->time_ns);
+		if (ev->type == CT_EV_EXIT)
+			note(a, CT_RBR_END, ev->tid, 0);
 	}
 }
 

@@ -278,18 +278,23 @@ static const char *insn_name(const struct image *im, unsigned k)
 
 /* ---- sites -------------------------------------------------------------------------------------------------- */
 
-/* Does the code of a traced instruction come to that of the plain one? */
-static bool comes_to(const struct image *im, ct_u64 addr, ct_u64 plain)
+/* Does the code of a traced instruction come to that of a plain one, its own or a more general one? */
+static bool comes_to_plain(const struct image *im, const struct ct_ruby *rb, ct_u64 addr)
 {
 	struct insn n;
 
-	for (int k = 0; k < 8; k++, addr += n.i.length) {
-		if (addr == plain)
-			return true;
+	for (int k = 0; k < 8; k++) {
+		for (unsigned i = 0; i < rb->ninsns / 2; i++)
+			if (addr == rb->target[i])
+				return true;
 		if (!decode(im, addr, &n))
 			return false;
-		if (n.i.meta.category == ZYDIS_CATEGORY_UNCOND_BR)
-			return leads_to(&n) == plain;
+		if (n.i.meta.category == ZYDIS_CATEGORY_UNCOND_BR && leads_to(&n))
+			addr = leads_to(&n);
+		else if (n.i.meta.category == ZYDIS_CATEGORY_UNCOND_BR)
+			return false;
+		else
+			addr += n.i.length;
 	}
 	return false;
 }
@@ -394,7 +399,7 @@ static bool find_sites(const struct image *im, struct ct_ruby *rb)
 			return false;
 		if (!strcmp(name, "leave") || !strcmp(name, "opt_invokebuiltin_delegate_leave"))
 			rb->leave[leaves++ & 1] = (unsigned)site;
-		if (!comes_to(im, rb->target[half + k], rb->target[k]) && add_site(im, rb, rb->target[half + k]) < 0)
+		if (!comes_to_plain(im, rb, rb->target[half + k]) && add_site(im, rb, rb->target[half + k]) < 0)
 			return false;
 	}
 	return leaves && find_raise(im, rb) == (int)rb->nsites - 1 && sites_are_free(im, rb);

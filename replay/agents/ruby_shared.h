@@ -8,7 +8,7 @@
 
 #define CT_RBA_RAISE_ENTRY CT_PYA_EXC_ENTRY /* where the patched place that raises goes */
 #define CT_RBA_ISEQS       0x200000ull      /* struct ct_rba_iseq, hashed by address */
-#define CT_RBA_NISEQS      65536u
+#define CT_RBA_NISEQS      49152u
 #define CT_RBA_TYPES       0xa00000ull /* struct ct_rba_type, hashed by address */
 #define CT_RBA_NTYPES      32768u
 #define CT_RBA_SEEN        0x1000000ull /* struct ct_pya_seen */
@@ -44,7 +44,7 @@ struct ct_rba_var {
 	ct_u16 back;  /* words before the environment's end */
 };
 struct ct_rba_iseq {
-	ct_u64 iseq, body, encoded, check;
+	ct_u64 iseq, variant, body, encoded, check; /* variant: the method that a block is the body of; 0: none */
 	ct_u64 slots, vars; /* struct ct_rba_slot, struct ct_rba_var */
 	ct_u64 room;        /* bytes at `slots` */
 	ct_u32 size, nvars, nargs, id;
@@ -60,7 +60,7 @@ enum {
 	CT_RBV_TRUE,
 	CT_RBV_FALSE,
 	CT_RBV_INT,
-	CT_RBV_BIG, /* bytes: 64-bit digits; n: how many, negative below zero */
+	CT_RBV_BIG, /* bytes: 32-bit digits; n: how many, negative below zero */
 	CT_RBV_FLOAT,
 	CT_RBV_STRING,
 	CT_RBV_SYMBOL, /* n: number of a text */
@@ -124,6 +124,7 @@ enum {
 	CT_RBR_RETURN,               /* the same; a value with slot CT_PYSLOT_RESULT came before */
 	CT_RBR_RAISE,                /* the same; a value with slot CT_PYSLOT_EXC came before */
 	CT_RBR_VALUE,                /* arg: slot; frame, value */
+	CT_RBR_END,                  /* the tracer's: a thread has ended */
 };
 #define CT_RBR_SELF 0xfffff0u /* slot */
 

@@ -217,32 +217,6 @@ static int wake_frames(struct ct_rbsteps *b, struct ct_rbstack *s, struct ct_err
 	return 0;
 }
 
-/* The thread goes on with this stack: one that resumed the present one, or one that this one resumes. */
-static int on_stack(struct ct_rbsteps *b, ct_u64 id, struct ct_error *err)
-{
-	struct ct_rbthread *t = thread(b, b->tid);
-	struct ct_rbstack *s;
-	size_t at;
-
-	if (!t)
-		return no_memory(err);
-	for (at = t->depth; at && t->on[at - 1]->id != id;)
-		at--;
-	while (t->depth && (at ? t->depth > at : !t->on[t->depth - 1]->depth)) {
-		/* Fibers that have ended have no frames. */
-		if (sleep_frames(b, t->on[t->depth - 1], err))
-			return -1;
-		t->depth--;
-	}
-	if (at)
-		return 0;
-	s = find_stack(b, id);
-	if (!s || !GROW(t->on, t->depth))
-		return no_memory(err);
-	t->on[t->depth++] = s;
-	return wake_frames(b, s, err);
-}
-
 static int push(struct ct_rbsteps *b, struct ct_rbstack *s, ct_u64 frame, ct_u32 code, enum ct_enter how,
 		struct ct_error *err)
 {
@@ -280,6 +254,34 @@ static int pop_below(struct ct_rbsteps *b, struct ct_rbstack *s, ct_u64 frame, b
 		if (pop(b, s, NULL, err))
 			return -1;
 	return 0;
+}
+
+/* The thread goes on with this stack: one that resumed the present one, or one that this one resumes. */
+static int on_stack(struct ct_rbsteps *b, ct_u64 id, struct ct_error *err)
+{
+	struct ct_rbthread *t = thread(b, b->tid);
+	struct ct_rbstack *s;
+	size_t at;
+
+	if (!t)
+		return no_memory(err);
+	for (at = t->depth; at && t->on[at - 1]->id != id;)
+		at--;
+	while (t->depth && (at ? t->depth > at : !t->on[t->depth - 1]->depth)) {
+		/* Fibers that have ended have no frames, or ended by an exception that left them all. */
+		s = t->on[t->depth - 1];
+		if (top(s) && top(s)->exception.address ? pop_below(b, s, ~(ct_u64)0, true, err)
+							: sleep_frames(b, s, err))
+			return -1;
+		t->depth--;
+	}
+	if (at)
+		return 0;
+	s = find_stack(b, id);
+	if (!s || !GROW(t->on, t->depth))
+		return no_memory(err);
+	t->on[t->depth++] = s;
+	return wake_frames(b, s, err);
 }
 
 /* The innermost frame is to be this one, whatever was seen of it. */
@@ -395,6 +397,23 @@ static int on_fork(struct ct_rbsteps *b, ct_u32 tid, struct ct_error *err)
 	return 0;
 }
 
+/* An exception that nobody has rescued has left what it had come to. */
+static int on_end(struct ct_rbsteps *b, ct_u32 tid, struct ct_error *err)
+{
+	const ct_u32 now = b->tid;
+	struct ct_rbthread *t = thread(b, tid);
+	int ret = 0;
+
+	if (!t)
+		return no_memory(err);
+	b->tid = tid;
+	for (; t->depth && !ret; t->depth--)
+		if (top(t->on[t->depth - 1]) && top(t->on[t->depth - 1])->exception.address)
+			ret = pop_below(b, t->on[t->depth - 1], ~(ct_u64)0, true, err);
+	b->tid = now;
+	return ret;
+}
+
 static int record(struct ct_rbsteps *b, const ct_u64 *w, size_t n, struct ct_error *err)
 {
 	const unsigned type = w[0] & 255;
@@ -418,6 +437,7 @@ static int record(struct ct_rbsteps *b, const ct_u64 *w, size_t n, struct ct_err
 		}
 		return 0;
 	case CT_RBR_STACK: return on_stack(b, w[1], err);
+	case CT_RBR_END: return on_end(b, (ct_u32)w[1], err);
 	}
 	s = current(b);
 	if (!s || n < 3)

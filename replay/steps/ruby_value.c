@@ -111,12 +111,12 @@ static size_t read_value(struct ct_rbsteps *b, const ct_u64 *w, size_t words, st
 	case CT_RBV_INT: v->i = (ct_s64)w[2]; return 3;
 	case CT_RBV_FLOAT: memcpy(&v->f[0], &w[2], 8); return 3;
 	case CT_RBV_BIG:
-		n = count / 8;
+		n = (count + 7) / 8;
 		if (n > words - 3)
 			return 0;
 		v->length = (ct_s64)w[2] < 0 ? -w[2] : w[2];
-		v->flags = n < v->length ? CT_VALUE_TRUNCATED : 0;
-		return decimal(b, w + 3, 2 * n, (ct_s64)w[2] < 0, v) ? 3 + n : 0;
+		v->flags = count / 4 < v->length ? CT_VALUE_TRUNCATED : 0;
+		return decimal(b, w + 3, count / 4, (ct_s64)w[2] < 0, v) ? 3 + n : 0;
 	case CT_RBV_SYMBOL:
 	case CT_RBV_FIELD:
 	case CT_RBV_CLASS: {

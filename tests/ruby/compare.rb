@@ -37,13 +37,15 @@ end
 
 # What a function is called in the truth: methods by their names, blocks and classes not at all.
 def short(name)
-  name.start_with?("block ", "<") ? "" : name[/[^#.]*\z|(?<=[#.]).+\z/]
+  name.match?(/\A(block |<|singleton class)/) ? "" : name[/[^#.]*\z|(?<=[#.]).+\z/]
 end
 
 def read_steps(path)
   threads = {}
   stacks = Hash.new { |h, k| h[k] = [] }
   runs = {}
+  turn = Hash.new(0) # a kernel thread may run several of Ruby's, one after the other
+  main = nil
   File.foreach(path, chomp: true) do |text|
     text = text.scrub
     if (m = VALUE.match(text))
@@ -53,10 +55,13 @@ def read_steps(path)
     m = STEP.match(text) or abort "cannot read: #{text}"
     tid, _, line, name, what, rest = m.captures
     stack = stacks[tid]
+    main ||= tid
     stack << (runs[rest] ||= { "" => name }) if %w[call resume].include?(what)
     top = stack.last ? stack.last.dup : {}
     stack.pop if %w[return yield unwind].include?(what)
-    next if what == "yield" || (what == "resume" && threads[tid]) # a fiber's turn
+    id = [tid, turn[tid]]
+    turn[tid] += 1 if stack.empty? && %w[return unwind].include?(what) && tid != main
+    next if what == "yield" || (what == "resume" && threads[id]) # a fiber's turn
     next if what != "line" && what != "exception" && name.match?(/\A(<main>|<top |eval in )/)
     key = case what
           when "line" then ["line", "", line.to_i]
@@ -64,7 +69,7 @@ def read_steps(path)
           when "call", "resume" then ["call", short(name), 0]
           else ["return", short(name), 0]
           end
-    (threads[tid] ||= []) << Event.new(key, what == "line" ? top : {}, what == "return" ? rest : nil)
+    (threads[id] ||= []) << Event.new(key, what == "line" ? top : {}, what == "return" ? rest : nil)
   end
   threads.values
 end

@@ -23,6 +23,7 @@
 #define FRAME_KIND 0x7fff0001u
 #define RESCUE     0x78880001u
 #define CFRAME     0x80u
+#define BMETHOD    0x40u
 
 __attribute__((section(".head"), used)) HIDDEN struct ct_rba_head H = {0};
 
@@ -98,18 +99,22 @@ static ct_u64 fingerprint(ct_u64 body)
 static struct ct_rba_iseq *find_iseq(ct_u64 iseq, ct_u64 cfp, int again)
 {
 	struct ct_rba_iseq *table = (struct ct_rba_iseq *)(H.base + CT_RBA_ISEQS), *c;
-	ct_u64 home = hash(iseq >> 3) % CT_RBA_NISEQS, i = 0, body = rd(iseq + 16), check = fingerprint(body);
+	const ct_u64 ep = rd(cfp + CFP_EP), variant = rd(ep) & BMETHOD ? rd(ep - 16) : 0;
+	ct_u64 home = hash(iseq ^ variant << 1) % CT_RBA_NISEQS, i = 0, body = rd(iseq + 16);
+	const ct_u64 check = fingerprint(body);
 
 	for (; i < CT_RBA_PROBES; i++) {
 		c = &table[(home + i) % CT_RBA_NISEQS];
-		if (!c->iseq || c->iseq == iseq)
+		if (!c->iseq || (c->iseq == iseq && c->variant == variant))
 			break;
 	}
 	if (i == CT_RBA_PROBES)
 		c = &table[(home + iseq % 13) % CT_RBA_NISEQS];
-	if (c->iseq != iseq || c->body != body || c->encoded != rd(body + 8) || c->check != check || again) {
+	if (c->iseq != iseq || c->variant != variant || c->body != body || c->encoded != rd(body + 8) ||
+	    c->check != check || again) {
 		request(CT_RBREQ_ISEQ, iseq, (ct_u64)c, cfp);
 		c->check = check;
+		c->variant = variant;
 	}
 	return c;
 }
@@ -200,7 +205,7 @@ static void locals(ct_u64 frame, ct_u64 cfp, const struct ct_rba_iseq *c)
 			ep = rd(ep - 8) & ~(ct_u64)3;
 		at = ep - 8 * (ct_u64)v[i].back;
 		o = rd(at);
-		key = level > c->level ? hash(frame) ^ at : frame ^ (ct_u64)i << 48 ^ 1;
+		key = level > c->level && !c->method ? hash(frame) ^ at : frame ^ (ct_u64)i << 48 ^ 1;
 		changed_value(frame, i, key, o, o == H.off.nil && i >= c->nargs);
 	}
 	if (c->method) {

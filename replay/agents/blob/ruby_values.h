@@ -168,7 +168,7 @@ static ct_u64 flonum(ct_u64 v)
 static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth)
 {
 	const struct ct_rba_type *t;
-	ct_u64 flags, len;
+	ct_u64 flags, len, *head;
 
 	if (o & 1)
 		return node(p, CT_RBV_INT, 0, 0, 0, 0, (ct_u64)((ct_s64)o >> 1));
@@ -192,9 +192,10 @@ static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth)
 	case T_SYMBOL: return string(p, CT_RBV_DYNAMIC_SYMBOL, t->id, 0, rd(o + 24));
 	case T_BIGNUM:
 		len = flags & USER(2) ? flags >> 15 & 7 : rd(o + 16);
+		head = p;
 		p = bytes(p, CT_RBV_BIG, t->id, 0, flags & USER(2) ? o + 16 : rd(o + 24),
-			  8 * len < H.bytes ? 8 * len : H.bytes & ~7u);
-		(p - 3 - (8 * len < H.bytes ? len : H.bytes / 8))[2] = flags & USER(1) ? len : -len;
+			  4 * len < H.bytes ? 4 * len : H.bytes & ~3u);
+		head[2] = flags & USER(1) ? len : -len;
 		return p;
 	case T_ARRAY: return array(p, end, t->id, o, depth);
 	case T_HASH: return hash_table(p, end, t->id, o, depth);
