@@ -65,7 +65,7 @@ def read_steps(path)
     next if what != "line" && what != "exception" && name.match?(/\A(<main>|<top |eval in )/)
     key = case what
           when "line" then ["line", "", line.to_i]
-          when "exception" then ["exception", rest[/\A[\w:]+/], line.to_i]
+          when "exception" then ["exception", rest[/\A<?([\w:]+)/, 1], line.to_i]
           when "call", "resume" then ["call", short(name), 0]
           else ["return", short(name), 0]
           end
