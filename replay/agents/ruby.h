@@ -30,10 +30,11 @@ struct ct_ruby {
 	unsigned ninsns;                      /* plain and traced ones */
 	unsigned pc_reg, cfp_reg, ec_reg;     /* hardware numbers: rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
 	unsigned thread_reg;                  /* at the site that raises */
-	unsigned leave[2];                    /* sites */
+	unsigned leave[2], jump_out;          /* sites: what ends a frame, and what ends several */
 	struct ct_rb_site site[CT_RBA_SITES]; /* the last one raises */
 	unsigned nsites;
 	ct_u64 symbols; /* the array of the names of all IDs */
+	ct_u64 shapes;  /* the tree of shapes, if this version has them */
 };
 
 /* 1: `path` is an interpreter and *rb describes it; 0: it is not one; -1: it is, but cannot be watched (*err). */
@@ -56,21 +57,24 @@ const struct ct_ruby_layout *ct_ruby_layout(unsigned major, unsigned minor);
 struct ct_rb_reader {
 	int memfd;
 	const struct ct_ruby_layout *layout;
-	ct_u64 symbols; /* address of the variable */
+	ct_u64 symbols, shapes; /* addresses of the variables */
 };
 char *ct_rb_string(const struct ct_rb_reader *r, ct_u64 value);
 char *ct_rb_symbol(const struct ct_rb_reader *r, ct_u64 value);
 char *ct_rb_class_name(const struct ct_rb_reader *r, ct_u64 klass);
 
 #define CT_RB_FIELDS 64
+struct ct_rb_field {
+	ct_u64 index;
+	char *name;
+};
 struct ct_rb_fields {
 	ct_u64 count_at, count;
 	ct_u32 n;
-	struct {
-		ct_u64 index;
-		char *name;
-	} field[CT_RB_FIELDS];
+	struct ct_rb_field field[CT_RB_FIELDS];
 };
+/* Of objects with this shape. */
+void ct_rb_read_shape(const struct ct_rb_reader *r, ct_u64 number, struct ct_rb_fields *f);
 void ct_rb_read_fields(const struct ct_rb_reader *r, ct_u64 klass, struct ct_rb_fields *f);
 void ct_rb_fields_deinit(struct ct_rb_fields *f);
 

@@ -78,7 +78,8 @@ static bool moved(struct ct_ruby_agent *g, struct emitter *e, unsigned i)
 
 static bool make_stub(struct ct_ruby_agent *g, struct emitter *e, unsigned i)
 {
-	const bool raise = i == g->rb->nsites - 1, always = raise || i == g->rb->leave[0] || i == g->rb->leave[1];
+	const bool raise = i == g->rb->nsites - 1;
+	const bool always = raise || i == g->rb->leave[0] || i == g->rb->leave[1] || i == g->rb->jump_out;
 	size_t away[2] = {0};
 	bool ok = true;
 
@@ -121,6 +122,7 @@ static void fill_head(struct ct_ruby_agent *g, ct_u64 base, const struct ct_step
 	h->ec_reg = pushed[g->rb->ec_reg];
 	h->thread_reg = pushed[g->rb->thread_reg];
 	memcpy(h->leave, g->rb->leave, sizeof(h->leave));
+	h->jump_out = g->rb->jump_out;
 	h->values = limits->values;
 	h->depth = limits->depth;
 	h->items = limits->items;
@@ -255,7 +257,7 @@ static bool to_heap(struct ct_ruby_agent *g, ct_u64 *where, ct_u64 *room, size_t
 
 static struct ct_rb_reader reader(const struct ct_ruby_agent *g, int memfd)
 {
-	return (struct ct_rb_reader){memfd, g->rb->layout, g->rb->symbols + g->bias};
+	return (struct ct_rb_reader){memfd, g->rb->layout, g->rb->symbols + g->bias, g->rb->shapes + g->bias};
 }
 
 static int on_iseq(struct ct_ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 entry, ct_u64 cfp, struct ct_error *err)
@@ -298,13 +300,16 @@ static int on_type(struct ct_ruby_agent *g, int memfd, ct_u64 key, ct_u64 entry,
 	struct ct_rba_field fields[CT_RB_FIELDS];
 	struct ct_rb_fields f = {0};
 	struct ct_rba_type t;
-	char *name;
+	char *name = NULL;
 	long id;
 
 	if (!ct_mem_read(memfd, entry, &t, sizeof(t)))
 		return fail(err, "its tables cannot be read");
 	t.key = key;
-	if ((key & 0xff) == 0x0c) {
+	if ((key & 0xff) == CT_RBA_SHAPE) {
+		id = 0;
+		ct_rb_read_shape(&r, key >> 8, &f);
+	} else if ((key & 0xff) == CT_RBA_SYMBOL) {
 		name = ct_rb_symbol(&r, key);
 		id = ct_rbsteps_text(g->steps, name ? name : "?");
 	} else {

@@ -390,7 +390,7 @@ static bool find_sites(const struct image *im, struct ct_ruby *rb)
 	const unsigned half = rb->ninsns / 2;
 	unsigned leaves = 0;
 
-	rb->leave[1] = CT_RBA_SITES;
+	rb->leave[1] = rb->jump_out = CT_RBA_SITES;
 	for (unsigned k = 0; k < half; k++) {
 		const char *name = insn_name(im, k);
 		int site = add_site(im, rb, rb->target[k]);
@@ -399,6 +399,8 @@ static bool find_sites(const struct image *im, struct ct_ruby *rb)
 			return false;
 		if (!strcmp(name, "leave") || !strcmp(name, "opt_invokebuiltin_delegate_leave"))
 			rb->leave[leaves++ & 1] = (unsigned)site;
+		if (!strcmp(name, "throw"))
+			rb->jump_out = (unsigned)site;
 		if (!comes_to_plain(im, rb, rb->target[half + k]) && add_site(im, rb, rb->target[half + k]) < 0)
 			return false;
 	}
@@ -434,6 +436,20 @@ static ct_u64 find_symbols(const struct image *im)
 	return 0;
 }
 
+/* rb_shape_get_shape_by_id begins with loading the tree. */
+static ct_u64 find_shapes(const struct image *im)
+{
+	const struct ct_rb_symbol *f = symbol(im, "rb_shape_get_shape_by_id");
+	ct_u64 addr = f ? f->addr : 0;
+	struct insn n;
+
+	for (int k = 0; addr && k < 4 && decode(im, addr, &n); k++, addr += n.i.length)
+		if (n.i.mnemonic == ZYDIS_MNEMONIC_MOV && n.op[1].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    n.op[1].mem.base == ZYDIS_REGISTER_RIP)
+			return addr + n.i.length + (ct_u64)n.op[1].mem.disp.value;
+	return 0;
+}
+
 static int describe(const struct image *im, const char *path, struct ct_ruby *rb, struct ct_error *err)
 {
 	const struct ct_rb_symbol *lengths = symbol(im, "rb_vm_insn_len_info"),
@@ -456,8 +472,9 @@ static int describe(const struct image *im, const char *path, struct ct_ruby *rb
 	if (!find_sites(im, rb))
 		return ct_fail(err, CT_EXIT_FAILED, "%s: its code is not such that it can be watched", path);
 	rb->symbols = find_symbols(im);
-	if (!rb->symbols)
-		return ct_fail(err, CT_EXIT_FAILED, "%s: its table of names is not found", path);
+	rb->shapes = find_shapes(im);
+	if (!rb->symbols || (!rb->shapes && rb->layout->off.object_ivars == 2))
+		return ct_fail(err, CT_EXIT_FAILED, "%s: its tables of names are not found", path);
 	return 1;
 }
 

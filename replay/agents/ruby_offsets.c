@@ -62,7 +62,7 @@ static const struct ct_ruby_layout layouts[] = {
 				.struct_embed_mask = 0x7f, /* FL_USER1 to 7 */
 				.hash_table = 24,          /* behind RHash */
 				.hash_pairs = 8,           /* behind ar_hint */
-				.object_ivars = 0,         /* by shapes */
+				.object_ivars = 2,         /* RObject: ROBJECT_EMBED, ivptr 16 */
 			},
 		.first_line = 88,
 		.first_line_tagged = 0,

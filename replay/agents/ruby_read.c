@@ -206,7 +206,8 @@ static char *method_prefix(const struct ct_rb_reader *r, ct_u64 owner)
 
 static void add_field(struct ct_rb_fields *f, ct_u64 index, char *name)
 {
-	if (f->n == CT_RB_FIELDS || !name) {
+	/* An exception's backtrace is no value that somebody has given it. */
+	if (f->n == CT_RB_FIELDS || !name || !strcmp(name, "bt") || !strcmp(name, "bt_locations")) {
 		free(name);
 		return;
 	}
@@ -233,7 +234,7 @@ void ct_rb_read_fields(const struct ct_rb_reader *r, ct_u64 klass, struct ct_rb_
 	}
 	for (ct_u64 i = 0; members && i < array_len(r, members) && i < CT_RB_FIELDS; i++)
 		add_field(f, i, ct_rb_symbol(r, array_at(r, members, i)));
-	if (f->n || !r->layout->off.object_ivars)
+	if (f->n || r->layout->off.object_ivars != 1)
 		return;
 	/* rb_classext_t.iv_index_tbl, at 0: ID to rb_iv_index_tbl_entry, whose first half word is the index */
 	ext = class_ext(r, klass);
@@ -249,6 +250,30 @@ void ct_rb_read_fields(const struct ct_rb_reader *r, ct_u64 klass, struct ct_rb_
 		f->count_at = ext; /* there may be one later */
 	}
 	f->count = word(r, f->count_at);
+}
+
+/* rb_shape_t: edge_name 8, next_iv_index 16, type 24, parent_id 28; each adds one variable to its parent's. */
+void ct_rb_read_shape(const struct ct_rb_reader *r, ct_u64 number, struct ct_rb_fields *f)
+{
+	const ct_u64 list = word(r, word(r, r->shapes));
+
+	memset(f, 0, sizeof(*f));
+	for (int i = 0; i < 256; i++) {
+		const ct_u64 shape = list + 40 * number;
+		const unsigned type = half(r, shape + 24) & 0xff;
+
+		if (!list || !type) /* SHAPE_ROOT */
+			break;
+		if (type == 1) /* SHAPE_IVAR */
+			add_field(f, half(r, shape + 16) - 1, id_name(r, word(r, shape + 8)));
+		number = half(r, shape + 28);
+	}
+	for (ct_u32 i = 0; i < f->n / 2; i++) { /* the first one first */
+		const struct ct_rb_field last = f->field[f->n - 1 - i];
+
+		f->field[f->n - 1 - i] = f->field[i];
+		f->field[i] = last;
+	}
 }
 
 void ct_rb_fields_deinit(struct ct_rb_fields *f)

@@ -29,7 +29,7 @@ struct ct_rba_offsets {
 	ct_u32 struct_embed_mask;        /* the same from bit 13 */
 	ct_u32 hash_table;               /* 0: a pointer at 16 leads to it; else it is in the object, here */
 	ct_u32 hash_pairs;               /* in a small table */
-	ct_u32 object_ivars;             /* instance variables by index: 1 they are told of, 0 not */
+	ct_u32 object_ivars; /* instance variables: where they are is told by 1 the class, 2 the object's shape */
 };
 
 /* One place in a sequence: what ct_rba_iseq.slots has for each of its words. */
@@ -79,7 +79,10 @@ enum {
 struct ct_rba_field {
 	ct_u64 index, name;
 };
-struct ct_rba_type { /* a class, or a symbol */
+/* A class; or a symbol, as a value; or a shape of objects: its number << 8 | CT_RBA_SHAPE. */
+#define CT_RBA_SHAPE  0x1cu
+#define CT_RBA_SYMBOL 0x0cu
+struct ct_rba_type {
 	ct_u64 key, check;
 	ct_u64 fields; /* struct ct_rba_field */
 	ct_u64 count_at, count; /* the fields are to be read again when this word is another one; 0: never */
@@ -105,8 +108,8 @@ struct ct_rba_head {
 	ct_u64 known[CT_RBA_STACKS];
 	ct_u64 moved[CT_RBA_SITES]; /* the replaced instructions of each site */
 	ct_u32 pc_reg, cfp_reg, ec_reg, thread_reg; /* numbers in pushed registers */
-	ct_u32 leave[2];                            /* sites of the instructions that end a frame */
-	ct_u32 values, depth, items, bytes;
+	ct_u32 leave[2], jump_out;                  /* sites of the instructions that end a frame, or several */
+	ct_u32 values, depth, items, bytes, pad;
 	struct ct_rba_offsets off;
 };
 
@@ -126,6 +129,9 @@ enum {
 	CT_RBR_VALUE,                /* arg: slot; frame, value */
 	CT_RBR_END,                  /* the tracer's: a thread has ended */
 };
-#define CT_RBR_SELF 0xfffff0u /* slot */
+/* Slots beside those of variables. */
+#define CT_RBR_SELF  0xfffff0u
+#define CT_RBR_BREAK 0xffffe2u /* what leaves a block, and goes on behind the call that it belongs to */
+#define CT_RBR_AWAY  0xffffe1u /* what a method or lambda returns from within blocks */
 
 #endif

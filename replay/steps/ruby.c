@@ -231,13 +231,18 @@ static int push(struct ct_rbsteps *b, struct ct_rbstack *s, ct_u64 frame, ct_u32
 	return function(b, e, err) || TELL(call, b->tid, e->function, e->code.first_line, b->runs, how) ? -1 : 0;
 }
 
-static int pop(struct ct_rbsteps *b, struct ct_rbstack *s, const struct ct_value *v, struct ct_error *err)
+/* `last`: no other one will be left by the same jump. */
+static int pop(struct ct_rbsteps *b, struct ct_rbstack *s, const struct ct_value *v, bool last, struct ct_error *err)
 {
 	struct ct_rbframe *f = top(s);
 	struct ct_rbcode_entry *e = &b->code[f->code];
 	struct ct_value exc = {.tag = CT_VALUE_RAW, .type = f->exception.type, .address = f->exception.address};
 	const bool raised = !v && exc.address;
 
+	if (!v && !raised && b->has_away && (b->breaks || last)) {
+		v = &b->away;
+		b->has_away = false;
+	}
 	s->depth--;
 	if (raised && s->depth) /* comes to the next one */
 		top(s)->exception = f->exception;
@@ -250,9 +255,12 @@ static int pop(struct ct_rbsteps *b, struct ct_rbstack *s, const struct ct_value
 /* Frames further in than this one are gone; with `itself`, this one too. */
 static int pop_below(struct ct_rbsteps *b, struct ct_rbstack *s, ct_u64 frame, bool itself, struct ct_error *err)
 {
-	while (s->depth && (top(s)->frame < frame || (itself && top(s)->frame == frame)))
-		if (pop(b, s, NULL, err))
+	while (s->depth && (top(s)->frame < frame || (itself && top(s)->frame == frame))) {
+		const struct ct_rbframe *next = s->depth > 1 ? top(s) - 1 : NULL;
+
+		if (pop(b, s, NULL, !next || next->frame > frame || (!itself && next->frame == frame), err))
 			return -1;
+	}
 	return 0;
 }
 
@@ -313,6 +321,12 @@ static int on_value(struct ct_rbsteps *b, struct ct_rbstack *s, const ct_u64 *w,
 	}
 	if (pop_below(b, s, w[1], false, err))
 		return -1;
+	if (slot == CT_RBR_BREAK || slot == CT_RBR_AWAY) {
+		b->away = v;
+		b->has_away = true;
+		b->breaks = slot == CT_RBR_BREAK;
+		return 0;
+	}
 	if (!top(s) || top(s)->frame != w[1])
 		return 0;
 	e = &b->code[top(s)->code];
@@ -346,8 +360,11 @@ static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, c
 	e = &b->code[code];
 	if (e->wanted && type != CT_RBR_RETURN)
 		f->line = (ct_u32)e->code.lines[pos];
-	if (!e->code.ensure && type != CT_RBR_RAISE)
-		f->exception.address = 0; /* it has been rescued */
+	if (!e->code.ensure) {
+		b->has_away = false;
+		if (type != CT_RBR_RAISE)
+			f->exception.address = 0; /* it has been rescued */
+	}
 	switch (type) {
 	case CT_RBR_LINE:
 		if (e->wanted)
@@ -356,7 +373,7 @@ static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, c
 	case CT_RBR_RETURN: {
 		const struct ct_value none = {.tag = CT_VALUE_NONE, .type = "NilClass"};
 
-		ret = pop(b, s, b->has_result ? &b->result : &none, err);
+		ret = pop(b, s, b->has_result ? &b->result : &none, true, err);
 		b->has_result = false;
 		break;
 	}
@@ -468,7 +485,7 @@ int ct_rbsteps_records(struct ct_rbsteps *b, const ct_u64 *words, size_t count, 
 
 		if (n < 1 || n > count - i)
 			return ct_fail(err, CT_EXIT_FAILED, "the agent wrote a record of impossible length");
-		if (!b->has_result && !b->has_exc)
+		if (!b->has_result && !b->has_exc && !b->has_away)
 			ct_arena_reset(&b->arena);
 		if (record(b, words + i, n, err))
 			return -1;

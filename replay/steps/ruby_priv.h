@@ -48,8 +48,8 @@ struct ct_rbsteps {
 	bool arguments; /* of a call just told */
 	ct_u64 runs;    /* so many frames began */
 	struct ct_arena *arena;
-	struct ct_value result, exc; /* before the record they belong to */
-	bool has_result, has_exc;
+	struct ct_value result, exc, away; /* before the record they belong to; `away` jumps out of frames */
+	bool has_result, has_exc, has_away, breaks;
 };
 
 /* One value as the agent wrote it (CT_RBV_*); children and texts live until the arena is reset. Returns how many words

@@ -25,6 +25,9 @@
 #define CFRAME     0x80u
 #define BMETHOD    0x40u
 
+#define TAG_RETURN 1
+#define TAG_BREAK  2
+
 __attribute__((section(".head"), used)) HIDDEN struct ct_rba_head H = {0};
 
 static ct_u64 rd(ct_u64 addr)
@@ -213,7 +216,7 @@ static void locals(ct_u64 frame, ct_u64 cfp, const struct ct_rba_iseq *c)
 
 		if (self && !(self & 7) && self != H.off.nil && self != H.off.undef) {
 			kind = rd(self) & T_MASK;
-			if (kind == T_STRUCT || (kind == T_OBJECT && H.off.object_ivars))
+			if (kind == T_STRUCT || kind == T_OBJECT)
 				changed_value(frame, CT_RBR_SELF, frame ^ 0xfffull << 48 ^ 1, self, 0);
 		}
 	}
@@ -336,6 +339,15 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 		}
 		if (events & EV_LEAVE)
 			record(CT_RBR_RETURN, frame, what);
+	}
+	if (site == H.jump_out && H.values && c->wanted) { /* throw: its operand's low byte says why */
+		const ct_u64 why = rd(pc + 8) & 0xff;
+
+		be_on(ec, cfp);
+		make_room(CT_PYA_ROOM / 2);
+		if (why == TAG_RETURN || why == TAG_BREAK)
+			record_value(owner(cfp), why == TAG_BREAK ? CT_RBR_BREAK : CT_RBR_AWAY,
+				     rd(rd(cfp + CFP_SP) - 8));
 	}
 	if (leave)
 		return;

@@ -113,7 +113,7 @@ static ct_u64 *hash_table(ct_u64 *p, ct_u64 *end, ct_u64 id, ct_u64 o, unsigned 
 }
 
 /* Fields by their index in the words at `at`, of which there are `len`. */
-static ct_u64 *fields(ct_u64 *p, ct_u64 *end, const struct ct_rba_type *t, ct_u64 o, ct_u64 at, ct_u64 len,
+static ct_u64 *fields(ct_u64 *p, ct_u64 *end, ct_u32 id, const struct ct_rba_type *t, ct_u64 o, ct_u64 at, ct_u64 len,
 		      unsigned depth)
 {
 	const struct ct_rba_field *f = (const struct ct_rba_field *)t->fields;
@@ -132,7 +132,7 @@ static ct_u64 *fields(ct_u64 *p, ct_u64 *end, const struct ct_rba_type *t, ct_u6
 		p = value(p, end, v, depth + 1);
 		count++;
 	}
-	node(head, CT_RBV_OBJECT, count < there || len > 512 ? CT_PYV_TRUNCATED : 0, 2 * count, t->id, o, there);
+	node(head, CT_RBV_OBJECT, count < there ? CT_PYV_TRUNCATED : 0, 2 * count, id, o, there);
 	return p;
 }
 
@@ -144,14 +144,18 @@ static ct_u64 *object(ct_u64 *p, ct_u64 *end, const struct ct_rba_type *t, ct_u6
 		ct_u64 len = flags >> 13 & H.off.struct_embed_mask;
 
 		if (len)
-			return fields(p, end, t, o, o + 16, len, depth);
-		return fields(p, end, t, o, rd(o + 24), rd(o + 16), depth);
+			return fields(p, end, t->id, t, o, o + 16, len, depth);
+		return fields(p, end, t->id, t, o, rd(o + 24), rd(o + 16), depth);
 	}
-	if (!H.off.object_ivars)
-		return node(p, CT_RBV_OPAQUE, 0, 0, t->id, o, 0);
+	if (H.off.object_ivars == 2) {
+		const ct_u32 id = t->id;
+		const struct ct_rba_type *shape = find_type(flags >> 32 << 8 | CT_RBA_SHAPE);
+
+		return fields(p, end, id, shape, o, flags & USER(1) ? o + 16 : rd(o + 16), 512, depth);
+	}
 	if (flags & USER(1))
-		return fields(p, end, t, o, o + 16, 3, depth);
-	return fields(p, end, t, o, rd(o + 24), rd32(o + 16), depth);
+		return fields(p, end, t->id, t, o, o + 16, 3, depth);
+	return fields(p, end, t->id, t, o, rd(o + 24), rd32(o + 16), depth);
 }
 
 /* The two low bits are 10; the exponent's top is left out of the word, and it is turned by three. */
@@ -178,7 +182,7 @@ static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth)
 		return node(p, CT_RBV_NIL, 0, 0, 0, 0, 0);
 	if (!o || o == 0x14)
 		return node(p, o ? CT_RBV_TRUE : CT_RBV_FALSE, 0, 0, 0, 0, 0);
-	if ((o & 0xff) == 0x0c)
+	if ((o & 0xff) == CT_RBA_SYMBOL)
 		return node(p, CT_RBV_SYMBOL, 0, 0, 0, 0, find_type(o)->id);
 	if (o & 7)
 		return node(p, CT_RBV_NIL, CT_PYV_TRUNCATED, 0, 0, 0, 0);
