@@ -15,7 +15,7 @@ workers = queues.each_with_index.map do |q, i|
     work(id, queue)
   end
 end
-30.times { |i| queues[i % 3] << i }
+queues.each_with_index { |q, i| (2 * i + 3).times { |k| q << k + 1 } }
 queues.each { |q| q << nil }
 sums = workers.map(&:value)
 lock = Mutex.new
