@@ -134,8 +134,8 @@ static bool of_ruby(ct_u64 word)
 static int hand_over(struct ct_agents *a, const ct_u64 *w, size_t count)
 {
 	for (size_t i = 0; i < count;) {
-		const bool ruby = of_ruby(w[i]), own = !ruby && (w[i] & 255) >= CT_PYR_THREAD &&
-						       (w[i] & 255) != CT_PYR_FRAME;
+		const bool ruby = of_ruby(w[i]),
+			   own = !ruby && (w[i] & 255) >= CT_PYR_THREAD && (w[i] & 255) != CT_PYR_FRAME;
 		size_t end = i + (w[i] >> 32);
 
 		while (!own && end < count && end > i && w[end] >> 32 && of_ruby(w[end]) == ruby &&
@@ -307,6 +307,10 @@ int ct_agents_stopped(struct ct_rthread *t, int status)
 	a->stats.requests++;
 	if (g->ruby && a->buffer->request != CT_PYREQ_DRAIN) {
 		a->failed |= ct_ruby_request(g->ruby, t->proc->memfd, a->buffer, &a->err) != 0;
+		if (ct_ruby_jitted(g->ruby) && !*a->stats.unwatched)
+			snprintf(
+				a->stats.unwatched, sizeof(a->stats.unwatched),
+				"what Ruby's JIT compiler made of hot methods (record without --yjit, --mjit, --rjit)");
 		return a->failed ? -1 : 1;
 	}
 	switch (a->buffer->request) {
@@ -544,8 +548,8 @@ static int install_ruby(struct ct_agents *a, struct ct_rthread *t, const struct 
 		free(g);
 		return ct_fail(err, CT_EXIT_FAILED, "the agent cannot be put at %#llx of the replayed process", BASE);
 	}
-	g->ruby = ct_ruby_install(t, rb, bias, BASE, near_page(maps, rb->site[0].at + bias), &a->limits,
-				  a->ruby_steps, err);
+	g->ruby = ct_ruby_install(t, rb, bias, BASE, near_page(maps, rb->site[0].at + bias), &a->limits, a->ruby_steps,
+				  err);
 	if (!g->ruby) {
 		free(g);
 		return -1;

@@ -44,7 +44,7 @@ struct ct_ruby_layout {
 	unsigned major, minor;
 	struct ct_rba_offsets off;
 	/* in an instruction sequence's body */
-	unsigned first_line, first_line_tagged, insns, local_size, parent;
+	unsigned first_line, first_line_tagged, insns, local_size, parent, jit;
 	unsigned last_operator; /* IDs up to this one are numbered, others shifted */
 	unsigned class_ext;     /* 0: a pointer at 24 leads to it */
 	unsigned class_ivars;   /* a table in there, by ID; 0: names are where the next two say */
@@ -105,6 +105,8 @@ struct ct_ruby_agent *ct_ruby_fork(const struct ct_ruby_agent *g); /* NULL: out 
 void ct_ruby_free(struct ct_ruby_agent *g);
 /* 0, or -1 with *err. */
 int ct_ruby_request(struct ct_ruby_agent *g, int memfd, const struct ct_pya_buffer *b, struct ct_error *err);
+/* Some of the program has been compiled to machine code, which does not come by the agent. */
+bool ct_ruby_jitted(const struct ct_ruby_agent *g);
 void ct_ruby_mask(const struct ct_ruby_agent *g, ct_u64 addr, void *buf, size_t len);
 bool ct_ruby_map(const struct ct_ruby_agent *g, ct_u64 start);
 /* A thread in the middle of replaced instructions is where they were moved to. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The agent in one address space with a Ruby: the jumps that lead to it, the stubs that they lead to, its requests, and
- * how all of that stays unseen. A stub goes on at once if the instruction has nothing to tell, else by way of the agent;
- * no register and no flag is another one then. */
+ * how all of that stays unseen. A stub goes on at once if the instruction has nothing to tell, else by way of the
+ * agent; no register and no flag is another one then. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,9 @@
 #include "replay/trampoline.h"
 #include "ruby_blob.h"
 
-#define JUMP 5
+#define JUMP    5
+#define RECENT  64
+#define NO_CODE 16 /* small numbers in the place of compiled code's address say why there is none */
 
 struct ct_ruby_agent {
 	const struct ct_ruby *rb;
@@ -21,6 +23,11 @@ struct ct_ruby_agent {
 	ct_u64 bias, near, heap;
 	struct ct_rba_head head;
 	unsigned char jump[CT_RBA_SITES][JUMP];
+	struct {
+		ct_u64 iseq, body;
+	} recent[RECENT]; /* looked at again: they may have been compiled by now */
+	unsigned nrecent;
+	bool jitted;
 };
 
 /* ---- stubs -------------------------------------------------------------------------------------------------- */
@@ -190,8 +197,7 @@ struct ct_ruby_agent *ct_ruby_install(struct ct_rthread *t, const struct ct_ruby
 	g->heap = base + CT_PYA_HEAP;
 	fill_head(g, base, limits);
 	for (unsigned i = 0; i < rb->nsites && ok; i++) {
-		struct emitter e = {stubs + i * CT_RBA_STUB_SIZE, 0,
-				    near + CT_RBA_NEAR_CODE + i * CT_RBA_STUB_SIZE};
+		struct emitter e = {stubs + i * CT_RBA_STUB_SIZE, 0, near + CT_RBA_NEAR_CODE + i * CT_RBA_STUB_SIZE};
 
 		ok = make_stub(g, &e, i);
 	}
@@ -260,6 +266,24 @@ static struct ct_rb_reader reader(const struct ct_ruby_agent *g, int memfd)
 	return (struct ct_rb_reader){memfd, g->rb->layout, g->rb->symbols + g->bias, g->rb->shapes + g->bias};
 }
 
+static void look_for_jit(struct ct_ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 body)
+{
+	for (unsigned i = 0; i < RECENT && !g->jitted; i++) {
+		ct_u64 now = 0, code = 0;
+
+		if (g->recent[i].iseq && ct_mem_read(memfd, g->recent[i].iseq + 16, &now, 8) &&
+		    now == g->recent[i].body && ct_mem_read(memfd, now + g->rb->layout->jit, &code, 8))
+			g->jitted = code > NO_CODE;
+	}
+	g->recent[g->nrecent % RECENT].iseq = iseq;
+	g->recent[g->nrecent++ % RECENT].body = body;
+}
+
+bool ct_ruby_jitted(const struct ct_ruby_agent *g)
+{
+	return g->jitted;
+}
+
 static int on_iseq(struct ct_ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 entry, ct_u64 cfp, struct ct_error *err)
 {
 	const struct ct_rb_reader r = reader(g, memfd);
@@ -271,6 +295,7 @@ static int on_iseq(struct ct_ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 entry
 
 	if (!ct_mem_read(memfd, entry, &c, sizeof(c)) || ct_rb_read_iseq(&r, iseq, cfp, &s))
 		return fail(err, "an instruction sequence cannot be read");
+	look_for_jit(g, memfd, iseq, s.body);
 	slots = s.size * sizeof(*s.slots);
 	vars = s.code.nvars * sizeof(*s.vars);
 	c.iseq = iseq;

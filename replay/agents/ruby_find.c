@@ -452,8 +452,8 @@ static ct_u64 find_shapes(const struct image *im)
 
 static int describe(const struct image *im, const char *path, struct ct_ruby *rb, struct ct_error *err)
 {
-	const struct ct_rb_symbol *lengths = symbol(im, "rb_vm_insn_len_info"),
-				  *version = symbol(im, "ruby_version"), *api = symbol(im, "ruby_api_version");
+	const struct ct_rb_symbol *lengths = symbol(im, "rb_vm_insn_len_info"), *version = symbol(im, "ruby_version"),
+				  *api = symbol(im, "ruby_api_version");
 	const int *v = api ? at(im, api->addr, 8) : NULL;
 	const char *text = version ? at(im, version->addr, version->size) : NULL;
 

@@ -19,9 +19,9 @@
 #define T_ICLASS 0x1c
 #define USER(n)  (1ull << (12 + (n)))
 #define IMEMO(f) ((f) >> 12 & 15)
-#define SVAR     2 /* imemo_svar: holds what else would be in its place */
-#define MENT     6 /* imemo_ment: a method */
-#define ID_UNIT  512 /* names are in arrays of so many pairs */
+#define SVAR     2      /* imemo_svar: holds what else would be in its place */
+#define MENT     6      /* imemo_ment: a method */
+#define ID_UNIT  512    /* names are in arrays of so many pairs */
 #define EV_ANY   0x31fu /* RUBY_EVENT_* that the agent tells of */
 
 /* enum iseq_type, the same in 3.1 and 3.3 */
@@ -451,8 +451,8 @@ int ct_rb_read_iseq(const struct ct_rb_reader *r, ct_u64 iseq, ct_u64 cfp, struc
 			break;
 	}
 	/* What rescues or ensures runs in the frame of what is around it. */
-	while (out->level + 1 < levels && (half(r, level_body[out->level]) == RESCUE ||
-					   half(r, level_body[out->level]) == ENSURE))
+	while (out->level + 1 < levels &&
+	       (half(r, level_body[out->level]) == RESCUE || half(r, level_body[out->level]) == ENSURE))
 		out->level++;
 	b = level_body[out->level];
 	out->top = type == TOP || type == EVAL || type == MAIN;
@@ -474,8 +474,8 @@ int ct_rb_read_iseq(const struct ct_rb_reader *r, ct_u64 iseq, ct_u64 cfp, struc
 	for (ct_u32 i = 0; i < out->size; i++)
 		out->code.lines[i] = out->slots[i].line;
 	loc = b + l->off.location;
-	out->code.first_line = l->first_line_tagged ? (ct_u32)(word(r, b + l->first_line) >> 1)
-						    : half(r, b + l->first_line);
+	out->code.first_line =
+		l->first_line_tagged ? (ct_u32)(word(r, b + l->first_line) >> 1) : half(r, b + l->first_line);
 	path = word(r, loc);
 	if (is_object(path) && (word(r, path) & T_MASK) == T_ARRAY) {
 		out->code.file = ct_rb_string(r, array_at(r, path, 1));

@@ -23,7 +23,7 @@ struct ct_rba_offsets {
 	ct_u32 th_ec, ec_errinfo;
 	ct_u32 insns_body, locals, local_count; /* in an instruction sequence's body */
 	ct_u32 location, location_size;
-	ct_u32 nil, undef; /* special constants */
+	ct_u32 nil, undef;               /* special constants */
 	ct_u32 str_embed, str_embed_len; /* data of a short string; its length is in the flags (1) or at 16 (0) */
 	ct_u32 array_embed_mask;         /* of its length in the flags, from bit 15 */
 	ct_u32 struct_embed_mask;        /* the same from bit 13 */
@@ -45,8 +45,8 @@ struct ct_rba_var {
 };
 struct ct_rba_iseq {
 	ct_u64 iseq, variant, body, encoded, check; /* variant: the method that a block is the body of; 0: none */
-	ct_u64 slots, vars; /* struct ct_rba_slot, struct ct_rba_var */
-	ct_u64 room;        /* bytes at `slots` */
+	ct_u64 slots, vars;                         /* struct ct_rba_slot, struct ct_rba_var */
+	ct_u64 room;                                /* bytes at `slots` */
 	ct_u32 size, nvars, nargs, id;
 	ct_u32 level;  /* of its own variables: 1 for what runs in the frame of another */
 	ct_u32 top;    /* begins without an event that says so */
@@ -63,7 +63,7 @@ enum {
 	CT_RBV_BIG, /* bytes: 32-bit digits; n: how many, negative below zero */
 	CT_RBV_FLOAT,
 	CT_RBV_STRING,
-	CT_RBV_SYMBOL, /* n: number of a text */
+	CT_RBV_SYMBOL,         /* n: number of a text */
 	CT_RBV_DYNAMIC_SYMBOL, /* bytes */
 	CT_RBV_ARRAY,
 	CT_RBV_HASH,
@@ -84,7 +84,7 @@ struct ct_rba_field {
 #define CT_RBA_SYMBOL 0x0cu
 struct ct_rba_type {
 	ct_u64 key, check;
-	ct_u64 fields; /* struct ct_rba_field */
+	ct_u64 fields;          /* struct ct_rba_field */
 	ct_u64 count_at, count; /* the fields are to be read again when this word is another one; 0: never */
 	ct_u32 nfields, id;
 	ct_u64 room;
@@ -106,7 +106,7 @@ struct ct_rba_head {
 	ct_u64 base, buffer, near;
 	ct_u64 stack; /* whose frames the last record was of */
 	ct_u64 known[CT_RBA_STACKS];
-	ct_u64 moved[CT_RBA_SITES]; /* the replaced instructions of each site */
+	ct_u64 moved[CT_RBA_SITES];                 /* the replaced instructions of each site */
 	ct_u32 pc_reg, cfp_reg, ec_reg, thread_reg; /* numbers in pushed registers */
 	ct_u32 leave[2], jump_out;                  /* sites of the instructions that end a frame, or several */
 	ct_u32 values, depth, items, bytes, pad;

@@ -95,8 +95,8 @@ static int on_raise(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, cons
 
 	return PASS(raise, thread, in->function[function], line, v);
 }
-static int on_leave(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, enum ct_leave how,
-		    const struct ct_value *v, struct ct_error *err)
+static int on_leave(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, enum ct_leave how, const struct ct_value *v,
+		    struct ct_error *err)
 {
 	struct input *in = ctx;
 

@@ -210,8 +210,7 @@ static int wake_frames(struct ct_rbsteps *b, struct ct_rbstack *s, struct ct_err
 	for (size_t i = 0; i < s->depth; i++) {
 		struct ct_rbcode_entry *e = &b->code[s->frame[i].code];
 
-		if (e->wanted &&
-		    TELL(call, b->tid, e->function, s->frame[i].line, s->frame[i].run, CT_ENTER_RESUMED))
+		if (e->wanted && TELL(call, b->tid, e->function, s->frame[i].line, s->frame[i].run, CT_ENTER_RESUMED))
 			return -1;
 	}
 	return 0;
@@ -224,8 +223,8 @@ static int push(struct ct_rbsteps *b, struct ct_rbstack *s, ct_u64 frame, ct_u32
 
 	if (!GROW(s->frame, s->depth))
 		return no_memory(err);
-	s->frame[s->depth++] = (struct ct_rbframe){
-		.frame = frame, .code = code, .line = e->code.first_line, .run = ++b->runs};
+	s->frame[s->depth++] =
+		(struct ct_rbframe){.frame = frame, .code = code, .line = e->code.first_line, .run = ++b->runs};
 	if (!e->wanted)
 		return 0;
 	return function(b, e, err) || TELL(call, b->tid, e->function, e->code.first_line, b->runs, how) ? -1 : 0;
@@ -467,7 +466,7 @@ static int record(struct ct_rbsteps *b, const ct_u64 *w, size_t n, struct ct_err
 			if (s->frame[i].frame == w[1]) /* known from the session before this one */
 				return 0;
 		return pop_below(b, s, w[1], true, err) || push(b, s, w[1], (ct_u32)w[2], CT_ENTER_ATTACHED, err) ? -1
-														 : 0;
+														  : 0;
 	case CT_RBR_VALUE: return on_value(b, s, w, n, err);
 	case CT_RBR_ENTER:
 	case CT_RBR_LINE:

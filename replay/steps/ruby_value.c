@@ -11,13 +11,20 @@ static const struct {
 	unsigned char tag;
 	const char *type; /* NULL: the agent says */
 } kinds[CT_RBV_KINDS] = {
-	[CT_RBV_NIL] = {CT_VALUE_NONE, "NilClass"},        [CT_RBV_TRUE] = {CT_VALUE_BOOL, "TrueClass"},
-	[CT_RBV_FALSE] = {CT_VALUE_BOOL, "FalseClass"},    [CT_RBV_INT] = {CT_VALUE_INT, "Integer"},
-	[CT_RBV_BIG] = {CT_VALUE_BIGINT, "Integer"},       [CT_RBV_FLOAT] = {CT_VALUE_FLOAT, "Float"},
-	[CT_RBV_STRING] = {CT_VALUE_STRING, NULL},         [CT_RBV_SYMBOL] = {CT_VALUE_STRING, "Symbol"},
-	[CT_RBV_DYNAMIC_SYMBOL] = {CT_VALUE_STRING, "Symbol"}, [CT_RBV_ARRAY] = {CT_VALUE_SEQUENCE, NULL},
-	[CT_RBV_HASH] = {CT_VALUE_TABLE, NULL},            [CT_RBV_OBJECT] = {CT_VALUE_STRUCT, NULL},
-	[CT_RBV_CLASS] = {CT_VALUE_TYPE, "Class"},         [CT_RBV_OPAQUE] = {CT_VALUE_RAW, NULL},
+	[CT_RBV_NIL] = {CT_VALUE_NONE, "NilClass"},
+	[CT_RBV_TRUE] = {CT_VALUE_BOOL, "TrueClass"},
+	[CT_RBV_FALSE] = {CT_VALUE_BOOL, "FalseClass"},
+	[CT_RBV_INT] = {CT_VALUE_INT, "Integer"},
+	[CT_RBV_BIG] = {CT_VALUE_BIGINT, "Integer"},
+	[CT_RBV_FLOAT] = {CT_VALUE_FLOAT, "Float"},
+	[CT_RBV_STRING] = {CT_VALUE_STRING, NULL},
+	[CT_RBV_SYMBOL] = {CT_VALUE_STRING, "Symbol"},
+	[CT_RBV_DYNAMIC_SYMBOL] = {CT_VALUE_STRING, "Symbol"},
+	[CT_RBV_ARRAY] = {CT_VALUE_SEQUENCE, NULL},
+	[CT_RBV_HASH] = {CT_VALUE_TABLE, NULL},
+	[CT_RBV_OBJECT] = {CT_VALUE_STRUCT, NULL},
+	[CT_RBV_CLASS] = {CT_VALUE_TYPE, "Class"},
+	[CT_RBV_OPAQUE] = {CT_VALUE_RAW, NULL},
 	[CT_RBV_FIELD] = {CT_VALUE_STRING, "String"},
 };
 
@@ -59,7 +66,7 @@ static size_t utf8_prefix(const unsigned char *s, size_t len)
 	size_t i = 0;
 
 	while (i < len) {
-		size_t more = s[i] < 0x80                  ? 0
+		size_t more = s[i] < 0x80                   ? 0
 			      : s[i] >= 0xc2 && s[i] < 0xe0 ? 1
 			      : s[i] >= 0xe0 && s[i] < 0xf0 ? 2
 			      : s[i] >= 0xf0 && s[i] < 0xf5 ? 3

@@ -20,10 +20,15 @@ agrees() {
 	compare "$T/truth" "$T/steps"
 }
 
+# Where another suite's packages can be had: scripts/setup tells if not.
+rubies=("$RUBY")
+other=$(scripts/rubies 3.3) && rubies+=("$other")
 bad=()
-for program in "$TESTS"/programs/${ONLY:-*}.rb; do
-	step "$(basename "$program" .rb)"
-	agrees "$RUBY" "$program" || bad+=("$(basename "$program" .rb)")
+for program in "$TESTS"/programs/*.rb; do
+	for ruby in "${rubies[@]}"; do
+		step "$(basename "$ruby") $(basename "$program" .rb)"
+		agrees "$ruby" "$program" || bad+=("$(basename "$ruby") $(basename "$program" .rb)")
+	done
 done
 [ ${#bad[@]} = 0 ] || fail "not as TracePoint has it: ${bad[*]}"
 

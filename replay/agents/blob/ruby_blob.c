@@ -9,10 +9,10 @@
 #define HIDDEN __attribute__((visibility("hidden")))
 
 /* RUBY_EVENT_* that instructions are marked with */
-#define EV_LINE   0x1u
-#define EV_ENTER  (0x2u | 0x8u | 0x100u)  /* CLASS, CALL, B_CALL */
-#define EV_LEAVE  (0x4u | 0x10u | 0x200u) /* END, RETURN, B_RETURN */
-#define EV_TELL   (EV_LINE | EV_ENTER | EV_LEAVE)
+#define EV_LINE  0x1u
+#define EV_ENTER (0x2u | 0x8u | 0x100u)  /* CLASS, CALL, B_CALL */
+#define EV_LEAVE (0x4u | 0x10u | 0x200u) /* END, RETURN, B_RETURN */
+#define EV_TELL  (EV_LINE | EV_ENTER | EV_LEAVE)
 
 /* a control frame; its first word of environment has its kind */
 #define CFP_PC     0

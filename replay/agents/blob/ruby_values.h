@@ -4,20 +4,20 @@
 #ifndef CT_RUBY_VALUES_H
 #define CT_RUBY_VALUES_H
 
-#define T_MASK     0x1f
-#define T_OBJECT   0x01
-#define T_CLASS    0x02
-#define T_MODULE   0x03
-#define T_FLOAT    0x04
-#define T_STRING   0x05
-#define T_ARRAY    0x07
-#define T_HASH     0x08
-#define T_STRUCT   0x09
-#define T_BIGNUM   0x0a
-#define T_SYMBOL   0x14
-#define T_IMEMO    0x1a
-#define USER(n)    (1ull << (12 + (n)))
-#define REMOVED    (~(ct_u64)0) /* hash of an entry that is gone */
+#define T_MASK   0x1f
+#define T_OBJECT 0x01
+#define T_CLASS  0x02
+#define T_MODULE 0x03
+#define T_FLOAT  0x04
+#define T_STRING 0x05
+#define T_ARRAY  0x07
+#define T_HASH   0x08
+#define T_STRUCT 0x09
+#define T_BIGNUM 0x0a
+#define T_SYMBOL 0x14
+#define T_IMEMO  0x1a
+#define USER(n)  (1ull << (12 + (n)))
+#define REMOVED  (~(ct_u64)0) /* hash of an entry that is gone */
 
 static ct_u64 *node(ct_u64 *p, ct_u64 kind, ct_u64 flags, ct_u64 count, ct_u64 id, ct_u64 addr, ct_u64 n)
 {
