@@ -89,6 +89,8 @@ struct ct_rb_iseq {
 /* `cfp`: a control frame of it. -1: that is no instruction sequence. */
 int ct_rb_read_iseq(const struct ct_rb_reader *r, ct_u64 iseq, ct_u64 cfp, struct ct_rb_iseq *out);
 void ct_rb_iseq_deinit(struct ct_rb_iseq *s);
+/* Where its parts are; 0: it is none (any more). */
+ct_u64 ct_rb_body(const struct ct_rb_reader *r, ct_u64 iseq);
 
 /* ---- the agent in an address space ------------------------------------------------------------------------------ */
 

@@ -268,11 +268,13 @@ static struct ct_rb_reader reader(const struct ct_ruby_agent *g, int memfd)
 
 static void look_for_jit(struct ct_ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 body)
 {
-	for (unsigned i = 0; i < RECENT && !g->jitted; i++) {
-		ct_u64 now = 0, code = 0;
+	const struct ct_rb_reader r = reader(g, memfd);
 
-		if (g->recent[i].iseq && ct_mem_read(memfd, g->recent[i].iseq + 16, &now, 8) &&
-		    now == g->recent[i].body && ct_mem_read(memfd, now + g->rb->layout->jit, &code, 8))
+	for (unsigned i = 0; i < RECENT && !g->jitted; i++) {
+		const ct_u64 now = g->recent[i].iseq ? ct_rb_body(&r, g->recent[i].iseq) : 0;
+		ct_u64 code = 0;
+
+		if (now && now == g->recent[i].body && ct_mem_read(memfd, now + g->rb->layout->jit, &code, 8))
 			g->jitted = code > NO_CODE;
 	}
 	g->recent[g->nrecent % RECENT].iseq = iseq;

@@ -284,7 +284,7 @@ void ct_rb_fields_deinit(struct ct_rb_fields *f)
 
 /* ---- instruction sequences ---------------------------------------------------------------------------------- */
 
-static ct_u64 body_of(const struct ct_rb_reader *r, ct_u64 iseq)
+ct_u64 ct_rb_body(const struct ct_rb_reader *r, ct_u64 iseq)
 {
 	ct_u64 flags = is_object(iseq) ? word(r, iseq) : 0;
 
@@ -432,7 +432,7 @@ static char *qualified(const struct ct_rb_reader *r, char *label, char *base, ct
 int ct_rb_read_iseq(const struct ct_rb_reader *r, ct_u64 iseq, ct_u64 cfp, struct ct_rb_iseq *out)
 {
 	const struct ct_ruby_layout *l = r->layout;
-	ct_u64 body = body_of(r, iseq), level_body[LEVELS], loc, b, path, me, kind;
+	ct_u64 body = ct_rb_body(r, iseq), level_body[LEVELS], loc, b, path, me, kind;
 	unsigned levels = 0, type;
 	char *base;
 
@@ -445,7 +445,7 @@ int ct_rb_read_iseq(const struct ct_rb_reader *r, ct_u64 iseq, ct_u64 cfp, struc
 	out->encoded = word(r, body + 8);
 	if (!out->size || out->size > SIZE_MAX_ || !read_slots(r, body, out))
 		goto fail;
-	for (b = body; b && levels < LEVELS; b = body_of(r, word(r, b + l->parent))) {
+	for (b = body; b && levels < LEVELS; b = ct_rb_body(r, word(r, b + l->parent))) {
 		level_body[levels++] = b;
 		if (half(r, b) == METHOD || half(r, b) == CLASS || half(r, b) == TOP || half(r, b) == MAIN)
 			break;
