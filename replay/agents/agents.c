@@ -125,28 +125,31 @@ const struct ct_error *ct_agents_error(const struct ct_agents *a)
 
 /* ---- the buffer ----------------------------------------------------------------------------------------------- */
 
-static bool of_ruby(ct_u64 word)
+enum { PYTHON = 1, RUBY = 2 };
+
+static unsigned whose(ct_u64 word)
 {
-	return (word & 255) >= CT_RBR_FIRST;
+	switch (word & 255) {
+	case CT_PYR_THREAD:
+	case CT_PYR_IMAGE:
+	case CT_PYR_FORK: return PYTHON | RUBY;
+	}
+	return (word & 255) >= CT_RBR_FIRST ? RUBY : PYTHON;
 }
 
-/* Records of one language at a time; the tracer's own are for all. */
+/* Each builder gets what is of its language, and what the tracer says of processes and threads. */
 static int hand_over(struct ct_agents *a, const ct_u64 *w, size_t count)
 {
-	for (size_t i = 0; i < count;) {
-		const bool ruby = of_ruby(w[i]),
-			   own = !ruby && (w[i] & 255) >= CT_PYR_THREAD && (w[i] & 255) != CT_PYR_FRAME;
-		size_t end = i + (w[i] >> 32);
+	for (size_t i = 0, end; i < count; i = end) {
+		const unsigned who = whose(w[i]);
 
-		while (!own && end < count && end > i && w[end] >> 32 && of_ruby(w[end]) == ruby &&
-		       (ruby || (w[end] & 255) < CT_PYR_THREAD || (w[end] & 255) == CT_PYR_FRAME))
+		for (end = i; end < count && whose(w[end]) == who && w[end] >> 32;)
 			end += w[end] >> 32;
-		if (end <= i || end > count)
+		if (end == i || end > count)
 			return ct_fail(&a->err, CT_EXIT_FAILED, "an agent wrote a record of impossible length");
-		if ((!ruby && ct_pysteps_records(a->steps, w + i, end - i, &a->err)) ||
-		    ((ruby || own) && ct_rbsteps_records(a->ruby_steps, w + i, end - i, &a->err)))
+		if (((who & PYTHON) && ct_pysteps_records(a->steps, w + i, end - i, &a->err)) ||
+		    ((who & RUBY) && ct_rbsteps_records(a->ruby_steps, w + i, end - i, &a->err)))
 			return -1;
-		i = end;
 	}
 	return 0;
 }

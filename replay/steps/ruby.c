@@ -442,7 +442,6 @@ static int record(struct ct_rbsteps *b, const ct_u64 *w, size_t n, struct ct_err
 		b->arguments = false;
 	switch (type) {
 	case CT_PYR_THREAD: b->tid = (ct_u32)w[1]; return 0;
-	case CT_PYR_EVENT: return 0;
 	case CT_PYR_FORK: return on_fork(b, (ct_u32)w[1], err);
 	case CT_PYR_IMAGE:
 		t = thread(b, b->tid);
