@@ -118,6 +118,7 @@ $(B)/gen/%.h: $(B)/agents/%.bin
 	$(Q)mkdir -p $(@D) && { echo 'static const unsigned char $*[] = {'; od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g'; \
 	  echo '};'; } >$@.tmp && mv $@.tmp $@
 $(B)/replay/agents/agents.o: $(B)/gen/python_blob.h
+$(B)/replay/agents/ruby_agent.o: $(B)/gen/ruby_blob.h
 
 # --- tests -----------------------------------------------------------------------------------------------
 $(UNIT): %: %.o $(LIB_user) $(LIB_replay) $(LIB_formats)

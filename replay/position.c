@@ -463,8 +463,8 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	r.r[CT_RFLAGS] &= ~RESUME; /* it may stand on the place already, at an earlier pass */
 	if (ct_set_regs(t->real, &r))
 		return ct_diverged(s, t, err, "registers cannot be set");
-	ct_mm_bare(t->proc, regs->r[CT_RIP]);
-	if (ct_mem_read(t->proc->memfd, regs->r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
+	ct_mm_bare(t->proc, want.r[CT_RIP]);
+	if (ct_mem_read(t->proc->memfd, want.r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
 		memset(&q.rep, 0, sizeof(q.rep));
 	if (q.ticked) {
 		ret = run_with_ticks(&q, err);

@@ -139,6 +139,23 @@ static bool relocate(struct emitter *e, ZydisDecoder *dec, const unsigned char *
 	}
 }
 
+size_t ct_relocate(const unsigned char *bytes, size_t len, ct_u64 at, ct_u64 to, unsigned char *out, size_t room)
+{
+	struct emitter e = {.base = to};
+	ZydisDecodedInstruction insn;
+	ZydisDecoder dec;
+
+	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	for (size_t i = 0; i < len; i += insn.length)
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&dec, NULL, bytes + i, len - i, &insn)) ||
+		    !relocate(&e, &dec, bytes + i, len - i, at + i))
+			return 0;
+	if (e.failed || e.len > room)
+		return 0;
+	memcpy(out, e.code, e.len);
+	return e.len;
+}
+
 /* An unmapped page within reach of a rel32 jump. */
 static ct_u64 find_room(pid_t pid, ct_u64 ip)
 {

@@ -50,4 +50,7 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 int ct_trampoline_hint(struct ct_trampoline *tr, ct_u64 addr, ct_u64 want);
 void ct_trampoline_remove(struct ct_trampoline *tr);
 
+/* The instructions at `at`, made to mean the same at `to`. Returns their length there, 0 if they cannot be moved. */
+size_t ct_relocate(const unsigned char *bytes, size_t len, ct_u64 at, ct_u64 to, unsigned char *out, size_t room);
+
 #endif

@@ -14,7 +14,7 @@ static const char help[] =
 	"nothing for that. The result is the step database in the recording, which `ctbpf query` reads. The\n"
 	"replay is compared with the recording as `ctbpf verify` does.\n"
 	"Interrupted, killed or out of space, it goes on where it was saved last when the same is asked for again.\n"
-	"Interpreters: CPython 3.11 to 3.14, whether or not it has symbols.\n"
+	"Interpreters: CPython 3.11 to 3.14, Ruby 3.1 and 3.3 (without its JIT), whether or not they have symbols.\n"
 	"\n"
 	"  -p, --print           no database: one line of text for each step, call and value\n"
 	"  -F, --files GLOB      only code of files like this: app.py, 'web/*.py', '*part*'; may be given several "

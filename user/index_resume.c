@@ -27,7 +27,7 @@ int ct_index_position(const struct ct_index_store *s, ct_u64 seq, void **positio
 	for (size_t i = 0; i < s->nthreads; i++)
 		count += 2 * s->thread[i].depth;
 	*position = begin = p = malloc(count * sizeof(*p));
-	*len = count * sizeof(*p) <= CT_STEPDB_POSITION ? count * sizeof(*p) : 0;
+	*len = ct_agents_resumable(s->agents) && count * sizeof(*p) <= CT_STEPDB_POSITION ? count * sizeof(*p) : 0;
 	if (!p) {
 		free(state);
 		return no_memory(err);

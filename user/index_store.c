@@ -31,12 +31,21 @@ static int on_file(void *ctx, ct_u32 id, const char *path, struct ct_error *err)
 	return set_id(&s->file, &s->nfile, id, ct_stepdb_file(s->w, path, strlen(path)), err);
 }
 
+static int on_language(void *ctx, const char *language, struct ct_error *err)
+{
+	struct ct_index_store *s = ctx;
+
+	(void)err;
+	s->language = language;
+	return 0;
+}
+
 static int on_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
 	const bool native = file == CT_STEP_NATIVE;
-	ct_u32 f =
-		ct_stepdb_function(s->w, name, strlen(name), native ? 0 : s->file[file], line, native ? "c" : "python");
+	ct_u32 f = ct_stepdb_function(s->w, name, strlen(name), native ? 0 : s->file[file], line,
+				      native ? "c" : s->language);
 
 	return set_id(&s->function, &s->nfunction, id, f, err);
 }
@@ -446,6 +455,7 @@ static struct ct_index_store *make(struct ct_recording *rec, struct ct_step_sink
 	}
 	*sink = (struct ct_step_sink){.ctx = s,
 				      .thread = on_thread,
+				      .language = on_language,
 				      .file = on_file,
 				      .function = on_function,
 				      .event = on_event,

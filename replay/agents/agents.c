@@ -19,6 +19,8 @@
 #include "python_blob.h"
 #include "replay/inproc.h"
 #include "replay/agents/python_read.h"
+#include "replay/agents/ruby.h"
+#include "replay/steps/merge.h"
 #include "replay/steps/python.h"
 
 #define BASE       0x2f0000000000ull /* no kernel puts anything here by itself, nor do sanitizers */
@@ -34,6 +36,7 @@ struct patch {
 
 struct ct_agent { /* of one address space */
 	struct ct_agents *all;
+	struct ct_ruby_agent *ruby; /* if it is one of Ruby's; then what follows is not used */
 	const struct ct_python *py;
 	const struct ct_python_layout *layout;
 	ct_u64 bias, heap, near;
@@ -46,10 +49,14 @@ struct known_file { /* by path: what it was found to be */
 	char *path;
 	int is; /* as ct_python_find */
 	struct ct_python py;
+	int is_ruby; /* as ct_ruby_find */
+	struct ct_ruby rb;
 };
 
 struct ct_agents {
+	struct ct_step_merge *merge;
 	struct ct_pysteps *steps;
+	struct ct_rbsteps *ruby_steps;
 	struct ct_step_limits limits;
 	int memfd;
 	struct ct_pya_buffer *buffer;
@@ -67,15 +74,19 @@ struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct
 				   const struct ct_step_filter *filter, struct ct_error *err)
 {
 	struct ct_agents *a = calloc(1, sizeof(*a));
+	const struct ct_step_sink *python, *ruby;
 
 	if (!a) {
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		return NULL;
 	}
 	a->limits = *limits;
-	a->steps = ct_pysteps_create(sink, filter);
+	python = ct_step_merge_input(&a->merge, sink, "python");
+	ruby = ct_step_merge_input(&a->merge, sink, "ruby");
+	a->steps = python ? ct_pysteps_create(python, filter) : NULL;
+	a->ruby_steps = ruby ? ct_rbsteps_create(ruby, filter) : NULL;
 	a->memfd = memfd_create("ctbpf-steps", MFD_CLOEXEC);
-	if (!a->steps || a->memfd < 0 || ftruncate(a->memfd, CT_PYA_BUFFER_LEN))
+	if (!a->steps || !a->ruby_steps || a->memfd < 0 || ftruncate(a->memfd, CT_PYA_BUFFER_LEN))
 		goto fail;
 	a->buffer = mmap(NULL, CT_PYA_BUFFER_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, a->memfd, 0);
 	if (a->buffer == MAP_FAILED)
@@ -98,6 +109,8 @@ void ct_agents_destroy(struct ct_agents *a)
 	}
 	free(a->file);
 	ct_pysteps_destroy(a->steps);
+	ct_rbsteps_destroy(a->ruby_steps);
+	ct_step_merge_destroy(a->merge);
 	if (a->buffer && a->buffer != MAP_FAILED)
 		munmap(a->buffer, CT_PYA_BUFFER_LEN);
 	if (a->memfd >= 0)
@@ -117,6 +130,35 @@ const struct ct_error *ct_agents_error(const struct ct_agents *a)
 
 /* ---- the buffer ----------------------------------------------------------------------------------------------- */
 
+enum { PYTHON = 1, RUBY = 2 };
+
+static unsigned whose(ct_u64 word)
+{
+	switch (word & 255) {
+	case CT_PYR_THREAD:
+	case CT_PYR_IMAGE:
+	case CT_PYR_FORK: return PYTHON | RUBY;
+	}
+	return (word & 255) >= CT_RBR_FIRST ? RUBY : PYTHON;
+}
+
+/* Each builder gets what is of its language, and what the tracer says of processes and threads. */
+static int hand_over(struct ct_agents *a, const ct_u64 *w, size_t count)
+{
+	for (size_t i = 0, end; i < count; i = end) {
+		const unsigned who = whose(w[i]);
+
+		for (end = i; end < count && whose(w[end]) == who && w[end] >> 32;)
+			end += w[end] >> 32;
+		if (end == i || end > count)
+			return ct_fail(&a->err, CT_EXIT_FAILED, "an agent wrote a record of impossible length");
+		if (((who & PYTHON) && ct_pysteps_records(a->steps, w + i, end - i, &a->err)) ||
+		    ((who & RUBY) && ct_rbsteps_records(a->ruby_steps, w + i, end - i, &a->err)))
+			return -1;
+	}
+	return 0;
+}
+
 static ct_u64 now_ns(void)
 {
 	struct timespec t;
@@ -134,7 +176,7 @@ static int drain(struct ct_agents *a)
 	a->stats.bytes += used;
 	if (a->failed)
 		return -1;
-	if (ct_pysteps_records(a->steps, (const ct_u64 *)(a->buffer + 1), used / 8, &a->err))
+	if (hand_over(a, (const ct_u64 *)(a->buffer + 1), used / 8))
 		a->failed = true;
 	return a->failed ? -1 : 0;
 }
@@ -145,6 +187,11 @@ int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 		return 0;
 	*err = a->err;
 	return -1;
+}
+
+bool ct_agents_resumable(const struct ct_agents *a)
+{
+	return !ct_rbsteps_began(a->ruby_steps);
 }
 
 int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err)
@@ -192,6 +239,8 @@ void ct_agents_event(struct ct_agents *a, const struct ct_event *ev, ct_u64 last
 		note(a, CT_PYR_EVENT, ev->seq, last_ns ? last_ns : ev->time_ns);
 		if (now_ns() - a->drained > DRAIN_NS)
 			drain(a);
+		if (ev->type == CT_EV_EXIT)
+			note(a, CT_RBR_END, ev->tid, 0);
 	}
 }
 
@@ -324,12 +373,20 @@ int ct_agents_stopped(struct ct_rthread *t, int status)
 	struct ct_regs r;
 
 	if (!g || !WIFSTOPPED(status) || (WSTOPSIG(status) != SIGTRAP && WSTOPSIG(status) != SIGSEGV) ||
-	    ct_get_regs(t->real, &r) || r.r[CT_RIP] < g->head.base || r.r[CT_RIP] >= g->head.base + CT_PYA_STUBS)
+	    ct_get_regs(t->real, &r) || r.r[CT_RIP] < BASE || r.r[CT_RIP] >= BASE + CT_PYA_STUBS)
 		return 0;
 	a = g->all;
 	if (WSTOPSIG(status) == SIGSEGV)
 		return fail(a, "it touched memory that is not there");
 	a->stats.requests++;
+	if (g->ruby && a->buffer->request != CT_PYREQ_DRAIN) {
+		a->failed |= ct_ruby_request(g->ruby, t->proc->memfd, a->buffer, &a->err) != 0;
+		if (ct_ruby_jitted(g->ruby) && !*a->stats.unwatched)
+			snprintf(
+				a->stats.unwatched, sizeof(a->stats.unwatched),
+				"what Ruby's JIT compiler made of hot methods (record without --yjit, --mjit, --rjit)");
+		return a->failed ? -1 : 1;
+	}
 	switch (a->buffer->request) {
 	case CT_PYREQ_DRAIN: return drain(a) ? -1 : 1;
 	case CT_PYREQ_CODE:
@@ -367,7 +424,8 @@ static struct known_file *look_at_file(struct ct_agents *a, const char *path, st
 		return NULL;
 	}
 	f->is = ct_python_find(path, &f->py, &why);
-	if (f->is < 0 && !*a->stats.unwatched)
+	f->is_ruby = f->is ? 0 : ct_ruby_find(path, &f->rb, &why);
+	if ((f->is < 0 || f->is_ruby < 0) && !*a->stats.unwatched)
 		snprintf(a->stats.unwatched, sizeof(a->stats.unwatched), "%s", why.msg);
 	a->file[a->nfile++] = f;
 	return f;
@@ -582,6 +640,35 @@ out:
 	return ret;
 }
 
+static int install_ruby(struct ct_agents *a, struct ct_rthread *t, const struct ct_ruby *rb, ct_u64 bias,
+			const struct ct_maps *maps, bool new_image, struct ct_error *err)
+{
+	struct ct_agent *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	g->all = a;
+	g->users = 1;
+	if (!map_region(a, t)) {
+		free(g);
+		return ct_fail(err, CT_EXIT_FAILED, "the agent cannot be put at %#llx of the replayed process", BASE);
+	}
+	g->ruby = ct_ruby_install(t, rb, bias, BASE, near_page(maps, rb->site[0].at + bias),
+				  t->proc->mm ? CT_INPROC_CTL + offsetof(struct ct_inproc_ctl, cur) : 0, &a->limits,
+				  a->ruby_steps, err);
+	if (!g->ruby) {
+		free(g);
+		return -1;
+	}
+	t->proc->agent = g;
+	a->stats.installed++;
+	a->tid = t->tid;
+	note(a, CT_PYR_THREAD, t->tid, t->proc->pid);
+	if (new_image)
+		note(a, CT_PYR_IMAGE, 0, 0);
+	return 0;
+}
+
 int ct_agents_look(struct ct_agents *a, struct ct_rthread *t, bool new_image, struct ct_error *err)
 {
 	struct ct_maps maps;
@@ -603,6 +690,8 @@ int ct_agents_look(struct ct_agents *a, struct ct_rthread *t, bool new_image, st
 			ret = -1;
 			break;
 		}
+		if (f->is_ruby > 0 && ct_ruby_ready(&f->rb, m->start, t->proc->memfd))
+			ret = install_ruby(a, t, &f->rb, m->start, &maps, new_image, err);
 		if (f->is <= 0)
 			continue;
 		if (f->py.relative)
@@ -639,12 +728,16 @@ void ct_agents_fork(const struct ct_replica *parent, struct ct_replica *child, c
 	}
 	*child->agent = *g;
 	child->agent->users = 1;
+	if (g->ruby && !(child->agent->ruby = ct_ruby_fork(g->ruby)))
+		fail(g->all, "out of memory");
 }
 
 void ct_agents_gone(struct ct_replica *p)
 {
-	if (p->agent && !--p->agent->users)
+	if (p->agent && !--p->agent->users) {
+		ct_ruby_free(p->agent->ruby);
 		free(p->agent);
+	}
 	p->agent = NULL;
 }
 
@@ -652,6 +745,8 @@ void ct_agents_gone(struct ct_replica *p)
 
 void ct_agents_mask(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len)
 {
+	if (p->agent && p->agent->ruby)
+		ct_ruby_mask(p->agent->ruby, addr, buf, len);
 	for (unsigned i = 0; p->agent && i < p->agent->npatches; i++) {
 		const struct patch *a = &p->agent->patch[i];
 		ct_u64 from = a->addr > addr ? a->addr : addr;
@@ -666,17 +761,22 @@ bool ct_agents_map(const struct ct_replica *p, ct_u64 start)
 {
 	const struct ct_agent *g = p->agent;
 
-	return g && ((start >= g->head.base && start < g->head.base + CT_PYA_SIZE) || (start && start == g->near));
+	return g && ((start >= BASE && start < BASE + CT_PYA_SIZE) || (start && start == g->near) ||
+		     (g->ruby && ct_ruby_map(g->ruby, start)));
 }
 
 void ct_agents_expected(const struct ct_replica *p, struct ct_regs *regs)
 {
-	if (p->agent)
+	if (p->agent && p->agent->ruby)
+		ct_ruby_regs_expected(p->agent->ruby, regs);
+	else if (p->agent)
 		ct_python_regs_expected(p->agent->py, p->agent->bias, &p->agent->head, p->memfd, regs);
 }
 
 void ct_agents_original(const struct ct_replica *p, struct ct_regs *regs)
 {
-	if (p->agent)
+	if (p->agent && p->agent->ruby)
+		ct_ruby_regs_original(p->agent->ruby, regs);
+	else if (p->agent)
 		ct_python_regs_original(&p->agent->head, regs);
 }

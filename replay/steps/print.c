@@ -87,8 +87,13 @@ static void print_named(FILE *out, const char *what, const struct ct_value *v)
 void ct_value_print(FILE *out, const struct ct_value *v)
 {
 	switch ((enum ct_value_tag)v->tag) {
-	case CT_VALUE_NONE: fputs("None", out); return;
-	case CT_VALUE_BOOL: fputs(v->i ? "True" : "False", out); return;
+	case CT_VALUE_NONE: fputs(strcmp(v->type, "NilClass") ? "None" : "nil", out); return;
+	case CT_VALUE_BOOL:
+		if (!strcmp(v->type, "TrueClass") || !strcmp(v->type, "FalseClass"))
+			fputs(v->i ? "true" : "false", out);
+		else
+			fputs(v->i ? "True" : "False", out);
+		return;
 	case CT_VALUE_INT: fprintf(out, "%" PRId64, (int64_t)v->i); return;
 	case CT_VALUE_BIGINT:
 		if (v->flags & CT_VALUE_TRUNCATED)
@@ -100,6 +105,8 @@ void ct_value_print(FILE *out, const struct ct_value *v)
 	case CT_VALUE_COMPLEX: fprintf(out, "(%.17g%+.17gj)", v->f[0], v->f[1]); return;
 	case CT_VALUE_BYTES: fputs(strcmp(v->type, "bytearray") ? "b" : "bytearray(b", out); /* fall through */
 	case CT_VALUE_STRING:
+		if (!strcmp(v->type, "Symbol"))
+			fputc(':', out);
 		print_text(out, v->text.data, v->text.len, v->tag == CT_VALUE_BYTES);
 		if (v->flags & CT_VALUE_TRUNCATED)
 			fputs("...", out);

@@ -70,6 +70,8 @@ enum ct_leave {
 struct ct_step_sink {
 	void *ctx;
 	int (*thread)(void *ctx, ct_u32 thread, ct_u32 pid, struct ct_error *err);
+	/* Functions told of from here on are written in this language. */
+	int (*language)(void *ctx, const char *language, struct ct_error *err);
 	int (*file)(void *ctx, ct_u32 id, const char *path, struct ct_error *err);
 	int (*function)(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err);
 	/* Everything told from here on happened before this event of the recording; the time is that of the event

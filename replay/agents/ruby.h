@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ * Ruby: what of an interpreter's build has to be known to watch it run, how it is found in its ELF file, and the agent
+ * in a replica. A build's layout comes from a table by version (ruby_offsets.c), the rest from its code. */
+#ifndef CT_AGENT_RUBY_H
+#define CT_AGENT_RUBY_H
+
+#include <stdbool.h>
+
+#include "formats/error.h"
+#include "replay/agents/ruby_shared.h"
+#include "replay/replica.h"
+#include "replay/steps/ruby.h"
+
+#define CT_RB_INSNS   256 /* instructions, most */
+#define CT_RB_COVERED 24  /* bytes of code that a site replaces, most */
+
+/* A place in the interpreter's code that leads to the agent. */
+struct ct_rb_site {
+	ct_u64 at;
+	unsigned covered; /* bytes of whole instructions that the jump replaces */
+	unsigned char original[CT_RB_COVERED];
+};
+
+/* One build. Addresses are those of the file; add where it is loaded. */
+struct ct_ruby {
+	const struct ct_ruby_layout *layout;
+	bool relative;
+	ct_u64 table; /* addresses of instructions' code, each plain one followed by those that are traced */
+	ct_u64 target[CT_RB_INSNS];
+	unsigned ninsns;                      /* plain and traced ones */
+	unsigned pc_reg, cfp_reg, ec_reg;     /* hardware numbers: rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
+	unsigned thread_reg;                  /* at the site that raises */
+	unsigned leave[2], jump_out;          /* sites: what ends a frame, and what ends several */
+	struct ct_rb_site site[CT_RBA_SITES]; /* the last one raises */
+	unsigned nsites;
+	ct_u64 symbols; /* the array of the names of all IDs */
+	ct_u64 shapes;  /* the tree of shapes, if this version has them */
+};
+
+/* 1: `path` is an interpreter and *rb describes it; 0: it is not one; -1: it is, but cannot be watched (*err). */
+int ct_ruby_find(const char *path, struct ct_ruby *rb, struct ct_error *err);
+
+struct ct_ruby_layout {
+	unsigned major, minor;
+	struct ct_rba_offsets off;
+	/* in an instruction sequence's body */
+	unsigned first_line, first_line_tagged, insns, local_size, parent, jit;
+	unsigned last_operator; /* IDs up to this one are numbered, others shifted */
+	unsigned class_ext;     /* 0: a pointer at 24 leads to it */
+	unsigned class_ivars;   /* a table in there, by ID; 0: names are where the next two say */
+	unsigned class_path, class_attached, class_ivar_list;
+};
+const struct ct_ruby_layout *ct_ruby_layout(unsigned major, unsigned minor);
+
+/* ---- reading from outside; strings are malloc'ed ---------------------------------------------------------------- */
+
+struct ct_rb_reader {
+	int memfd;
+	const struct ct_ruby_layout *layout;
+	ct_u64 symbols, shapes; /* addresses of the variables */
+};
+char *ct_rb_string(const struct ct_rb_reader *r, ct_u64 value);
+char *ct_rb_symbol(const struct ct_rb_reader *r, ct_u64 value);
+char *ct_rb_class_name(const struct ct_rb_reader *r, ct_u64 klass);
+
+#define CT_RB_FIELDS 64
+struct ct_rb_field {
+	ct_u64 index;
+	char *name;
+};
+struct ct_rb_fields {
+	ct_u64 count_at, count;
+	ct_u32 n;
+	struct ct_rb_field field[CT_RB_FIELDS];
+};
+/* Of objects with this shape. */
+void ct_rb_read_shape(const struct ct_rb_reader *r, ct_u64 number, struct ct_rb_fields *f);
+void ct_rb_read_fields(const struct ct_rb_reader *r, ct_u64 klass, struct ct_rb_fields *f);
+void ct_rb_fields_deinit(struct ct_rb_fields *f);
+
+struct ct_rb_iseq {
+	struct ct_rb_code code;
+	struct ct_rba_slot *slots;
+	struct ct_rba_var *vars;
+	ct_u32 size, level;
+	ct_u64 body, encoded;
+	bool top, method;
+};
+/* `cfp`: a control frame of it. -1: that is no instruction sequence. */
+int ct_rb_read_iseq(const struct ct_rb_reader *r, ct_u64 iseq, ct_u64 cfp, struct ct_rb_iseq *out);
+void ct_rb_iseq_deinit(struct ct_rb_iseq *s);
+/* Where its parts are; 0: it is none (any more). */
+ct_u64 ct_rb_body(const struct ct_rb_reader *r, ct_u64 iseq);
+
+/* ---- the agent in an address space ------------------------------------------------------------------------------ */
+
+struct ct_ruby_agent;
+
+/* Has the dynamic linker done its work? Then the agent can be put in. */
+bool ct_ruby_ready(const struct ct_ruby *rb, ct_u64 bias, int memfd);
+/* Code and tables; the region with the buffer is there already, at `base`. `near`: room for CT_RBA_NEAR_SIZE bytes
+ * within reach of the code, not mapped yet. `answers`: as in struct ct_pya_head. */
+struct ct_ruby_agent *ct_ruby_install(struct ct_rthread *t, const struct ct_ruby *rb, ct_u64 bias, ct_u64 base,
+				      ct_u64 near, ct_u64 answers, const struct ct_step_limits *limits,
+				      struct ct_rbsteps *steps, struct ct_error *err);
+struct ct_ruby_agent *ct_ruby_fork(const struct ct_ruby_agent *g); /* NULL: out of memory */
+void ct_ruby_free(struct ct_ruby_agent *g);
+/* 0, or -1 with *err. */
+int ct_ruby_request(struct ct_ruby_agent *g, int memfd, const struct ct_pya_buffer *b, struct ct_error *err);
+/* Some of the program has been compiled to machine code, which does not come by the agent. */
+bool ct_ruby_jitted(const struct ct_ruby_agent *g);
+void ct_ruby_mask(const struct ct_ruby_agent *g, ct_u64 addr, void *buf, size_t len);
+bool ct_ruby_map(const struct ct_ruby_agent *g, ct_u64 start);
+/* A thread in the middle of replaced instructions is where they were moved to. */
+void ct_ruby_regs_expected(const struct ct_ruby_agent *g, struct ct_regs *regs);
+void ct_ruby_regs_original(const struct ct_ruby_agent *g, struct ct_regs *regs);
+
+#endif

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# `ctbpf index` of Ruby programs: the very lines, calls, exceptions and values that TracePoint sees, on 3.1 and 3.3.
+# timeout: 900
+# shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154
+source "$(dirname "$0")/100-common.sh"
+
+RUBY=${RUBY:-/usr/bin/ruby3.1}
+need "$RUBY"
+TESTS=$PWD/tests/ruby
+compare() { "$RUBY" --disable-gems "$TESTS/compare.rb" "$@"; }
+# RUBY PROGRAM: no difference
+agrees() {
+	local rc=0
+	rm -rf "$T/r.ctr" "$T/truth"
+	assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/r.ctr" -- "$1" --disable-gems "$2"
+	timeout 120 "$CTBPF" index --print --files "$2" "$T/r.ctr" >"$T/steps" || rc=$?
+	assert_eq $rc 0 "exit status of index"
+	timeout 60 "$1" --disable-gems "$TESTS/truth.rb" "$2" "$T/truth" >/dev/null
+	compare "$T/truth" "$T/steps"
+}
+
+# Where another suite's packages can be had: scripts/setup tells if not.
+rubies=("$RUBY")
+other=$(scripts/rubies 3.3) && rubies+=("$other")
+bad=()
+for program in "$TESTS"/programs/*.rb; do
+	for ruby in "${rubies[@]}"; do
+		step "$(basename "$ruby") $(basename "$program" .rb)"
+		agrees "$ruby" "$program" || bad+=("$(basename "$ruby") $(basename "$program" .rb)")
+	done
+done
+[ ${#bad[@]} = 0 ] || fail "not as TracePoint has it: ${bad[*]}"
+
+step "a missing line is noticed, and another value"
+sed '0,/ line$/{/ line$/d}' "$T/steps" >"$T/fewer"
+if compare "$T/truth" "$T/fewer" >/dev/null; then fail "the comparison does not see a missing line"; fi
+sed '0,/   value sum = 0/s//   value sum = 1/' "$T/steps" >"$T/other"
+if compare "$T/truth" "$T/other" >/dev/null; then fail "the comparison does not see another value"; fi
+
+step "the database has what was printed"
+program=$TESTS/programs/13_interpreter.rb
+agrees "$RUBY" "$program" || fail "not as TracePoint has it"
+assert_status 0 timeout 100 "$CTBPF" index --files "$program" "$T/r.ctr"
+assert_contains "$OUT" "$(grep -c ' line$' "$T/steps") lines, $(grep -c ' call #' "$T/steps") calls"
+query() { "$CTBPF" query --csv "$T/r.ctr" "$1" | tail -n +2 | tr -d '\r'; }
+assert_eq "$(query "SELECT DISTINCT language FROM functions")" ruby language
+assert_eq "$(query "SELECT count(*) FROM calls JOIN functions f ON f.id = function_id WHERE f.name = 'Parser#product'")" \
+	"$(grep -c ' Parser#product call #' "$T/steps")" "calls of Parser#product"
+assert_eq "$(query "SELECT count(*) FROM values v JOIN functions f ON f.id = v.function_id WHERE kind = 'return' AND f.name = 'Machine#run' AND type = 'Float' AND value = 6.0")" \
+	1 "results of 1.5 * 4"
+assert_status 0 "$CTBPF" query --exceptions "$T/r.ctr"
+assert_contains "$OUT" SyntaxProblem
+assert_contains "$OUT" ZeroDivisionError
+
+step "attached to in mid-run, to its end"
+start_target midrun "$RUBY" --disable-gems "$TESTS/midrun.rb"
+sleep 0.5
+assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -p "$PID_midrun" -o "$T/midrun.ctr"
+rc=0
+timeout 120 "$CTBPF" index --print --files midrun.rb "$T/midrun.ctr" >"$T/steps" || rc=$?
+assert_eq $rc 0 "exit status of index"
+assert_contains "$(head -n 3 "$T/steps")" " outer resume "
+timeout 60 "$RUBY" --disable-gems "$TESTS/truth.rb" "$TESTS/midrun.rb" "$T/truth" >/dev/null
+compare "$T/truth" "$T/steps" --suffix || fail "not as TracePoint has it"
+
+step "the replay is the same with the agent in it"
+start_target busy "$RUBY" --disable-gems "$TESTS/busy.rb"
+wait_for 10 grep -q ready "$T/busy.log" || fail "the target does not start"
+assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -p "$PID_busy" -d 0.3 -o "$T/busy.ctr"
+assert_recording "$T/busy.ctr"
+assert_status 0 timeout 200 "$CTBPF" verify "$T/busy.ctr"
+assert_status 0 timeout 200 "$CTBPF" index "$T/busy.ctr"
+[[ $OUT =~ ([0-9]+)\ lines,\ ([0-9]+)\ calls,\ ([0-9]+)\ values ]] || fail "no counts: $OUT"
+assert_ge "${BASH_REMATCH[1]}" 1000 lines
+lines=${BASH_REMATCH[1]} values=${BASH_REMATCH[3]}
+assert_ge "$values" 1000 values
+assert_status 0 timeout 200 "$CTBPF" index --no-values "$T/busy.ctr"
+assert_contains "$OUT" "$lines lines"
+[[ $OUT =~ ([0-9]+)\ values ]] || fail "no counts: $OUT"
+assert_le "${BASH_REMATCH[1]}" $((values / 2)) "values without variables"
