@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Parts of a session: session.c (events in order), emulate.c (what system calls do), position.c (running to a place),
- * insn.c (results from the log), compare.c (the end), report.c (what went wrong), inspect.c (the stopped moment),
- * checkpoint.c (going back). */
+ * Parts of a session: session.c (its life), events.c (one event), emulate.c (what system calls do), position.c (running
+ * to a place), insn.c (results from the log), compare.c (the end), report.c (what went wrong), inspect.c (the stopped
+ * moment), checkpoint.c (going back). */
 #ifndef CT_SESSION_PRIV_H
 #define CT_SESSION_PRIV_H
 
@@ -79,6 +79,13 @@ struct ct_rthread *ct_session_add(struct ct_session *s, const struct ct_rthread 
 int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_error *err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* The processes of a snapshot; exec: one that has a new image. */
+int ct_session_bring(struct ct_session *s, ct_u32 id, bool exec, struct ct_error *err);
+/* Its process will not run again: others may have its call sites. */
+void ct_session_leave(struct ct_rthread *t);
+
+/* events.c: executes s->ev. */
+int ct_replay_event(struct ct_session *s, struct ct_error *err);
 /* Undoes the return of a restart code: user code will make the call again. */
 int ct_apply_restart(struct ct_rthread *t);
 /* Runs `t` to the entry of its next system call, which is not made. */
@@ -131,8 +138,6 @@ int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_r
  * memfd is for its code. NULL without memory; the caller frees it. */
 struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,
 					   int memfd);
-/* Execution breakpoints of a thread in its debug registers: these n (at most four) and no others. */
-int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
 /* Runs it to an instruction that faulted when it was recorded, but need not fault here: a page beyond the end of its
  * file is there in a replica. */
 int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,
