@@ -64,6 +64,8 @@ int ct_session_bring(struct ct_session *s, ct_u32 id, bool exec, struct ct_error
 	if (!snap)
 		return -1;
 	s->files.bare = s->clock->counts;
+	s->files.shared = ct_shared_view;
+	s->files.shared_ctx = s;
 	for (ct_u32 i = 0; i < ct_snapshot_get(snap)->nprocs && !ret; i++) {
 		struct ct_rthread *threads;
 		size_t n;
@@ -108,14 +110,14 @@ static double time_of(clockid_t clock)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Of this thread and of the replicas that live. */
+/* Of this thread and of the replicas, which stay until the session ends. */
 static double cpu_time(const struct ct_session *s)
 {
 	double sum = time_of(CLOCK_THREAD_CPUTIME_ID);
 	clockid_t clock;
 
 	for (size_t i = 0; i < s->nprocs; i++)
-		if (!s->procs[i]->gone && !clock_getcpuclockid(s->procs[i]->real, &clock))
+		if (!clock_getcpuclockid(s->procs[i]->real, &clock))
 			sum += time_of(clock);
 	return sum;
 }
@@ -146,7 +148,7 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 	}
 	s->stats.seconds += time_of(CLOCK_MONOTONIC) - wall;
 	cpu = cpu_time(s) - cpu;
-	if (cpu > 0) /* the time of a process that has ended meanwhile is gone with it */
+	if (cpu > 0) /* else a replica has died */
 		s->stats.cpu_seconds += cpu;
 	return ret < 0 ? -1 : ret && !s->held;
 }

@@ -122,6 +122,8 @@ int ct_replay_insn(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 /* shared.c: a returned mmap of a file that is, or has been, mapped shared. 1: it is not; -1: *err says why not. */
 int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc,
 		  const struct ct_file_ref *ref, const ct_u8 hash[16], struct ct_error *err);
+/* Of a snapshot's mappings, as ct_replay_files.shared; ctx is the session. */
+int ct_shared_view(void *ctx, const struct ct_snapshot *snap, const struct ct_snap_map *map, struct ct_error *err);
 void ct_shared_free(struct ct_shared_file *list, size_t n);
 
 /* futex.c: what the kernel does to the futexes that a dying thread holds. */
