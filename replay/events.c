@@ -10,6 +10,9 @@
 #include "replay/inproc.h"
 #include "replay/session_priv.h"
 
+#define SW_BYTES     464 /* of an XSAVE image in a frame: what the kernel says of it (struct _fpx_sw_bytes) */
+#define XSAVE_HEADER 512
+
 int ct_apply_restart(struct ct_rthread *t)
 {
 	struct ct_regs r;
@@ -155,6 +158,42 @@ static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 	return 0;
 }
 
+/* Does to the registers what the kernel's rt_sigreturn does (arch/x86/kernel/signal_64.c, fpu/signal.c), from the frame
+ * above rsp; two stops less than making the call. False: nothing has been done, for the frame is not the usual kind. */
+static bool restore_frame(const struct ct_rthread *t, struct ct_regs *r)
+{
+	/* AC OF DF SF ZF AF PF CF: what the kernel takes over, without TF and RF, which are the tracer's. */
+	const ct_u64 flags = 0x40cd5;
+	struct {
+		ct_u64 flags, link, stack[3];
+		struct sigcontext m;
+	} uc;
+	unsigned char xsave[CT_XSAVE_MAX] = {0};
+	struct _fpx_sw_bytes sw;
+	ct_u64 features;
+	size_t len;
+
+	ct_initial_xsave(&len);
+	if (!ct_mem_read(t->proc->memfd, r->r[CT_RSP], &uc, sizeof(uc)) || !uc.m.fpstate || uc.m.cs != r->r[CT_CS] ||
+	    !ct_mem_read(t->proc->memfd, (ct_u64)uc.m.fpstate + SW_BYTES, &sw, sizeof(sw)) ||
+	    sw.magic1 != FP_XSTATE_MAGIC1 || sw.xstate_size < XSAVE_HEADER + 64 || sw.xstate_size > len ||
+	    !ct_mem_read(t->proc->memfd, (ct_u64)uc.m.fpstate, xsave, sw.xstate_size))
+		return false;
+	memset(xsave + SW_BYTES, 0, sizeof(sw));
+	memcpy(&features, xsave + XSAVE_HEADER, 8);
+	features &= sw.xstate_bv; /* the others get their initial state */
+	memcpy(xsave + XSAVE_HEADER, &features, 8);
+	if (ct_set_xsave(t->real, xsave, len))
+		return false;
+	r->r[CT_R8] = uc.m.r8, r->r[CT_R9] = uc.m.r9, r->r[CT_R10] = uc.m.r10, r->r[CT_R11] = uc.m.r11;
+	r->r[CT_R12] = uc.m.r12, r->r[CT_R13] = uc.m.r13, r->r[CT_R14] = uc.m.r14, r->r[CT_R15] = uc.m.r15;
+	r->r[CT_RDI] = uc.m.rdi, r->r[CT_RSI] = uc.m.rsi, r->r[CT_RBP] = uc.m.rbp, r->r[CT_RBX] = uc.m.rbx;
+	r->r[CT_RDX] = uc.m.rdx, r->r[CT_RAX] = uc.m.rax, r->r[CT_RCX] = uc.m.rcx, r->r[CT_RSP] = uc.m.rsp;
+	r->r[CT_RIP] = uc.m.rip;
+	r->r[CT_RFLAGS] = (r->r[CT_RFLAGS] & ~flags) | (uc.m.eflags & flags);
+	return true;
+}
+
 static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
 	struct ct_regs r;
@@ -163,10 +202,12 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 
 	if (ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
+	t->at_entry = false;
+	if (restore_frame(t, &r))
+		goto done;
 	ip = r.r[CT_RIP] = CT_GADGET; /* all it takes from here is the stack */
 	r.r[CT_RAX] = SYS_rt_sigreturn;
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
-	t->at_entry = false;
 	if (ct_set_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
 	do {
@@ -174,6 +215,7 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 		    !WIFSTOPPED(status) || ct_get_regs(t->real, &r))
 			return ct_diverged(s, t, err, "the replica died in rt_sigreturn");
 	} while (r.r[CT_RIP] == ip || status >> 16 == PTRACE_EVENT_SECCOMP);
+done:
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
 	r.r[CT_RFLAGS] &= ~0x100ull;
 	ct_agents_expected(t->proc, &r); /* the frame has them as they were recorded */

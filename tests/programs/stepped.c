@@ -82,7 +82,7 @@ static void threads(void)
 	for (;;) {
 		pthread_create(&t, NULL, once, NULL);
 		pthread_join(t, NULL);
-		usleep(1000);
+		usleep(30000);
 	}
 }
 
