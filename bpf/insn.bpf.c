@@ -4,8 +4,10 @@
 #include "target.bpf.h"
 
 /* Cookie bits 0..15: kind << 8 | length of the instruction at this place, 0 if there is none; COOKIE_AFTER: the one
- * before this place is such an instruction. user/attach/insn_scan.h has the other end. */
-#define COOKIE_AFTER 0x10000
+ * before this place is such an instruction; COOKIE_BRANCH: here is a conditional branch. user/attach/insn_scan.h has
+ * the other end. */
+#define COOKIE_AFTER  0x10000
+#define COOKIE_BRANCH 0x20000
 
 /* Bits of thread_info.flags: TIF_UPROBE up to 6.17, and in asm-generic/thread_info_tif.h, which x86 uses since. */
 #define MAYBE_TIF_UPROBE (1u << 12 | 1u << 8)
@@ -14,7 +16,6 @@
 #define FIX_RIP_DI       0x10
 #define FIX_RIP_BX       0x20
 #define XOL_SLOT         16 /* at most this many bytes of an instruction out of line, and a branch behind it */
-#define X86_FLAGS_TF     0x100ull
 
 /* The registers behind the instruction are cur.t.regs. */
 static __always_inline void emit_insn(u32 tgid, u32 tid)
@@ -104,5 +105,8 @@ int ct_insn(struct pt_regs *ctx)
 	}
 	cur.t.insn = cookie & 0xffff;
 	cur.t.insn_ip = PT_REGS_IP(ctx);
+	/* The kernel will emulate it (branch_setup_ops in arch/x86/kernel/uprobes.c): no counter sees it executed. */
+	if (cookie & COOKIE_BRANCH)
+		cur.t.ticks++;
 	return 0;
 }

@@ -217,6 +217,8 @@ struct siginfo_fault {
 	u64 addr;
 };
 
+#define X86_FLAGS_TF 0x100ull
+
 #define PF_EXITING 0x4
 #define PF_KTHREAD 0x200000
 

@@ -62,6 +62,9 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		if (cur.tid != prev_tid)
 			make_current(prev_tgid, prev_tid);
 		ticks_stop();
+		if (cur.since_ns)
+			counters.cpu_ns += bpf_ktime_get_ns() - cur.since_ns;
+		cur.since_ns = 0;
 		cur.t.frame = (u64)frame;
 		cur.t.tgid = prev_tgid;
 		copy_regs(&cur.t.regs, frame);
@@ -81,7 +84,10 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		if (!(cur.t.flags & TS_EXITING))
 			bpf_map_update_elem(&threads, &prev_tid, &cur.t, BPF_ANY);
 	}
-	if (recorded(next_tgid) && next_tid != cur.tid && cur.tid) {
+	if (!recorded(next_tgid))
+		return 0;
+	cur.since_ns = bpf_ktime_get_ns();
+	if (next_tid != cur.tid && cur.tid) {
 		u32 flags = 0;
 
 		if ((cur.t.flags & TS_EXITING) && cur.tid == prev_tid) {

@@ -146,7 +146,7 @@ static __always_inline void fill_regs(struct ct_ev_syscall *s, const struct pt_r
 	s->args[5] = regs->r9;
 	s->ip = regs->ip;
 	s->sp = regs->sp;
-	s->rflags = regs->flags;
+	s->rflags = use_ticks == CT_TICKS_STEP ? regs->flags & ~X86_FLAGS_TF : regs->flags;
 	s->saved = CT_SAVED_HASH(regs->bx, regs->bp, regs->r12, regs->r13, regs->r14, regs->r15);
 	s->nr = regs->orig_ax;
 	s->nbufs = nbufs;

@@ -6,7 +6,7 @@
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 const volatile ct_u32 use_read_dynptr = 0;
-const volatile ct_u32 use_ticks = 0;
+const volatile ct_u32 use_ticks = CT_TICKS_NONE;
 const volatile ct_u32 fpu_offset = 0;
 
 volatile ct_u32 mode = CT_MODE_OFF;
@@ -19,6 +19,7 @@ volatile ct_u32 nthreads = 0;
 volatile ct_u32 follow = 1;
 struct ct_counters counters = {};
 struct ct_current_state cur = {};
+volatile struct ct_step_count steps = {};
 ct_u64 filter[1024] = {};
 
 struct ring_map ring SEC(".maps");

@@ -16,7 +16,7 @@
 
 /* Set before loading. */
 extern const volatile ct_u32 use_read_dynptr; /* bpf_probe_read_user_dynptr exists (6.16) */
-extern const volatile ct_u32 use_ticks;       /* the `ticks` array has a branch counter */
+extern const volatile ct_u32 use_ticks;       /* enum ct_ticks; PMU: the `ticks` array has a branch counter */
 extern const volatile ct_u32 fpu_offset;      /* of struct fpu in (or right behind) task_struct */
 
 /* Changed while running, through the mapped .data. */
@@ -30,6 +30,7 @@ extern volatile ct_u32 nthreads;      /* recorded threads alive */
 extern volatile ct_u32 follow;        /* record children too */
 extern struct ct_counters counters;
 extern struct ct_current_state cur;
+extern volatile struct ct_step_count steps;
 /* One bit per thread group id modulo 65536: what a process that is not recorded pays for. */
 extern ct_u64 filter[1024];
 
@@ -191,7 +192,7 @@ static __always_inline void copy_regs(struct ct_regs *out, const struct pt_regs 
 	out->r[CT_SS] = p->ss & 0xffff;
 }
 
-/* Retired conditional branches in user mode of the pinned CPU, where there is such a counter. */
+/* Retired conditional branches in user mode of the pinned CPU: by its counter, or by that of steps. */
 struct ticks_map {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
 	__uint(max_entries, 1024);
@@ -203,6 +204,8 @@ static __always_inline u64 read_ticks(void)
 {
 	struct bpf_perf_event_value v = {};
 
+	if (use_ticks == CT_TICKS_STEP)
+		return steps.branches;
 	if (!use_ticks || bpf_perf_event_read_value(&ticks, BPF_F_CURRENT_CPU, &v, sizeof(v)))
 		return 0;
 	return v.counter;

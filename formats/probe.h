@@ -73,6 +73,7 @@ struct ct_counters {
 	ct_u64 hold_max_ns; /* the longest */
 	ct_u64 frames_missed;
 	ct_u64 threads_full; /* threads not followed for want of room */
+	ct_u64 cpu_ns;       /* for which recorded threads had the CPU */
 };
 
 /* State of a recorded thread while it does not have the CPU. */
@@ -103,7 +104,18 @@ struct ct_thread_state {
 struct ct_current_state {
 	ct_u32 tid, tgid;
 	ct_u64 tick_base; /* the counter when it got the CPU */
+	ct_u64 since_ns;  /* the time then; 0: no recorded thread has it */
 	struct ct_thread_state t;
+};
+
+/* Who counts conditional branches. */
+enum ct_ticks { CT_TICKS_NONE, CT_TICKS_PMU, CT_TICKS_STEP };
+/* CT_TICKS_STEP: the recorder lets one thread at a time execute one instruction at a time, and says which beforehand;
+ * the kernel side counts when it has been executed. */
+struct ct_step_count {
+	ct_u64 branches; /* of all threads */
+	ct_u32 tid;      /* stepped now */
+	ct_u32 branch;   /* 1: the instruction is a conditional branch */
 };
 
 /* What the inspect iterator tells of one thread: state that /proc does not show. */

@@ -20,6 +20,7 @@
 #define FLAGS     0xcd5ull
 #define STATUS    0x8d5ull /* ... those that comparing changes */
 #define DIRECTION 0x400ull
+#define NEAR      512        /* bytes of code */
 #define RESUME    0x10000ull /* RF: the instruction at rip goes on past a breakpoint on it */
 
 /* Looking for one position of one thread. */
@@ -136,21 +137,6 @@ static bool same_memory(struct search *q)
 static bool passed_over(struct search *q)
 {
 	return q->s->skip && q->s->skip--;
-}
-
-/* Execution breakpoints in the debug registers: at most four. */
-int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n)
-{
-	unsigned long dr7 = 0;
-
-	if (ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg[7]), 0))
-		return -1;
-	for (unsigned i = 0; i < n; i++) {
-		if (ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg[i]), addr[i]))
-			return -1;
-		dr7 |= 1ul << (2 * i);
-	}
-	return n && ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg[7]), dr7) ? -1 : 0;
 }
 
 /* What the passes so far were like, as the end of a sentence. */
@@ -438,6 +424,12 @@ static void calibrate(struct ct_rthread *t, const struct ct_fingerprint *fp)
 	t->ticks_known = true;
 }
 
+/* As two rounds of one loop would be. */
+static bool is_near(const struct ct_regs *a, const struct ct_regs *b)
+{
+	return a->r[CT_RIP] + NEAR > b->r[CT_RIP] && a->r[CT_RIP] < b->r[CT_RIP] + NEAR;
+}
+
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err)
 {
@@ -468,7 +460,8 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 		memset(&q.rep, 0, sizeof(q.rep));
 	if (q.ticked) {
 		ret = run_with_ticks(&q, err);
-	} else if (!t->clock->native || ct_trampoline_install(&tr, t, &want)) {
+	} else if (!t->clock->native ||
+		   ct_trampoline_install(&tr, t, &want, is_near(&t->place, &want) ? &t->place : &r)) {
 		ret = run_with_breakpoint(&q, err);
 	} else {
 		q.tr = &tr;
@@ -480,6 +473,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	ct_maps_deinit(&q.maps);
 	if (!ret)
 		calibrate(t, fp);
+	t->place = want;
 	return ret;
 }
 

@@ -309,6 +309,22 @@ int ct_replica_map_file(struct ct_rthread *t, const struct ct_replay_files *file
 	return (ct_u64)ret == addr ? 0 : -1;
 }
 
+long ct_replica_map_fd(struct ct_rthread *t, int fd, ct_u64 addr, ct_u64 len, ct_u64 prot, ct_u64 flags, ct_u64 offset)
+{
+	char path[64];
+	long in, ret;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
+	if (!ct_mem_write(t->proc->memfd, CT_GADGET_TEXT, path, strlen(path) + 1))
+		return -ESRCH;
+	in = ct_replica_call(t, SYS_open, CT_GADGET_TEXT, O_RDWR | O_CLOEXEC, 0, 0, 0, 0);
+	if (in < 0)
+		return in;
+	ret = ct_replica_call(t, SYS_mmap, addr, len, prot, flags | MAP_FIXED, (ct_u64)in, offset);
+	ct_replica_call(t, SYS_close, (ct_u64)in, 0, 0, 0, 0, 0);
+	return ret;
+}
+
 /* ---- restoring ---------------------------------------------------------------------------------------------- */
 
 static int clear(struct ct_rthread *t, struct ct_error *err)
@@ -325,8 +341,38 @@ static int clear(struct ct_rthread *t, struct ct_error *err)
 	return 0;
 }
 
-static int restore_maps(struct ct_rthread *t, const struct ct_replay_files *files, const struct ct_snap_proc *proc,
-			struct ct_error *err)
+/* 1: done; 0: it is a mapping like others; -1. */
+static int restore_shared(struct ct_rthread *t, const struct ct_replay_files *files, const struct ct_snapshot *snap,
+			  const struct ct_snap_map *m, struct ct_error *err)
+{
+	int fd = files->shared ? files->shared(files->shared_ctx, snap, m, err) : CT_NOT_SHARED;
+	long ret;
+
+	if (fd < 0)
+		return fd == CT_NOT_SHARED ? 0 : -1;
+	ret = ct_replica_map_fd(t, fd, m->start, m->end - m->start, m->prot | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+				m->offset);
+	return (ct_u64)ret == m->start ? 1
+				       : ct_fail(err, CT_EXIT_FAILED, "cannot map %#llx (%s) in the replica: error %ld",
+						 (unsigned long long)m->start, m->name, -ret);
+}
+
+/* Not even a tracer writes to shared memory that is mapped read-only, so that it becomes when it has its pages. */
+static int protect_shared(struct ct_rthread *t, const struct ct_snap_proc *proc, struct ct_error *err)
+{
+	for (ct_u32 i = 0; i < proc->nmaps; i++) {
+		const struct ct_snap_map *m = &proc->maps[i];
+
+		if ((m->flags & CT_MAPF_SHARED) && !(m->flags & CT_MAPF_SPECIAL) && !(m->prot & PROT_WRITE) &&
+		    ct_replica_call(t, SYS_mprotect, m->start, m->end - m->start, m->prot, 0, 0, 0))
+			return ct_fail(err, CT_EXIT_FAILED, "cannot protect %#llx (%s) in the replica",
+				       (unsigned long long)m->start, m->name);
+	}
+	return 0;
+}
+
+static int restore_maps(struct ct_rthread *t, const struct ct_replay_files *files, const struct ct_snapshot *snap,
+			const struct ct_snap_proc *proc, struct ct_error *err)
 {
 	for (ct_u32 i = 0; i < proc->nmaps; i++) {
 		const struct ct_snap_map *m = &proc->maps[i];
@@ -341,6 +387,11 @@ static int restore_maps(struct ct_rthread *t, const struct ct_replay_files *file
 			continue;
 		if (m->flags & CT_MAPF_NO_CONTENT)
 			return ct_fail(err, CT_EXIT_FAILED, "the content of %s was not kept", m->name);
+		if ((ret = restore_shared(t, files, snap, m, err))) {
+			if (ret < 0)
+				return -1;
+			continue;
+		}
 		if (m->flags & CT_MAPF_FILE) {
 			if (ct_replica_map_file(t, files, m->hash, m->start, m->end - m->start, m->prot, m->offset))
 				return ct_fail(err, CT_EXIT_FAILED, "cannot map the kept content of %s", m->name);
@@ -348,7 +399,9 @@ static int restore_maps(struct ct_rthread *t, const struct ct_replay_files *file
 		}
 		if (m->flags & CT_MAPF_SHARED) /* forked replicas share it as the recorded processes did */
 			flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED;
-		ret = ct_replica_call(t, SYS_mmap, m->start, m->end - m->start, m->prot, flags | MAP_NORESERVE, -1, 0);
+		ret = ct_replica_call(t, SYS_mmap, m->start, m->end - m->start,
+				      m->prot | (m->flags & CT_MAPF_SHARED ? PROT_WRITE : 0), flags | MAP_NORESERVE, -1,
+				      0);
 		if ((ct_u64)ret != m->start)
 			return ct_fail(err, CT_EXIT_FAILED, "cannot map %#llx-%#llx (%s) in the replica: error %ld",
 				       (unsigned long long)m->start, (unsigned long long)m->end, m->name, -ret);
@@ -452,7 +505,8 @@ struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct
 		goto fail;
 	}
 	p->inproc = files->inproc;
-	if (restore_maps(&t[0], files, proc, err) || restore_pages(&t[0], snap, index, err))
+	if (restore_maps(&t[0], files, ct_snapshot_get(snap), proc, err) || restore_pages(&t[0], snap, index, err) ||
+	    protect_shared(&t[0], proc, err))
 		goto fail;
 	if (ct_inproc_filter(&t[0])) {
 		ct_fail_errno(err, CT_EXIT_MISSING,

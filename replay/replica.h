@@ -20,6 +20,8 @@ struct ct_clock;   /* clock.h */
 struct ct_inproc;  /* inproc.h */
 struct ct_mm;
 
+#define CT_NOT_SHARED (-2)
+
 #define CT_NR_NEW  (-2) /* made, but it has not returned from the clone that made it */
 #define CT_NR_EXEC (-3) /* behind a successful execve; its snapshot is still to come */
 
@@ -40,6 +42,7 @@ struct ct_rthread {
 	bool ticks_known; /* ... since the recording began to count; else since some moment */
 	ct_u64 tick_stop; /* it is stopped when it has so many; 0: never */
 	const char *clock_error;
+	struct ct_regs place; /* where it was interrupted last; rip 0: nowhere yet */
 };
 
 struct ct_replica {
@@ -64,6 +67,10 @@ struct ct_replay_files {
 	size_t count;
 	char path[4096]; /* absolute, of the recording */
 	struct ct_inproc *inproc;
+	/* The descriptor of what shows the same memory as every other shared mapping of the file that `map` is of, in
+	 * any process; -1 with *err; CT_NOT_SHARED: `map` is all there is of it. */
+	int (*shared)(void *ctx, const struct ct_snapshot *snap, const struct ct_snap_map *map, struct ct_error *err);
+	void *shared_ctx;
 	bool bare; /* nothing of ours among the program's code: no call sites are patched */
 };
 int ct_replay_files_init(struct ct_replay_files *files, struct ct_recording *rec, struct ct_error *err);
@@ -92,6 +99,8 @@ pid_t ct_replica_clone(struct ct_rthread *t, unsigned long flags);
 /* Maps kept file content at a fixed address. 0, or -1. */
 int ct_replica_map_file(struct ct_rthread *t, const struct ct_replay_files *files, const ct_u8 hash[16], ct_u64 addr,
 			ct_u64 len, int prot, ct_u64 offset);
+/* Maps a file that this program has open as `fd`. As mmap's result, or -errno. */
+long ct_replica_map_fd(struct ct_rthread *t, int fd, ct_u64 addr, ct_u64 len, ct_u64 prot, ct_u64 flags, ct_u64 offset);
 /* The FPU state every program starts with, on this CPU. */
 const void *ct_initial_xsave(size_t *len);
 

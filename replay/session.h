@@ -22,8 +22,9 @@ struct ct_session_opts {
 struct ct_session_stats {
 	ct_u64 events, syscalls, answered /* inside the replica */, executed, signals, switches, positions,
 		position_hits;
-	double seconds;
-	int cpu; /* it is replayed on */
+	double seconds;     /* that went by ... */
+	double cpu_seconds; /* ... and for which replicas and tracer had the CPU */
+	int cpu;            /* it is replayed on */
 };
 
 /* Restores snapshot `id`, which must be one of all recorded processes (attach, loss, periodic). opts may be NULL. All

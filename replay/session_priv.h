@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Parts of a session: session.c (events in order), emulate.c (what system calls do), position.c (running to a place),
- * insn.c (results from the log), compare.c (the end), report.c (what went wrong), inspect.c (the stopped moment),
- * checkpoint.c (going back). */
+ * Parts of a session: session.c (its life), events.c (one event), emulate.c (what system calls do), position.c (running
+ * to a place), insn.c (results from the log), compare.c (the end), report.c (what went wrong), inspect.c (the stopped
+ * moment), checkpoint.c (going back). */
 #ifndef CT_SESSION_PRIV_H
 #define CT_SESSION_PRIV_H
 
@@ -80,6 +80,13 @@ struct ct_rthread *ct_session_add(struct ct_session *s, const struct ct_rthread 
 int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_error *err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* The processes of a snapshot; exec: one that has a new image. */
+int ct_session_bring(struct ct_session *s, ct_u32 id, bool exec, struct ct_error *err);
+/* Its process will not run again: others may have its call sites. */
+void ct_session_leave(struct ct_rthread *t);
+
+/* events.c: executes s->ev. */
+int ct_replay_event(struct ct_session *s, struct ct_error *err);
 /* Undoes the return of a restart code: user code will make the call again. */
 int ct_apply_restart(struct ct_rthread *t);
 /* Runs `t` to the entry of its next system call, which is not made. */
@@ -116,6 +123,8 @@ int ct_replay_insn(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 /* shared.c: a returned mmap of a file that is, or has been, mapped shared. 1: it is not; -1: *err says why not. */
 int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc,
 		  const struct ct_file_ref *ref, const ct_u8 hash[16], struct ct_error *err);
+/* Of a snapshot's mappings, as ct_replay_files.shared; ctx is the session. */
+int ct_shared_view(void *ctx, const struct ct_snapshot *snap, const struct ct_snap_map *map, struct ct_error *err);
 void ct_shared_free(struct ct_shared_file *list, size_t n);
 
 /* futex.c: what the kernel does to the futexes that a dying thread holds. */
@@ -132,8 +141,6 @@ int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_r
  * memfd is for its code. NULL without memory; the caller frees it. */
 struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,
 					   int memfd);
-/* Execution breakpoints of a thread in its debug registers: these n (at most four) and no others. */
-int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
 /* Runs it to an instruction that faulted when it was recorded, but need not fault here: a page beyond the end of its
  * file is there in a replica. */
 int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,

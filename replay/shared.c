@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -51,7 +50,7 @@ static int fill(int fd, int from)
 	return (int)n;
 }
 
-/* A memfd with the content of `from`, added to the list. -1, with errno. */
+/* A memfd with the content of `from` (-1: none), added to the list. -1, with errno. */
 static int add(struct ct_session *s, const struct ct_file_ref *ref, int from)
 {
 	struct ct_shared_file *more = realloc(s->shared, (s->nshared + 1) * sizeof(*more));
@@ -59,7 +58,7 @@ static int add(struct ct_session *s, const struct ct_file_ref *ref, int from)
 
 	if (more)
 		s->shared = more;
-	if (fd >= 0 && fill(fd, from)) {
+	if (fd >= 0 && from >= 0 && fill(fd, from)) {
 		close(fd);
 		return -1;
 	}
@@ -101,10 +100,8 @@ int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev
 {
 	const int flags = (int)(sc->args[3] & MAP_TYPE) == MAP_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
 	struct stat st;
-	int fd;
-	char path[64];
-	long in;
 	ct_s64 ret;
+	int fd;
 
 	if (!find(s, ref) && !(ref->flags & CT_FILE_SHARED_WRITABLE))
 		return 1;
@@ -113,18 +110,50 @@ int ct_map_shared(struct ct_session *s, struct ct_rthread *t, const struct ct_ev
 		return -1;
 	if (!fstat(fd, &st) && (ct_u64)st.st_size < ref->size && ftruncate(fd, (off_t)ref->size))
 		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot enlarge the copy of a file that was mapped shared");
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
-	if (!ct_mem_write(t->proc->memfd, CT_GADGET_TEXT, path, strlen(path) + 1))
-		return ct_diverged(s, t, err, "the replica died");
-	in = ct_replica_call(t, SYS_open, CT_GADGET_TEXT, O_RDWR | O_CLOEXEC, 0, 0, 0, 0);
-	if (in < 0)
-		return ct_fail(err, CT_EXIT_FAILED, "the replica cannot open %s: %s", path, strerror((int)-in));
-	ret = ct_replica_call(t, SYS_mmap, (ct_u64)sc->ret, sc->args[1], sc->args[2], (ct_u64)(flags | MAP_FIXED),
-			      (ct_u64)in, sc->args[5]);
-	ct_replica_call(t, SYS_close, (ct_u64)in, 0, 0, 0, 0, 0);
+	ret = ct_replica_map_fd(t, fd, (ct_u64)sc->ret, sc->args[1], sc->args[2], (ct_u64)flags, sc->args[5]);
 	return ret == sc->ret ? 0
 			      : ct_diverged(s, t, err, "mmap at %#llx of a shared file gives %lld",
 					    (unsigned long long)sc->ret, (long long)ret);
+}
+
+int ct_shared_view(void *ctx, const struct ct_snapshot *snap, const struct ct_snap_map *map, struct ct_error *err)
+{
+	const off_t end = (off_t)(map->offset + map->end - map->start);
+	bool writable = map->flags & CT_MAPF_ANON_SHARED;
+	struct ct_session *s = ctx;
+	const ct_u8 *hash = NULL;
+	struct ct_shared_file *f;
+	struct stat st;
+	int fd, from = -1;
+
+	if (!(map->flags & CT_MAPF_SHARED) || (map->flags & CT_MAPF_SPECIAL) || !map->file.ino)
+		return CT_NOT_SHARED;
+	/* A view that cannot be written is of the kept content, unless there is another one that can. */
+	for (ct_u32 p = 0; p < snap->nprocs; p++)
+		for (ct_u32 i = 0; i < snap->procs[p].nmaps; i++) {
+			const struct ct_snap_map *m = &snap->procs[p].maps[i];
+
+			if (!(m->flags & CT_MAPF_SHARED) || m->file.dev != map->file.dev ||
+			    m->file.ino != map->file.ino)
+				continue;
+			writable |= m->flags & CT_MAPF_ANON_SHARED;
+			if (m->flags & CT_MAPF_FILE)
+				hash = m->hash;
+		}
+	if (!writable)
+		return CT_NOT_SHARED;
+	if (!(f = find(s, &map->file))) {
+		if (hash && (from = ct_file_open(s->files.dirfd, hash, false, err)) < 0)
+			return -1;
+		fd = add(s, &map->file, from);
+		if (from >= 0)
+			close(from);
+	} else {
+		fd = f->fd;
+	}
+	if (fd < 0 || fstat(fd, &st) || (st.st_size < end && ftruncate(fd, end)))
+		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot copy %s, which was mapped shared", map->name);
+	return fd;
 }
 
 void ct_shared_free(struct ct_shared_file *list, size_t n)

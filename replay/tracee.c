@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +156,20 @@ int ct_get_sigmask(pid_t tid, ct_u64 *mask)
 int ct_set_sigmask(pid_t tid, ct_u64 mask)
 {
 	return ptrace(PTRACE_SETSIGMASK, tid, 8, &mask) ? -errno : 0;
+}
+
+int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n)
+{
+	unsigned long dr7 = 0;
+
+	if (ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg[7]), 0))
+		return -1;
+	for (unsigned i = 0; i < n; i++) {
+		if (ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg[i]), addr[i]))
+			return -1;
+		dr7 |= 1ul << (2 * i);
+	}
+	return n && ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg[7]), dr7) ? -1 : 0;
 }
 
 int ct_mem_open(pid_t pid)

@@ -62,6 +62,8 @@ ssize_t ct_get_xsave(pid_t tid, void *buf);
 int ct_set_xsave(pid_t tid, const void *buf, size_t len);
 int ct_get_sigmask(pid_t tid, ct_u64 *mask);
 int ct_set_sigmask(pid_t tid, ct_u64 mask);
+/* Execution breakpoints of a thread in its debug registers: these n (at most four) and no others. */
+int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
 
 /* /proc/PID/mem, which writes through page protections. */
 int ct_mem_open(pid_t pid);

@@ -37,6 +37,9 @@ static const char help[] =
 	"      --cpu N             pin the target to this CPU (default: where it ran last)\n"
 	"      --real-time         run it under SCHED_RR meanwhile: far fewer switches for programs with\n"
 	"                          many threads, but it comes before everything else on that CPU\n"
+	"      --clock CLOCK       how places in the run are numbered: auto (by the CPU's counter of branches, if\n"
+	"                          it has one; default) or step (counted by single-stepping the target: some\n"
+	"                          ten thousand instructions a second, for tests and small programs)\n"
 	"      --segment-size SIZE start a new file after this much (default 256M)\n"
 	"      --buffer SIZE       ring buffer between kernel and recorder (default 64M)\n"
 	"      --compress C        zstd, zstd:LEVEL or none (default zstd:1)\n"
@@ -64,6 +67,7 @@ enum {
 	OPT_NO_FOLLOW,
 	OPT_CPU,
 	OPT_RR,
+	OPT_CLOCK,
 	OPT_SEGMENT,
 	OPT_BUFFER,
 	OPT_COMPRESS,
@@ -84,6 +88,7 @@ static const struct option options[] = {
 	{"no-follow", no_argument, NULL, OPT_NO_FOLLOW},
 	{"cpu", required_argument, NULL, OPT_CPU},
 	{"real-time", no_argument, NULL, OPT_RR},
+	{"clock", required_argument, NULL, OPT_CLOCK},
 	{"segment-size", required_argument, NULL, OPT_SEGMENT},
 	{"buffer", required_argument, NULL, OPT_BUFFER},
 	{"compress", required_argument, NULL, OPT_COMPRESS},
@@ -219,6 +224,11 @@ static int parse(struct args *a, int argc, char **argv)
 				return ct_cmd_usage(argv, "--cpu takes the number of a CPU, not '%s'", optarg);
 			a->o.cpu = (int)n;
 			break;
+		case OPT_CLOCK:
+			if (strcmp(optarg, "auto") && strcmp(optarg, "step"))
+				return ct_cmd_usage(argv, "--clock takes auto or step, not '%s'", optarg);
+			a->o.step = !strcmp(optarg, "step");
+			break;
 		case OPT_SEGMENT:
 			if (parse_size(optarg, 1 << 20, 1ull << 40, &a->o.segment_size))
 				return ct_cmd_usage(argv, "--segment-size takes at least 1M, not '%s'", optarg);
@@ -257,6 +267,8 @@ static int parse(struct args *a, int argc, char **argv)
 					    : "give one of -p PID, --comm NAME, or -- COMMAND");
 	if (a->verify && a->o.no_replay)
 		return ct_cmd_usage(argv, "--verify has nothing to replay in a recording with --no-replay");
+	if (a->o.step && a->o.no_replay)
+		return ct_cmd_usage(argv, "--clock has nothing to number in a recording with --no-replay");
 	if (a->comm && find_comm(a))
 		return -2;
 	a->o.pids = a->pids;
@@ -354,7 +366,13 @@ static int run(struct args *a, char **argv, struct ct_error *err)
 {
 	struct ct_verify_result v = {0};
 	struct ct_record_result res;
-	int ret = ct_record(&a->o, &res, err), status;
+	int ret, status;
+
+	if (a->o.step && a->o.verbose >= 0)
+		fprintf(stderr,
+			"--clock step: the target is single-stepped while it is recorded, thousands of times slower "
+			"than it runs otherwise\n");
+	ret = ct_record(&a->o, &res, err);
 
 	if (!ret && a->verify)
 		prove(&res, &v);

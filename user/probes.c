@@ -136,7 +136,8 @@ static void cannot(struct ct_error *err, const char *what)
 		ct_fail_errno(err, CT_EXIT_MISSING, "%s", what);
 }
 
-int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, bool verbose, struct ct_error *err)
+int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, enum ct_ticks ticks, bool verbose,
+		     struct ct_error *err)
 {
 	size_t size = 1 << 20;
 
@@ -151,8 +152,11 @@ int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, bool verbo
 		return ct_fail_errno(err, CT_EXIT_MISSING, "cannot open the BPF programs");
 	if (choose_features(p, err))
 		goto fail;
-	p->pmu_fd = cpu >= 0 ? ct_pmu_open(cpu) : -1;
-	p->skel->rodata->use_ticks = p->pmu_fd >= 0;
+	p->pmu_fd = cpu >= 0 && ticks == CT_TICKS_PMU ? ct_pmu_open(cpu) : -1;
+	if (ticks == CT_TICKS_PMU && p->pmu_fd < 0)
+		ticks = CT_TICKS_NONE;
+	p->skel->rodata->use_ticks = ticks;
+	bpf_program__set_autoload(p->skel->progs.ct_step_done, ticks == CT_TICKS_STEP);
 	load_rules(p);
 	bpf_map__set_max_entries(p->skel->maps.ring, size);
 	p->uprobe_multi = ct_uprobe_multi_supported();

@@ -36,8 +36,9 @@ struct ct_probes {
 };
 
 /* Loads and attaches all, silent. ring_bytes is rounded up to a power of two; cpu: whose branches are counted, where
- * the hardware can, or -1; verbose: libbpf's messages to stderr. */
-int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, bool verbose, struct ct_error *err);
+ * `ticks` says that the hardware does it, or -1; verbose: libbpf's messages to stderr. */
+int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, enum ct_ticks ticks, bool verbose,
+		     struct ct_error *err);
 void ct_probes_destroy(struct ct_probes *p);
 
 /* Adds a process; in replay mode its threads, which are stopped, with their state. */

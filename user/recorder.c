@@ -22,9 +22,11 @@
 #include "formats/sysrule.h"
 #include "replay/pmu.h"
 #include "user/recorder_priv.h"
+#include "user/stepper.h"
 #include "record.skel.h" /* after the headers with its types */
 
 #define TICK_MS           100
+#define STEPS_NS          20000000ull
 #define EXTRA_SNAPSHOT_NS 2000000000ull /* at most one unplanned snapshot in this time */
 
 /* ---- set-up ---------------------------------------------------------------------------------------------- */
@@ -121,10 +123,13 @@ static int create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *e
 	json_object_set_new(r->manifest, "options",
 			    json_pack("{s:b, s:b, s:i, s:b, s:s}", "no_replay", r->opts->no_replay, "force",
 				      r->opts->force, "cpu", r->pin.cpu, "real_time", r->opts->real_time, "clock",
-				      r->probes.pmu_fd >= 0 ? "pmu" : "fingerprint"));
-	if (r->probes.pmu_fd >= 0)
+				      r->opts->step           ? "step"
+				      : r->probes.pmu_fd >= 0 ? "pmu"
+							      : "fingerprint"));
+	if (r->opts->step || r->probes.pmu_fd >= 0)
 		json_object_set_new(json_object_get(r->manifest, "options"), "ticks",
-				    json_string(ct_pmu_model()->conditional ? "conditional-branches" : "branches"));
+				    json_string(r->opts->step || ct_pmu_model()->conditional ? "conditional-branches"
+											     : "branches"));
 	if (r->opts->no_replay || r->opts->force) {
 		json_object_set_new(r->manifest, "replayable", json_false());
 		json_object_set_new(r->manifest, "replayable_reason",
@@ -278,7 +283,8 @@ static void tick(struct ct_recorder *r)
 	pid_t *pids;
 
 	ct_pipeline_stats(r->pipeline, &s);
-	reap_command(r);
+	if (!r->stepper) /* who sees the end of its threads; a stop of one must not be taken away from it */
+		reap_command(r);
 	if (atomic_exchange(&r->group_exits, 0))
 		forget_gone(r);
 	if (!ct_probes_list(&r->probes, &pids, &count)) {
@@ -343,6 +349,8 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 
 			left = rest < left ? rest : left;
 		}
+		if (r->stepper)
+			left = ct_stepper_run(r, STEPS_NS) ? 0 : left > 1;
 		if (r->held) /* nothing more will tell of them */
 			left = 0;
 		if (epoll_wait(ep, &ev, 1, (int)left) > 0) {
@@ -379,7 +387,9 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	pid_t first = o->npids ? o->pids[0] : 0, command = 0;
 
 	if (choose_cpu(r, first, err) ||
-	    ct_probes_create(&r->probes, o->ring_bytes, o->no_replay ? -1 : r->pin.cpu, o->verbose > 0, err))
+	    ct_probes_create(&r->probes, o->ring_bytes, o->no_replay ? -1 : r->pin.cpu,
+			     o->step ? CT_TICKS_STEP : CT_TICKS_PMU, o->verbose > 0, err) ||
+	    (o->step && !(r->stepper = ct_stepper_create(err))))
 		return -1;
 	r->probes.skel->bss->nthreads = 0;
 	r->probes.skel->data->follow = o->follow;
@@ -514,6 +524,7 @@ static void destroy(struct ct_recorder *r)
 		free(r->targets[i]);
 	}
 	free(r->targets);
+	ct_stepper_destroy(r->stepper);
 	free(r->files);
 	free(r->written);
 	ct_dedup_destroy(r->dedup);

@@ -22,6 +22,7 @@ struct ct_record_opts {
 	bool no_replay, force, strict, stop_on_loss;
 	bool follow;    /* children too */
 	bool real_time; /* SCHED_RR while recorded */
+	bool step;      /* ticks, by single-stepping the targets */
 	int cpu;        /* to pin to, -1: choose */
 	size_t ring_bytes;
 	ct_u64 segment_size;

@@ -18,6 +18,7 @@
 #include <bpf/libbpf.h>
 
 #include "user/recorder_priv.h"
+#include "user/stepper.h"
 #include "formats/sysrule.h"
 #include "record.skel.h" /* after the headers with its types */
 
@@ -381,8 +382,9 @@ void ct_recorder_answer(void *ctx)
 		next = h->next;
 		h->next = NULL;
 		if (h->to_stop) {
-			h->stopped = !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD) &&
-				     !ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
+			h->stopped =
+				(ct_stepper_has(r, h->hold.tid) || !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD)) &&
+				!ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
 			release(r, h);
 		}
 		*r->held_end = h;
@@ -437,7 +439,10 @@ static void serve_file(struct ct_recorder *r, struct ct_held *h)
 			ct_recorder_keep_mapped(r, h->fd, &h->as, h->name, h->hold.pid, true);
 			kept = true;
 		}
-		ptrace(PTRACE_DETACH, h->hold.tid, 0, 0);
+		if (ct_stepper_has(r, h->hold.tid))
+			ct_stepper_stopped(r, h->hold.tid);
+		else
+			ptrace(PTRACE_DETACH, h->hold.tid, 0, 0);
 	}
 	if (kept)
 		return;

@@ -84,6 +84,7 @@ struct ct_recorder {
 	struct ct_dedup *dedup;
 	struct ct_inspector *inspector;
 	struct ring_buffer *urgent; /* libbpf's reader of the urgent ring: the hearing thread's */
+	struct ct_stepper *stepper; /* --clock step, or NULL */
 	struct ct_pin pin;
 	cpu_set_t others; /* CPUs the recorder itself may use */
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "user/recorder_priv.h"
+#include "user/stepper.h"
 #include "formats/sysrule.h"
 #include "record.skel.h" /* after the headers with its types */
 
@@ -206,6 +207,15 @@ static int stop_to_attach(struct ct_recorder *r, struct ct_target *t, struct ct_
 	}
 }
 
+/* It goes on: by itself, or step by step. */
+static void let_go(struct ct_recorder *r, struct ct_target *t)
+{
+	if (r->stepper)
+		ct_stepper_take(r, t);
+	else
+		ct_target_release(t);
+}
+
 static void free_snapshot(struct ct_job *job)
 {
 	for (size_t i = 0; i < job->nimages; i++)
@@ -254,7 +264,10 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 
 		if (ret && t->changed && t->memfd >= 0)
 			ct_target_undo(t, NULL);
-		ct_target_release(t);
+		if (ret)
+			ct_target_release(t);
+		else
+			let_go(r, t);
 	}
 	if (!ret) {
 		r->first_thread = r->targets[0]->threads[0];
@@ -295,6 +308,7 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, struct ct_error *e
 	t->fresh = t->seized = true;
 	ret = ct_target_stop(t, err);
 	if (!ret) {
+		ct_stepper_give(r, pid);
 		ct_recorder_probe(r, pid);
 		ct_pipeline_drain(r->pipeline, DRAIN_MS, NULL);
 		ct_probes_pause(&r->probes, pid);
@@ -309,7 +323,8 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, struct ct_error *e
 		ct_target_undo(t, NULL);
 	}
 	ct_probes_pause(&r->probes, 0);
-	ct_target_release(t);
+	if (t->memfd >= 0)
+		let_go(r, t);
 	if (ret) {
 		r->last_snapshot--;
 		free_snapshot(job);
@@ -400,6 +415,7 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	for (size_t before = (size_t)-1; before != r->ntargets || ct_recorder_heard(r);) {
 		while (ct_recorder_heard(r))
 			ct_recorder_serve(r);
+		ct_stepper_give(r, 0);
 		before = r->ntargets;
 		target_all(r);
 		stop_all(r);
@@ -438,7 +454,9 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 
 		if (final && t->memfd >= 0 && t->changed && ct_target_undo(t, &why))
 			ct_recorder_note(r, CT_EV_NOTE, 0, t->pid, 0, "%s", why.msg);
-		if (t->memfd >= 0)
+		if (t->memfd >= 0 && !final)
+			let_go(r, t);
+		else if (t->memfd >= 0)
 			ct_target_release(t);
 	}
 	ct_probes_pause(&r->probes, 0);

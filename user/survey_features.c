@@ -98,7 +98,7 @@ static int probe_programs(const struct ct_feature *feature, struct btf *btf, cha
 
 	(void)feature;
 	(void)btf;
-	if (ct_probes_create(&probes, 1 << 20, -1, false, &err)) {
+	if (ct_probes_create(&probes, 1 << 20, -1, CT_TICKS_NONE, false, &err)) {
 		snprintf(what, len, "%s", err.msg);
 		return 0;
 	}

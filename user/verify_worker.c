@@ -29,12 +29,13 @@ static void lower_priority(void)
 
 static json_t *stats_json(const struct ct_session_stats *n, const struct ct_proof *proof)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:i, s:i}", "events",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i, s:i, s:i}", "events",
 			 (json_int_t)n->events, "syscalls", (json_int_t)n->syscalls, "answered",
 			 (json_int_t)n->answered, "executed", (json_int_t)n->executed, "signals",
 			 (json_int_t)n->signals, "switches", (json_int_t)n->switches, "positions",
-			 (json_int_t)n->positions, "passes", (json_int_t)n->position_hits, "seconds", n->seconds, "cpu",
-			 n->cpu, "later_passes", (int)proof->later_passes, "tries", (int)proof->tries);
+			 (json_int_t)n->positions, "passes", (json_int_t)n->position_hits, "seconds", n->seconds,
+			 "cpu_seconds", n->cpu_seconds, "cpu", n->cpu, "later_passes", (int)proof->later_passes,
+			 "tries", (int)proof->tries);
 }
 
 static json_t *compared_json(const struct ct_comparison *n)

@@ -3,7 +3,8 @@
  *
  *   work compute SECS   arithmetic and memory, one system call a millisecond
  *   work signals SECS   the same, interrupted by a timer's signal every millisecond
- *   work memory SECS    allocates, fills and gives back memory: madvise, mprotect, mmap and munmap */
+ *   work memory SECS    allocates, fills and gives back memory: madvise, mprotect, mmap and munmap
+ *   work rounds N       N thousand rounds of `compute`; prints the CPU seconds they took */
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,9 +24,9 @@ static void on_alarm(int sig)
 	alarms++;
 }
 
-static void compute(void)
+static __attribute__((noinline)) void compute(uint64_t rounds)
 {
-	for (uint64_t i = 0; i < 200000; i++) {
+	for (uint64_t i = 0; i < rounds; i++) {
 		uint64_t h = (i ^ table[i % 4096]) * 1099511628211ull;
 
 		table[(h >> 20) % 4096] += h;
@@ -57,8 +58,15 @@ int main(int argc, char **argv)
 	struct timespec now, end;
 
 	if (argc != 3) {
-		fprintf(stderr, "usage: work compute|signals|memory SECS\n");
+		fprintf(stderr, "usage: work compute|signals|memory SECS, work rounds N\n");
 		return 2;
+	}
+	if (!strcmp(argv[1], "rounds")) {
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+		compute(strtoull(argv[2], NULL, 10) * 1000);
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+		printf("%.6f\n", (double)(end.tv_sec - now.tv_sec) + (double)(end.tv_nsec - now.tv_nsec) / 1e9);
+		return 0;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += atoi(argv[2]);
@@ -69,7 +77,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], "memory"))
 			memory();
 		else
-			compute();
+			compute(200000);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
 	return 0;

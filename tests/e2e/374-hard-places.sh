@@ -35,6 +35,13 @@ for mode in nested jump faults context spin count vectors; do
 	assert_ge "$(info "$T/handlers_$mode.ctr" events_by_type.frame)" 1 "signal frames"
 done
 
+step "several views of one memory"
+(cd "$T" && exec "$PROGRAMS/aliases") &
+STARTED+=($!)
+sleep 0.2
+assert_status 0 "$CTBPF" record -q -p $! -d 0.3 -o "$T/aliases.ctr"
+verified "$T/aliases.ctr"
+
 attached sequences "$PROGRAMS/sequences" 3
 assert_ge "$(info "$T/sequences.ctr" events_by_type.switch)" 1 switches
 

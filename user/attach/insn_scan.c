@@ -229,6 +229,8 @@ static enum ct_insn_doubt judge(struct decoder *d, struct cursor *cur, const str
 		return CT_DOUBT_UNDECODED;
 	site->next_len = in.length;
 	site->next_nop5 = is_nop5(&in);
+	/* Those with a one-byte opcode from e0 on (loop, jrcxz) are executed, if elsewhere, and so counted. */
+	site->next_branch = in.meta.category == ZYDIS_CATEGORY_COND_BR && in.opcode < 0xe0;
 	return CT_DOUBT_NONE;
 }
 
@@ -372,7 +374,7 @@ int ct_insn_probes(const struct ct_insn_sites *s, bool nop5_safe, struct ct_insn
 			continue;
 		}
 		p[n++] = (struct probe){t->offset, CT_INSN_COOKIE(t->kind, t->len)};
-		p[n++] = (struct probe){t->next_offset, CT_INSN_AFTER};
+		p[n++] = (struct probe){t->next_offset, CT_INSN_AFTER | (t->next_branch ? CT_INSN_BRANCH : 0)};
 	}
 	qsort(p, n, sizeof(*p), by_probe_offset);
 	for (size_t i = 0; i < n; i++) {

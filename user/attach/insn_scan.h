@@ -33,7 +33,8 @@ struct ct_insn_site {
 	ct_u8 next_len; /* 0 if unknown */
 	ct_u8 doubt;    /* enum ct_insn_doubt */
 	bool certain;
-	bool next_nop5; /* a 5-byte nop follows: see selftest_nop5.h before probing it */
+	bool next_branch; /* a conditional branch follows */
+	bool next_nop5;   /* a 5-byte nop follows: see selftest_nop5.h before probing it */
 };
 
 /* Sorted by vaddr. */
@@ -53,9 +54,11 @@ void ct_insn_sites_free(struct ct_insn_sites *s);
 
 /* A site is recorded by two probes: the one at it says that it is about to run, the one behind it has the result.
  * Cookie bits 0..15: kind << 8 | length of the instruction at this offset, 0 if there is none; CT_INSN_AFTER: the
- * instruction before this offset is one. Both are set where one follows the other; then "after" comes first. */
+ * instruction before this offset is one. Both are set where one follows the other; then "after" comes first.
+ * CT_INSN_BRANCH: the instruction at this offset is a conditional branch. */
 #define CT_INSN_COOKIE(kind, len) ((ct_u64)(kind) << 8 | (len))
 #define CT_INSN_AFTER             (1ull << 16)
+#define CT_INSN_BRANCH            (1ull << 17)
 
 /* Sorted, no offset twice. */
 struct ct_insn_probes {

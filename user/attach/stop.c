@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "user/attach/target.h"
@@ -164,14 +165,14 @@ void ct_target_release(struct ct_target *t)
 
 		if (th->stopped && th->reissue)
 			reissue(th);
-		if (th->stopped && ptrace(PTRACE_DETACH, th->tid, 0, 0)) {
+		if (th->stopped && !th->kept && ptrace(PTRACE_DETACH, th->tid, 0, 0)) {
 			/* It runs, after an injected call that took too long: it must not stop later with nobody there.
 			 */
 			ptrace(PTRACE_INTERRUPT, th->tid, 0, 0);
 			if (!ct_wait_interrupted_fairly(th->tid, 1000))
 				ptrace(PTRACE_DETACH, th->tid, 0, 0);
 		}
-		th->stopped = th->reissue = false;
+		th->stopped = th->reissue = th->kept = false;
 	}
 	close_stopped(t);
 }
@@ -201,7 +202,7 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 {
 	pid_t *tids = NULL;
 	size_t count = 0;
-	int fresh = 0, ret;
+	int fresh = 0, ret, status;
 
 	if (ct_list_threads(t->pid, &tids, &count, err))
 		return -1;
@@ -216,9 +217,18 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 			continue;
 		ret = t->seized ? 0 : ct_seize(tids[i], PTRACE_O_TRACESYSGOOD);
 		if (ret == -ESRCH)
-			continue;                      /* it is exiting */
-		if (ret == -EPERM && is_ours(tids[i])) /* it did not stop in time before, and could not be let go */
+			continue; /* it is exiting */
+		if (ret == -EPERM && is_ours(tids[i])) {
+			/* The stepper's, which stands still and has reported; or it did not stop in time before, and
+			 * could not be let go. */
 			ret = 0;
+			waitpid(tids[i], &status, __WALL | WNOHANG);
+			if (!ct_get_regs(tids[i], &th->regs)) {
+				th->stopped = true;
+				fresh++;
+				continue;
+			}
+		}
 		if (ret == -EPERM) {
 			if (has_ended(t->pid, tids[i]))
 				continue;

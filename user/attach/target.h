@@ -26,6 +26,7 @@ struct ct_thread {
 	bool rseq_off;
 	/* while stopped */
 	bool stopped;
+	bool kept;           /* traced by the stepper: released, but not detached from */
 	struct ct_regs regs; /* as the stop found them */
 	bool reissue;        /* its call failed with EINTR because of the stop alone: it is made again on release */
 	ct_u64 sigmask;
