@@ -75,6 +75,25 @@ int ct_session_set_regs(struct ct_session *s, ct_u32 tid, const struct ct_regs *
 		       : 0;
 }
 
+ssize_t ct_session_xsave(struct ct_session *s, ct_u32 tid, void *buf, struct ct_error *err)
+{
+	struct ct_rthread *t = find(s, tid, err);
+	ssize_t len = t ? ct_get_xsave(t->real, buf) : -1;
+
+	return t && len < 0 ? ct_fail(err, CT_EXIT_FAILED, "thread %u of the replica is gone", tid) : len;
+}
+
+int ct_session_set_xsave(struct ct_session *s, ct_u32 tid, const void *buf, size_t len, struct ct_error *err)
+{
+	struct ct_rthread *t = find(s, tid, err);
+
+	if (!t)
+		return -1;
+	return ct_set_xsave(t->real, buf, len)
+		       ? ct_fail(err, CT_EXIT_FAILED, "FPU registers of thread %u cannot be set to these values", tid)
+		       : 0;
+}
+
 int ct_session_read(struct ct_session *s, ct_u32 pid, ct_u64 addr, void *buf, size_t len, struct ct_error *err)
 {
 	struct ct_replica *p = find_process(s, pid, err);
@@ -169,6 +188,8 @@ int ct_session_step(struct ct_session *s, struct ct_error *err)
 	if (!t || ct_get_regs(t->real, &r) || event_first(s, t, &r))
 		return ct_session_run(s, ev->seq + 1, err) < 0 ? -1 : 0;
 	ct_mm_bare(t->proc, r.r[CT_RIP]);
+	s->inside = true;
+	t->told = 0;
 	if (ct_clock_step_once(t, &status))
 		return ct_diverged(s, t, err, "the replica died");
 	if (WSTOPSIG(status) == SIGTRAP)
@@ -187,4 +208,45 @@ int ct_session_run_to(struct ct_session *s, const struct ct_regs *regs, struct c
 	if (!t || ct_session_next(s, &ev, err) < 0) /* divergences name the event at hand */
 		return -1;
 	return ct_run_to(s, t, regs, NULL, err);
+}
+
+int ct_session_run_to_place(struct ct_session *s, const struct ct_regs *regs, const struct ct_fingerprint *fp,
+			    struct ct_error *err)
+{
+	struct ct_rthread *t = find(s, s->current_tid, err);
+	const struct ct_event *ev;
+	int ret;
+
+	if (!t || ct_session_next(s, &ev, err) < 0)
+		return -1;
+	ret = ct_run_to(s, t, regs, fp, err);
+	s->inside = true;
+	if (ret && s->stops.hit) {
+		memset(err, 0, sizeof(*err));
+		return 1;
+	}
+	return ret;
+}
+
+int ct_session_fingerprint(struct ct_session *s, struct ct_fingerprint *fp, struct ct_error *err)
+{
+	struct ct_rthread *t = find(s, s->current_tid, err);
+	struct ct_regs regs;
+
+	if (!t)
+		return -1;
+	if (ct_get_regs(t->real, &regs))
+		return ct_fail(err, CT_EXIT_FAILED, "thread %u of the replica is gone", t->tid);
+	ct_live_fingerprint(t->proc, &regs, fp);
+	return 0;
+}
+
+bool ct_session_inside(const struct ct_session *s)
+{
+	return s->inside;
+}
+
+ct_u32 ct_session_current(const struct ct_session *s)
+{
+	return s->current_tid;
 }

@@ -39,6 +39,7 @@ struct search {
 	ct_u64 differs;           /* ... the last of which had other memory here ... */
 	ct_u64 other_ticks;       /* passes with the right registers at another tick ... */
 	ct_u64 other;             /* ... the last of which was this one */
+	bool here;                /* a breakpoint of the user's is at the place, and it has been reached */
 	ct_u64 hint, want;        /* ... in these eight bytes, which ought to be `want`; 0: none */
 };
 
@@ -171,6 +172,40 @@ static const char *passes(const struct search *q, char *text, size_t len)
 	return text;
 }
 
+static int single_step(struct ct_rthread *t, struct ct_regs *r)
+{
+	int status;
+
+	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) || !WIFSTOPPED(status) ||
+			       WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
+		       ? -1
+		       : 0;
+}
+
+/* A watchpoint has been hit while the trampoline ran. True: by its own code, that is none; else the thread is put where
+ * it would be without the trampoline. */
+static bool by_trampoline(struct search *q, struct ct_regs *r)
+{
+	struct ct_rthread *t = q->t;
+
+	for (int steps = 0; q->tr && steps < 8 && r->r[CT_RIP] - q->tr->page < CT_PAGE; steps++) {
+		if (r->r[CT_RIP] < q->tr->go_on) {
+			t->stops->hit = NULL;
+			return true;
+		}
+		for (unsigned i = 0; i < q->tr->nplaces; i++)
+			if (q->tr->place[i].moved == r->r[CT_RIP]) {
+				r->r[CT_RIP] = q->tr->place[i].original;
+				r->r[CT_ORIG_RAX] = (ct_u64)-1;
+				ct_set_regs(t->real, r);
+				return false;
+			}
+		if (single_step(t, r))
+			break;
+	}
+	return false;
+}
+
 /* Goes on to the next trap of ours. -1: *err is set, the position will not be reached. */
 static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 {
@@ -178,8 +213,15 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 	char near[320];
 	int status;
 
-	if (ct_resume(t, &status) || ct_get_regs(t->real, r))
-		return ct_diverged(q->s, t, err, "the replica died");
+	do
+		if (ct_resume(t, &status) || ct_get_regs(t->real, r))
+			return ct_diverged(q->s, t, err, "the replica died");
+	while (t->stops && t->stops->hit && by_trampoline(q, r));
+	if (t->stops && t->stops->hit) {
+		q->here = t->stops->hit->kind == CT_STOP_EXEC && ct_same_position(r, q->regs) && same_memory(q) &&
+			  !q->s->skip;
+		return -1;
+	}
 	if (q->ticked && !q->approaching && t->ticks > q->fp->ticks)
 		return ct_diverged(q->s, t, err, "position %#llx was not reached%s",
 				   (unsigned long long)q->regs->r[CT_RIP], passes(q, near, sizeof(near)));
@@ -242,8 +284,15 @@ static int do_rounds(struct search *q, struct ct_regs *r, ct_u64 rounds, ct_u64 
 
 	r->r[CT_RCX] = rounds;
 	r->r[CT_RFLAGS] |= RESUME;
-	if (ct_breakpoints(q->t->real, &next, 1) || set_regs(q, r, at, err) || next_trap(q, r, err))
+	if (ct_breakpoints(q->t->real, &next, 1) || set_regs(q, r, at, err))
 		return -1;
+	if (next_trap(q, r, err)) {
+		if (q->t->stops->hit) { /* on the way there */
+			r->r[CT_RCX] += left;
+			set_regs(q, r, r->r[CT_RIP] == at ? q->regs->r[CT_RIP] : r->r[CT_RIP], err);
+		}
+		return -1;
+	}
 	if (r->r[CT_RIP] != next)
 		return ct_diverged(q->s, q->t, err, "a repeated instruction at %#llx does not end",
 				   (unsigned long long)q->regs->r[CT_RIP]);
@@ -299,16 +348,6 @@ static int run_with_breakpoint(struct search *q, struct ct_error *err)
 		ret = look(q, &r, ip, ip + q->rep.len, err);
 	} while (!ret);
 	return ret < 0 ? -1 : 0;
-}
-
-static int single_step(struct ct_rthread *t, struct ct_regs *r)
-{
-	int status;
-
-	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) || !WIFSTOPPED(status) ||
-			       WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
-		       ? -1
-		       : 0;
 }
 
 /* Out of the bytes that the jump will replace. */
@@ -468,7 +507,11 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 		memset(&q.rep, 0, sizeof(q.rep));
 	if (q.ticked) {
 		ret = run_with_ticks(&q, err);
-	} else if (!t->clock->native || ct_trampoline_install(&tr, t, &want)) {
+	} else if (!t->clock->native || ct_stops_within(t, want.r[CT_RIP] + 1, CT_TRAMPOLINE_MAX) ||
+		   ct_trampoline_install(&tr, t, &want)) {
+		ret = run_with_breakpoint(&q, err);
+	} else if (tr.ninner + ct_stops_debug_regs(t) > 4) {
+		ct_trampoline_remove(&tr);
 		ret = run_with_breakpoint(&q, err);
 	} else {
 		q.tr = &tr;
@@ -478,6 +521,11 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	}
 	ct_breakpoints(t->real, NULL, 0);
 	ct_maps_deinit(&q.maps);
+	if (ret && q.here) { /* the breakpoint there is told of when the thread goes on */
+		t->stops->hit = NULL;
+		t->told = 0;
+		ret = 0;
+	}
 	if (!ret)
 		calibrate(t, fp);
 	return ret;

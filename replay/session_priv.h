@@ -37,6 +37,22 @@ struct ct_passes {
 	unsigned count;
 };
 
+/* What a user of the session wants to be stopped at. */
+struct ct_stops {
+	ct_u32 pid;
+	struct ct_stop *list; /* by address */
+	size_t n;
+	unsigned watches; /* of them: those of data */
+	const struct ct_stop *hit;
+	ct_u32 hit_tid;
+	/* while a thread runs: the bytes that int3 has taken the place of, debug registers */
+	unsigned char *bytes;
+	bool inserted;
+	unsigned used;
+	const struct ct_stop *by_reg[4];
+	ct_u64 was[CT_STOP_WATCHES]; /* what watched data was when last looked at */
+};
+
 struct ct_session {
 	struct ct_recording *rec;
 	struct ct_cursor *cursor;
@@ -64,6 +80,8 @@ struct ct_session {
 	bool sigchld_was_open; /* before the session blocked it */
 	ct_u64 until;          /* the first event that is not to be replayed yet */
 	struct ct_run *run;    /* the last run of answers, see inproc_run.c */
+	struct ct_stops stops;
+	bool inside; /* the current thread has run on since the last event */
 	struct {
 		ct_u8 hash[16];
 		int fd; /* of a kept file, + 1 */
@@ -71,6 +89,8 @@ struct ct_session {
 	unsigned next_open;
 };
 
+/* Whether a thread's general registers are others than in the checkpoint. */
+bool ct_checkpoint_registers_differ(const struct ct_session *s, const struct ct_checkpoint *cp);
 /* Ends and frees them all, with their lists. */
 void ct_kill_replicas(struct ct_replica **procs, size_t nprocs, struct ct_rthread **threads, size_t nthreads);
 struct ct_rthread *ct_session_thread(struct ct_session *s, ct_u32 tid);
@@ -90,6 +110,19 @@ int ct_resume_by(struct ct_rthread *t, int request, int *status);
 /* Lets patched call sites of `t`, which is not in a call, answer calls from s->ev on, as many as they can. 1: s->ev is
  * replayed now; 0: it is still to be; both may be another event than before. -1: failure. */
 int ct_inproc_run(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
+
+/* stops.c. Before a thread is resumed: 0; 1: it is not to run, *status is its stop; -1. After it has stopped: 1: at one
+ * of the user's stops; 2: at one, but our own code, so go on; 0: something else. */
+int ct_stops_before(struct ct_rthread *t, int request, int *status);
+int ct_stops_after(struct ct_rthread *t, int status);
+/* Whether a breakpoint is in this range, whether a watchpoint is; how many debug registers those take. */
+bool ct_stops_within(const struct ct_rthread *t, ct_u64 addr, ct_u64 len);
+bool ct_stops_watch(const struct ct_rthread *t, ct_u64 addr, ct_u64 len);
+unsigned ct_stops_debug_regs(const struct ct_rthread *t);
+/* Whether an event has changed what is watched, since the other one was called. */
+void ct_stops_look(struct ct_session *s);
+void ct_stops_remember(struct ct_session *s);
+void ct_stops_free(struct ct_stops *st);
 
 /* What the program passes is compared with the log up to this length of a buffer. */
 #define CT_CHECKED_INPUT 256
@@ -131,6 +164,8 @@ int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_r
  * memfd is for its code. NULL without memory; the caller frees it. */
 struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,
 					   int memfd);
+/* The same of a thread as it stands. */
+void ct_live_fingerprint(const struct ct_replica *p, const struct ct_regs *regs, struct ct_fingerprint *fp);
 /* Execution breakpoints of a thread in its debug registers: these n (at most four) and no others. */
 int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
 /* Runs it to an instruction that faulted when it was recorded, but need not fault here: a page beyond the end of its

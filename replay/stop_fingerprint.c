@@ -15,12 +15,15 @@ struct memory {
 	const struct ct_snap_page *pages;
 	size_t count;
 	size_t have; /* page in `page`, count: none */
+	const struct ct_replica *live; /* its memory instead, if not NULL */
 	unsigned char page[CT_PAGE];
 };
 
 /* False if the snapshot does not have all of it: pages of files that nobody changed are not in it. */
 static bool read_memory(struct memory *m, ct_u64 addr, void *buf, size_t len)
 {
+	if (m->live)
+		return ct_replica_read(m->live, addr, buf, len);
 	while (len) {
 		size_t lo = 0, hi = m->count, n = CT_PAGE - addr % CT_PAGE;
 		struct ct_error ignored;
@@ -98,6 +101,24 @@ static void harvest(struct ct_fingerprint *fp, struct memory *m, const struct ct
 	}
 }
 
+static void take(struct ct_fingerprint *fp, struct memory *m, const struct ct_regs *regs, int memfd)
+{
+	if (read_memory(m, regs->r[CT_RSP] - 128, fp->stack, CT_FP_STACK))
+		fp->mask |= 1;
+	for (int k = 0; k < CT_FP_GPRS; k++)
+		if (read_memory(m, regs->r[k < 10 ? k : k + 1] & ~7ull, fp->gpr[k], CT_FP_GPR))
+			fp->mask |= 2u << k;
+	harvest(fp, m, regs, memfd);
+}
+
+void ct_live_fingerprint(const struct ct_replica *p, const struct ct_regs *regs, struct ct_fingerprint *fp)
+{
+	struct memory m = {.live = p};
+
+	memset(fp, 0, sizeof(*fp));
+	take(fp, &m, regs, p->memfd);
+}
+
 struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,
 					   int memfd)
 {
@@ -109,12 +130,7 @@ struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u
 		m->index = index;
 		m->pages = ct_snapshot_pages(snap, index, &m->count);
 		m->have = m->count;
-		if (read_memory(m, regs->r[CT_RSP] - 128, fp->stack, CT_FP_STACK))
-			fp->mask |= 1;
-		for (int k = 0; k < CT_FP_GPRS; k++)
-			if (read_memory(m, regs->r[k < 10 ? k : k + 1] & ~7ull, fp->gpr[k], CT_FP_GPR))
-				fp->mask |= 2u << k;
-		harvest(fp, m, regs, memfd);
+		take(fp, m, regs, memfd);
 	}
 	free(m);
 	return fp;

@@ -332,12 +332,16 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 		memcpy(e.code + fail[i] - 4, &(ct_s32){(ct_s32)(e.len - fail[i])}, 4);
 	emit_restore(&e, e.base + save, e.base + wide);
 	tr->go_on = e.base + e.len;
+	tr->place[tr->nplaces].moved = tr->go_on;
+	tr->place[tr->nplaces++].original = ip;
 	for (unsigned at = 0; at < covered; at += insn.length) {
 		ZydisDecoderDecodeInstruction(&dec, NULL, bytes + at, covered - at, &insn);
 		if (!relocate(&e, &dec, bytes + at, covered - at, ip + at))
 			return -1;
 		if (!at)
 			tr->moved_next = e.base + e.len;
+		tr->place[tr->nplaces].moved = e.base + e.len;
+		tr->place[tr->nplaces++].original = ip + at + insn.length;
 	}
 	OP(&e, 0xe9); /* jmp back */
 	emit_rel(&e, ip + covered);

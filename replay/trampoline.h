@@ -40,6 +40,10 @@ struct ct_trampoline {
 	struct ct_rep rep;                /* the first of them */
 	ct_u64 hint[CT_TRAMPOLINE_HINTS]; /* where in the code the hints' addresses are, and how many are set */
 	unsigned nhints;
+	struct {
+		ct_u64 moved, original;
+	} place[6]; /* instructions of the program's own, there and here, and what comes behind them */
+	unsigned nplaces;
 	ct_u64 moved_next; /* where the second of them is now, or what comes behind */
 };
 
