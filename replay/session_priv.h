@@ -166,6 +166,8 @@ struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u
 					   int memfd);
 /* The same of a thread as it stands. */
 void ct_live_fingerprint(const struct ct_replica *p, const struct ct_regs *regs, struct ct_fingerprint *fp);
+/* Of the same registers: whether what both have sampled is the same. */
+bool ct_same_fingerprint(const struct ct_fingerprint *a, const struct ct_fingerprint *b);
 /* Execution breakpoints of a thread in its debug registers: these n (at most four) and no others. */
 int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
 /* Runs it to an instruction that faulted when it was recorded, but need not fault here: a page beyond the end of its

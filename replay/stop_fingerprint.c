@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 
 #define BEFORE 72  /* bytes of code looked at before rip ... */
@@ -22,8 +23,8 @@ struct memory {
 /* False if the snapshot does not have all of it: pages of files that nobody changed are not in it. */
 static bool read_memory(struct memory *m, ct_u64 addr, void *buf, size_t len)
 {
-	if (m->live)
-		return ct_replica_read(m->live, addr, buf, len);
+	if (m->live) /* our own memory is other in each replay */
+		return !ct_mm_touches(m->live->mm, addr, len) && ct_replica_read(m->live, addr, buf, len);
 	while (len) {
 		size_t lo = 0, hi = m->count, n = CT_PAGE - addr % CT_PAGE;
 		struct ct_error ignored;
@@ -117,6 +118,21 @@ void ct_live_fingerprint(const struct ct_replica *p, const struct ct_regs *regs,
 
 	memset(fp, 0, sizeof(*fp));
 	take(fp, &m, regs, p->memfd);
+}
+
+bool ct_same_fingerprint(const struct ct_fingerprint *a, const struct ct_fingerprint *b)
+{
+	if ((a->mask & b->mask & 1) && memcmp(a->stack, b->stack, CT_FP_STACK))
+		return false;
+	for (int k = 0; k < CT_FP_GPRS; k++)
+		if ((a->mask & b->mask) >> (k + 1) & 1 && memcmp(a->gpr[k], b->gpr[k], CT_FP_GPR))
+			return false;
+	for (ct_u32 i = 0; i < a->noperands; i++)
+		for (ct_u32 k = 0; k < b->noperands; k++)
+			if (a->operand[i].addr == b->operand[k].addr &&
+			    memcmp(a->operand[i].data, b->operand[k].data, sizeof(a->operand[i].data)))
+				return false;
+	return true;
 }
 
 struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,

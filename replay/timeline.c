@@ -37,7 +37,7 @@ bool ct_moment_same(const struct ct_moment *a, const struct ct_moment *b)
 {
 	if (a->next != b->next || a->tid != b->tid)
 		return false;
-	return !a->tid || (ct_same_position(&a->regs, &b->regs) && !memcmp(&a->fp, &b->fp, sizeof(a->fp)));
+	return !a->tid || (ct_same_position(&a->regs, &b->regs) && ct_same_fingerprint(&a->fp, &b->fp));
 }
 
 int ct_timeline_now(struct ct_timeline *tl, struct ct_moment *m, struct ct_error *err)

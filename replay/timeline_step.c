@@ -149,7 +149,7 @@ static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_
 			if (same_regs(&regs, &m->regs)) {
 				if (ct_timeline_now(tl, &now, err))
 					return -1;
-				if (!memcmp(&now.fp, &m->fp, sizeof(m->fp)) || !now.tid)
+				if (!now.tid || ct_same_fingerprint(&now.fp, &m->fp))
 					break;
 			}
 		}

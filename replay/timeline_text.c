@@ -31,7 +31,7 @@ static ct_s64 passes(struct ct_timeline *tl, ct_u64 next, ct_u64 addr, ct_u64 pa
 		if (pass && (ct_u64)n == pass)
 			break;
 		if (until && !(ret = ct_timeline_now(tl, &now, err)) && ct_same_position(&now.regs, &until->regs) &&
-		    (!now.tid || !memcmp(&now.fp, &until->fp, sizeof(now.fp))))
+		    (!now.tid || ct_same_fingerprint(&now.fp, &until->fp)))
 			break;
 		if (n == MOST_PASSES && until)
 			break;
