@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -170,6 +171,40 @@ int ct_gdb_sysroot(struct ct_timeline *tl, const char *dir, struct ct_error *err
 
 /* ---- vFile ------------------------------------------------------------------------------------------------------ */
 
+/* "/proc/PID/maps", "/proc/PID/task/TID/maps": gdb looks for the vDSO there. */
+static bool is_maps(struct ct_gdb *g, const char *path)
+{
+	unsigned pid, tid;
+	int end = 0;
+
+	if ((sscanf(path, "/proc/%u/maps%n", &pid, &end) == 1 && end) ||
+	    (sscanf(path, "/proc/%u/task/%u/maps%n", &pid, &tid, &end) == 2 && end))
+		return !path[end] && pid == ct_timeline_pid(g->tl);
+	return false;
+}
+
+static int open_maps(struct ct_gdb *g)
+{
+	int fd = memfd_create("ctbpf-maps", MFD_CLOEXEC);
+	struct ct_maps maps;
+
+	if (fd < 0 || ct_session_maps(ct_timeline_session(g->tl), ct_timeline_pid(g->tl), &maps, NULL)) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	for (size_t i = 0; i < maps.count; i++) {
+		const struct ct_map *m = &maps.map[i];
+
+		dprintf(fd, "%llx-%llx %c%c%c%c %08llx %02x:%02x %llu %s\n", (unsigned long long)m->start,
+			(unsigned long long)m->end, m->prot & 1 ? 'r' : '-', m->prot & 2 ? 'w' : '-',
+			m->prot & 4 ? 'x' : '-', m->shared ? 's' : 'p', (unsigned long long)m->offset, m->dev_major,
+			m->dev_minor, (unsigned long long)m->ino, m->name);
+	}
+	ct_maps_deinit(&maps);
+	return fd;
+}
+
 static void open_file(struct ct_gdb *g, struct ct_gdb_text t)
 {
 	const ct_u8 *hash;
@@ -184,6 +219,11 @@ static void open_file(struct ct_gdb *g, struct ct_gdb_text t)
 	path[len] = 0;
 	while (slot < CT_GDB_FILES && g->files[slot])
 		slot++;
+	if (slot < CT_GDB_FILES && is_maps(g, path)) {
+		g->files[slot] = open_maps(g) + 1;
+		ct_gdb_putf(&g->out, g->files[slot] ? "F%x" : "F-1,2", slot);
+		return;
+	}
 	hash = resolve(g, path);
 	if (slot == CT_GDB_FILES || !hash) {
 		refuse(g, hash ? TOO_MANY : NO_ENTRY);

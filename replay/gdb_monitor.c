@@ -49,7 +49,7 @@ static void seek(struct ct_gdb *g, const char *args)
 	else if (ct_timeline_seek_text(g->tl, args, &err))
 		say(g, "%s\n", err.msg);
 	else
-		say(g, "there; `maintenance flush register-cache` and `frame` show it\n");
+		g->last = (struct ct_stopped){.why = CT_ARRIVED_STEP, .tid = 0};
 }
 
 static void checkpoint(struct ct_gdb *g, const char *args)

@@ -106,6 +106,20 @@ int ct_session_read(struct ct_session *s, ct_u32 pid, ct_u64 addr, void *buf, si
 				 (unsigned long long)addr, len);
 }
 
+int ct_session_maps(struct ct_session *s, ct_u32 pid, struct ct_maps *maps, struct ct_error *err)
+{
+	const struct ct_replica *p = find_process(s, pid, err);
+	size_t n = 0;
+
+	if (!p || ct_maps_read(p->real, maps, err))
+		return -1;
+	for (size_t i = 0; i < maps->count; i++)
+		if (!ct_mm_is_ours(p->mm, maps->map[i].start))
+			maps->map[n++] = maps->map[i];
+	maps->count = n;
+	return 0;
+}
+
 int ct_session_write(struct ct_session *s, ct_u32 pid, ct_u64 addr, const void *buf, size_t len, struct ct_error *err)
 {
 	struct ct_replica *p = find_process(s, pid, err);

@@ -71,6 +71,9 @@ int ct_session_set_xsave(struct ct_session *s, ct_u32 tid, const void *buf, size
 int ct_session_ticks(struct ct_session *s, ct_u32 tid, ct_u64 *ticks, struct ct_error *err);
 int ct_session_read(struct ct_session *s, ct_u32 pid, ct_u64 addr, void *buf, size_t len, struct ct_error *err);
 int ct_session_write(struct ct_session *s, ct_u32 pid, ct_u64 addr, const void *buf, size_t len, struct ct_error *err);
+/* The program's mappings, without those of the replay (tracee.h); the caller's to deinit. */
+struct ct_maps;
+int ct_session_maps(struct ct_session *s, ct_u32 pid, struct ct_maps *maps, struct ct_error *err);
 /* Executes one instruction of the current thread, or the next event where that is what comes next here. */
 int ct_session_step(struct ct_session *s, struct ct_error *err);
 /* Runs the current thread until its registers are these, which must be before its next event. */

@@ -136,11 +136,18 @@ int ct_tl_mark(struct ct_timeline *tl)
 
 int ct_timeline_mark(struct ct_timeline *tl, struct ct_error *err)
 {
-	if (tl->home || ct_session_inside(tl->s))
-		return ct_fail(err, CT_EXIT_FAILED,
-			       "checkpoints are made between events only; this moment is inside of the way to event %llu",
-			       (unsigned long long)ct_tl_next(tl));
-	return ct_tl_mark(tl) ? ct_fail(err, CT_EXIT_FAILED, "no checkpoint can be made here") : 0;
+	struct ct_moment now, before;
+
+	if (tl->home)
+		return ct_fail(err, CT_EXIT_FAILED, "a diversion has no checkpoints");
+	if (ct_timeline_now(tl, &now, err))
+		return -1;
+	before = ct_tl_between(now.next);
+	if (now.tid && ct_timeline_seek(tl, &before, err))
+		return -1;
+	if (ct_tl_mark(tl))
+		return ct_fail(err, CT_EXIT_FAILED, "no checkpoint can be made here");
+	return now.tid ? ct_timeline_seek(tl, &now, err) : 0;
 }
 
 /* ---- while it runs ---------------------------------------------------------------------------------------------- */
@@ -178,10 +185,10 @@ static bool wants(void *ctx, const struct ct_event *ev)
 {
 	struct ct_timeline *tl = ctx;
 
-	if (catches(tl, ev))
+	if (catches(tl, ev) || tl->want_mark || tl->interrupted)
 		return true;
 	if (++tl->asked % ASK_EVERY)
-		return tl->want_mark || tl->interrupted;
+		return false;
 	tl->want_mark |= tl->nmarks && mark_is_due(tl);
 	tl->interrupted |= tl->interrupt && tl->interrupt(tl->interrupt_ctx);
 	return tl->want_mark || tl->interrupted;
@@ -192,9 +199,14 @@ static int event(void *ctx, struct ct_session *s, const struct ct_event *ev)
 	struct ct_timeline *tl = ctx;
 	const void *payload = ct_event_payload(ev);
 
-	(void)s;
-	if (!catches(tl, ev))
+	if (!catches(tl, ev)) {
+		const struct ct_rthread *t = ct_session_thread(s, ev->tid);
+
+		/* A run of answered calls goes on to the entry of the next one if nobody wanted to be asked when it began. */
+		if (ev->type == CT_EV_SYSCALL && t && t->at_entry)
+			return 0;
 		return tl->want_mark || tl->interrupted;
+	}
 	tl->has_caught = true;
 	tl->caught = (struct ct_stopped){.tid = ev->tid};
 	switch (ev->type) {

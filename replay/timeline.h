@@ -77,7 +77,7 @@ int ct_timeline_seek_text(struct ct_timeline *tl, const char *text, struct ct_er
 /* The present moment in this form, so that it means the same in every other session. */
 #define CT_MOMENT_TEXT 80
 int ct_timeline_now_text(struct ct_timeline *tl, char text[CT_MOMENT_TEXT], struct ct_error *err);
-/* Makes a checkpoint here, so that it is near from now on. */
+/* Makes a checkpoint at the event before this moment, so that it is near from now on. */
 int ct_timeline_mark(struct ct_timeline *tl, struct ct_error *err);
 
 struct ct_timeline_stats {

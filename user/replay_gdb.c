@@ -42,6 +42,7 @@ static const char gdbinit[] =
 	"define seek\n"
 	"monitor seek $arg0\n"
 	"maintenance flush register-cache\n"
+	"sharedlibrary\n"
 	"frame\n"
 	"end\n"
 	"document seek\n"
