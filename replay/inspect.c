@@ -224,8 +224,8 @@ int ct_session_run_to(struct ct_session *s, const struct ct_regs *regs, struct c
 	return ct_run_to(s, t, regs, NULL, err);
 }
 
-int ct_session_run_to_place(struct ct_session *s, const struct ct_regs *regs, const struct ct_fingerprint *fp,
-			    struct ct_error *err)
+static int run_to(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, const struct ct_fingerprint *fp,
+		  struct ct_error *err)
 {
 	struct ct_rthread *t = find(s, s->current_tid, err);
 	const struct ct_event *ev;
@@ -233,13 +233,24 @@ int ct_session_run_to_place(struct ct_session *s, const struct ct_regs *regs, co
 
 	if (!t || ct_session_next(s, &ev, err) < 0)
 		return -1;
-	ret = ct_run_to(s, t, regs, fp, err);
+	ret = ct_run_to_like(s, t, regs, unknown, fp, err);
 	s->inside = true;
 	if (ret && s->stops.hit) {
 		memset(err, 0, sizeof(*err));
 		return 1;
 	}
 	return ret;
+}
+
+int ct_session_run_to_place(struct ct_session *s, const struct ct_regs *regs, const struct ct_fingerprint *fp,
+			    struct ct_error *err)
+{
+	return run_to(s, regs, 0, fp, err);
+}
+
+int ct_session_run_to_like(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, struct ct_error *err)
+{
+	return run_to(s, regs, unknown, NULL, err);
 }
 
 int ct_session_fingerprint(struct ct_session *s, struct ct_fingerprint *fp, struct ct_error *err)

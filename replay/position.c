@@ -39,6 +39,7 @@ struct search {
 	ct_u64 differs;           /* ... the last of which had other memory here ... */
 	ct_u64 other_ticks;       /* passes with the right registers at another tick ... */
 	ct_u64 other;             /* ... the last of which was this one */
+	ct_u32 unknown;           /* registers that do not matter, bits of enum ct_reg */
 	bool here;                /* a breakpoint of the user's is at the place, and it has been reached */
 	ct_u64 hint, want;        /* ... in these eight bytes, which ought to be `want`; 0: none */
 };
@@ -50,6 +51,16 @@ bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b)
 			return false;
 	return a->r[CT_RIP] == b->r[CT_RIP] && a->r[CT_RSP] == b->r[CT_RSP] &&
 	       !((a->r[CT_RFLAGS] ^ b->r[CT_RFLAGS]) & FLAGS);
+}
+
+static bool same_regs(const struct search *q, const struct ct_regs *r)
+{
+	struct ct_regs known = *r;
+
+	for (int i = 0; i < CT_NREGS && q->unknown; i++)
+		if (q->unknown >> i & 1)
+			known.r[i] = q->regs->r[i];
+	return ct_same_position(&known, q->regs);
 }
 
 /* Code was sampled with the recorder's breakpoints in it. It does not change, and so tells no passes apart. */
@@ -218,8 +229,7 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 			return ct_diverged(q->s, t, err, "the replica died");
 	while (t->stops && t->stops->hit && by_trampoline(q, r));
 	if (t->stops && t->stops->hit) {
-		q->here = t->stops->hit->kind == CT_STOP_EXEC && ct_same_position(r, q->regs) && same_memory(q) &&
-			  !q->s->skip;
+		q->here = t->stops->hit->kind == CT_STOP_EXEC && same_regs(q, r) && same_memory(q) && !q->s->skip;
 		return -1;
 	}
 	if (q->ticked && !q->approaching && t->ticks > q->fp->ticks)
@@ -319,7 +329,7 @@ static int look(struct search *q, struct ct_regs *r, ct_u64 at, ct_u64 next, str
 	ct_u64 rounds;
 
 	r->r[CT_RIP] = ip;
-	if (ct_same_position(r, q->regs) && same_memory(q) && !passed_over(q))
+	if (same_regs(q, r) && same_memory(q) && !passed_over(q))
 		return set_regs(q, r, ip, err) ? -1 : 1;
 	if (q->tr && q->hint && !q->rep.len && ct_trampoline_hint(q->tr, q->hint, q->want))
 		return ct_diverged(q->s, q->t, err, "the trampoline cannot be written");
@@ -480,6 +490,12 @@ static void calibrate(struct ct_rthread *t, const struct ct_fingerprint *fp)
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err)
 {
+	return ct_run_to_like(s, t, regs, 0, fp, err);
+}
+
+int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, ct_u32 unknown,
+		   const struct ct_fingerprint *fp, struct ct_error *err)
+{
 	struct ct_regs want = *regs;
 	struct search q = search_for(s, t, &want, regs, fp);
 	unsigned char code[16] = {0};
@@ -487,6 +503,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	struct ct_regs r;
 	int ret;
 
+	q.unknown = unknown;
 	s->stats.positions++;
 	ct_agents_expected(t->proc, &want);
 	if (t->at_entry)
@@ -494,7 +511,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 				   (unsigned long long)regs->r[CT_RIP]);
 	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
-	if (ct_same_position(&r, &want) && same_memory(&q) && !passed_over(&q)) {
+	if (same_regs(&q, &r) && same_memory(&q) && !passed_over(&q)) {
 		ct_maps_deinit(&q.maps);
 		calibrate(t, fp);
 		return 0;
@@ -508,7 +525,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	if (q.ticked) {
 		ret = run_with_ticks(&q, err);
 	} else if (!t->clock->native || ct_stops_within(t, want.r[CT_RIP] + 1, CT_TRAMPOLINE_MAX) ||
-		   ct_trampoline_install(&tr, t, &want)) {
+		   ct_trampoline_install(&tr, t, &want, unknown)) {
 		ret = run_with_breakpoint(&q, err);
 	} else if (tr.ninner + ct_stops_debug_regs(t) > 4) {
 		ct_trampoline_remove(&tr);

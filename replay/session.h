@@ -82,6 +82,8 @@ int ct_session_run_to(struct ct_session *s, const struct ct_regs *regs, struct c
 /* The same, with memory as the fingerprint says, and 1: a stop came first. */
 int ct_session_run_to_place(struct ct_session *s, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 			    struct ct_error *err);
+/* To the next moment with these registers but for some, bits of enum ct_reg: where it is now counts, too. */
+int ct_session_run_to_like(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, struct ct_error *err);
 /* What tells the present moment of the current thread from others in which its registers are the same. */
 int ct_session_fingerprint(struct ct_session *s, struct ct_fingerprint *fp, struct ct_error *err);
 /* Whether the current thread has run on since the last event: the moment is between events. */

@@ -156,6 +156,9 @@ void ct_futex_death(struct ct_rthread *t);
 /* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
+/* The same, but for some registers (bits of enum ct_reg). */
+int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, ct_u32 unknown,
+		   const struct ct_fingerprint *fp, struct ct_error *err);
 /* passes.c: to the position of the present event, or of the comparison; to a later pass if that has been chosen. */
 void ct_passes_recall(struct ct_session *s, ct_u32 from); /* those an earlier proof has stored */
 int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs,

@@ -256,9 +256,10 @@ int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, struct ct_error *err)
 		start = ct_tl_between(ret ? tl->begin : m.next);
 		if (ct_timeline_seek(tl, &start, err) || ret)
 			return ret < 0 ? -1 : ret;
-		ret = step_to_before(tl, &m, NEAR, err);
+		ret = m.next == tl->far ? 2 : step_to_before(tl, &m, NEAR, err);
 		if (ret == 2) {
 			ct_tl_forget_window(tl);
+			tl->far = m.next;
 			if (ct_timeline_seek(tl, &start, err) || (ret = ct_tl_predict(tl, &m, err)) < 0)
 				return -1;
 			if (ret) {

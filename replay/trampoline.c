@@ -76,12 +76,17 @@ static void emit_restore(struct emitter *e, ct_u64 save, ct_u64 wide)
 }
 
 /* By hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
-static ct_u64 reg_value(const struct ct_regs *r, int reg)
+static unsigned reg_index(int reg)
 {
 	static const unsigned char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
 						CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
 
-	return r->r[index[reg]];
+	return index[reg];
+}
+
+static ct_u64 reg_value(const struct ct_regs *r, int reg)
+{
+	return r->r[reg_index(reg)];
 }
 
 /* One replaced instruction at its new place. Only what can be moved without a change of meaning. */
@@ -242,7 +247,7 @@ static ct_u64 find_slot(int memfd, ZydisDecoder *dec, ct_u64 ip)
 	return 0;
 }
 
-int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs)
+int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs, ct_u32 unknown)
 {
 	const ct_u64 ip = regs->r[CT_RIP];
 	unsigned char bytes[CT_TRAMPOLINE_MAX + 16], jump[CT_TRAMPOLINE_JUMP] = {0xe9}, hop[2] = {0xeb};
@@ -291,7 +296,12 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	emit_rel(&e, e.base + save);
 	OP(&e, 0x48, 0x89, 0x15); /* mov %rdx,wide(%rip) */
 	emit_rel(&e, e.base + wide);
-	sum = reg_value(regs, 1);
+	if (unknown & 1u << CT_RCX)
+		OP(&e, 0xb9, 0x00, 0x00, 0x00, 0x00); /* mov $0,%ecx */
+	else
+		sum = reg_value(regs, 1);
+	if (tr->rep.len && unknown & ~(1u << CT_RFLAGS)) /* sums of those are of what stays the same */
+		return -1;
 	if (tr->rep.len) { /* rcx counts down while the other goes up: together they stay the same */
 		int scale = tr->rep.size == 8 ? 3 : tr->rep.size == 4 ? 2 : tr->rep.size == 2 ? 1 : 0;
 		int reg = tr->rep.rsi ? 6 : 7;
@@ -304,6 +314,8 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 
 		if (reg == 1 || (tr->rep.len && (reg == 6 || reg == 7) && (reg == 6 ? tr->rep.rsi : tr->rep.rdi)) ||
 		    (tr->rep.loads && reg == 0))
+			continue;
+		if (unknown >> reg_index(reg) & 1)
 			continue;
 		emit_add(&e, reg, scale);
 		sum += reg_value(regs, reg) << scale;
