@@ -10,9 +10,15 @@
 
 #define AROUND       4096 /* bytes of code in which jumps to an address are looked for */
 #define MOST_GUESSES 24
+#define CALLERS      3
+#define STACK_LOOKED_AT   1024 /* bytes */
+#define STEPS_FROM_CALLER 1500
+#define MOST_FROM_CALLER  50
 #define MOST_TRIES   20000 /* moments that look as guessed, but were not it */
-#define MOST_RETURNS 256
-#define MOST_CODE    6000 /* instructions of a function that are looked at */
+#define MOST_EXITS   512
+#define MOST_TODO    512
+#define SEEN_BITS    14 /* instructions of functions that are looked at: half of this many */
+#define SEEN         (1u << SEEN_BITS)
 #define PATIENCE     20000000000ull /* ns */
 
 /* Registers that a called function may change (System V ABI). */
@@ -24,8 +30,8 @@
 struct guess {
 	struct ct_regs regs;
 	ct_u32 unknown; /* bits of enum ct_reg */
-	unsigned steps; /* of this instruction and those behind it, to the moment */
-	bool returns;   /* it is a call, and the instruction before the moment is the return from it */
+	int steps;      /* of this instruction and those behind it, to the moment */
+	bool call;      /* it is one, and the instruction before the moment is a way out of what it calls, or it */
 };
 struct before {
 	struct ct_timeline *tl;
@@ -207,7 +213,7 @@ static void guess_linear(struct before *b)
 	case ZYDIS_CATEGORY_SYSCALL: return;
 	case ZYDIS_CATEGORY_CALL:
 		g.unknown = CALLER_SAVED;
-		g.returns = true;
+		g.call = true;
 		break;
 	case ZYDIS_CATEGORY_COND_BR:
 		if (c.insn.opcode >= 0xe0 && c.insn.opcode <= 0xe2 && c.insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
@@ -248,7 +254,7 @@ static void guess_jumps(struct before *b)
 /* The function has just been entered: the return address says from where. */
 static void guess_call(struct before *b)
 {
-	struct guess g = {.regs = b->m->regs, .steps = 8 /* by way of a PLT */};
+	struct guess g = {.regs = b->m->regs, .call = true /* by way of a PLT, it may be */};
 	ct_u64 back, at;
 	struct code c;
 
@@ -260,6 +266,27 @@ static void guess_call(struct before *b)
 	g.regs.r[CT_RIP] = at;
 	g.regs.r[CT_RSP] += 8;
 	add(b, &g);
+}
+
+/* Whoever called what runs now: the values on the stack that have a call before them. From there it may be near. */
+static void guess_callers(struct before *b)
+{
+	struct guess g = {.regs = b->m->regs, .unknown = ~(BIT(CT_RSP) | BIT(CT_RIP)), .steps = STEPS_FROM_CALLER};
+	ct_u64 at, back;
+	unsigned n = 0;
+	struct code c;
+
+	for (ct_u64 slot = b->m->regs.r[CT_RSP]; slot < b->m->regs.r[CT_RSP] + STACK_LOOKED_AT && n < CALLERS; slot += 8) {
+		if (ct_session_read(b->tl->s, b->tl->pid, slot, &back, sizeof(back), NULL))
+			break;
+		at = back > AROUND ? linear_before(b, back) : 0;
+		if (!at || !decode(b, at, &c) || c.insn.meta.category != ZYDIS_CATEGORY_CALL)
+			continue;
+		g.regs.r[CT_RIP] = at;
+		g.regs.r[CT_RSP] = slot + 8;
+		add(b, &g);
+		n++;
+	}
 }
 
 /* ---- trying -------------------------------------------------------------------------------------------------------- */
@@ -283,23 +310,54 @@ static bool there(struct before *b)
 	return !ct_timeline_now(b->tl, &now, b->err) && ct_moment_same(&now, b->m);
 }
 
-/* Whether the moment is reached in at most `most` instructions from here; *last is one before it then. -1. */
-static int leads_there(struct before *b, unsigned most, struct ct_moment *last)
+/* One instruction. 1; 0: it was the event; -1. */
+static int step(struct before *b)
 {
-	for (unsigned i = 0; i < most; i++) {
-		if (ct_timeline_now(b->tl, last, b->err))
+	b->tl->stats.steps++;
+	if (ct_session_step(b->tl->s, b->err)) {
+		b->tl->broken = true;
+		return -1;
+	}
+	return ct_tl_next(b->tl) == b->m->next;
+}
+
+/* How many instructions from here on the moment is, at most `most`; 0: more; -1. */
+static int distance(struct before *b, int most)
+{
+	struct ct_regs r;
+	int ret;
+
+	for (int i = 1; i <= most; i++) {
+		ret = step(b);
+		if (ret <= 0)
+			return ret;
+		if (ct_session_regs(b->tl->s, b->m->tid, &r, b->err))
 			return -1;
-		if (ct_session_step(b->tl->s, b->err)) {
-			b->tl->broken = true;
-			return -1;
-		}
-		b->tl->stats.steps++;
-		if (ct_tl_next(b->tl) != b->m->next)
-			return 0;
-		if (there(b))
-			return 1;
+		if (ct_same_position(&r, &b->m->regs) && there(b))
+			return i;
 	}
 	return 0;
+}
+
+/* Whether the moment is reached in at most `most` instructions from here; *last is one before it then. -1. */
+static int leads_there(struct before *b, int most, struct ct_moment *last)
+{
+	struct ct_checkpoint *cp = NULL;
+	int n;
+
+	if (most == 1)
+		return ct_timeline_now(b->tl, last, b->err) ? -1 : distance(b, 1);
+	cp = ct_session_checkpoint(b->tl->s, b->err);
+	n = cp ? distance(b, most) : -1;
+	if (n > 0) {
+		int ret = ct_tl_restore(b->tl, cp, b->err);
+
+		while (!ret && --n > 0)
+			ret = step(b) > 0 ? 0 : -1;
+		n = ret || ct_timeline_now(b->tl, last, b->err) ? -1 : 1;
+	}
+	ct_checkpoint_destroy(cp);
+	return n;
 }
 
 /* To the next moment that looks like the guess. 1; 0: there is none. */
@@ -318,7 +376,7 @@ static int try_guess(struct before *b, const struct guess *g)
 
 	if (to_start(b))
 		return -1;
-	for (unsigned i = 0; i < MOST_TRIES && !out_of_time(b) && find_next(b, g) > 0; i++) {
+	for (int i = 0; i < (g->steps > 1 ? MOST_FROM_CALLER : MOST_TRIES) && !out_of_time(b) && find_next(b, g) > 0; i++) {
 		ret = leads_there(b, g->steps, &last);
 		if (ret > 0)
 			return ct_timeline_seek(b->tl, &last, b->err) ? -1 : 1;
@@ -329,89 +387,98 @@ static int try_guess(struct before *b, const struct guess *g)
 	return 0;
 }
 
-/* ---- returns ------------------------------------------------------------------------------------------------------- */
+/* ---- ways out of a function ------------------------------------------------------------------------------------------ */
 
-struct returns {
-	struct ct_stop stop[MOST_RETURNS];
+/* Returns and indirect jumps of a called function, and of those it jumps to; what an indirect jump leads to is found by
+ * going there (switches, stubs of the dynamic linker, tail calls). */
+struct exits {
+	struct ct_stop stop[MOST_EXITS];
 	unsigned n;
-	ct_u64 seen[MOST_CODE], todo[512];
+	ct_u64 seen[SEEN], todo[MOST_TODO]; /* a hash table of addresses; those still to be looked at */
 	unsigned nseen, ntodo;
 };
 
-static bool is_new(struct returns *r, ct_u64 at)
+static bool is_new(struct exits *x, ct_u64 at)
 {
-	for (unsigned i = 0; i < r->nseen; i++)
-		if (r->seen[i] == at)
+	size_t i = (at * 0x9e3779b97f4a7c15ull) >> (64 - SEEN_BITS);
+
+	for (; x->seen[i]; i = (i + 1) % SEEN)
+		if (x->seen[i] == at)
 			return false;
-	if (r->nseen < MOST_CODE)
-		r->seen[r->nseen++] = at;
+	if (++x->nseen > SEEN / 2)
+		return false;
+	x->seen[i] = at;
 	return true;
 }
 
-/* Returns of the function at `entry`, and of those it jumps to. */
-static void find_returns(struct before *b, struct returns *r, ct_u64 entry)
+static void explore(struct before *b, struct exits *x, ct_u64 entry)
 {
-	unsigned looked = 0;
 	struct code c;
 
-	r->todo[r->ntodo++] = entry;
-	while (r->ntodo && looked < MOST_CODE) {
-		ct_u64 at = r->todo[--r->ntodo];
+	x->todo[x->ntodo++] = entry;
+	while (x->ntodo) {
+		ct_u64 at = x->todo[--x->ntodo];
 
-		for (; looked++ < MOST_CODE && is_new(r, at) && decode(b, at, &c); at += c.insn.length) {
+		for (; is_new(x, at) && decode(b, at, &c); at += c.insn.length) {
 			const ct_u64 to = target_of(&c, at);
+			const bool jump = c.insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR;
 
-			if (c.insn.meta.category == ZYDIS_CATEGORY_RET) {
-				if (r->n < MOST_RETURNS)
-					r->stop[r->n++] = (struct ct_stop){CT_STOP_EXEC, at, 1};
+			if (c.insn.meta.category == ZYDIS_CATEGORY_RET || (jump && !to)) {
+				if (x->n < MOST_EXITS)
+					x->stop[x->n++] = (struct ct_stop){CT_STOP_EXEC, at, 1};
 				break;
 			}
-			if (c.insn.meta.category == ZYDIS_CATEGORY_COND_BR && r->ntodo < 511)
-				r->todo[r->ntodo++] = to;
-			if (c.insn.meta.category != ZYDIS_CATEGORY_UNCOND_BR)
-				continue;
-			if (to && r->ntodo < 511)
-				r->todo[r->ntodo++] = to;
-			break;
+			if ((jump || c.insn.meta.category == ZYDIS_CATEGORY_COND_BR) && x->ntodo < MOST_TODO - 1)
+				x->todo[x->ntodo++] = to;
+			if (jump)
+				break;
 		}
 	}
 }
 
-/* From the call on: the return from it that leads to the moment. 1; 0; -1. */
-static int find_return(struct before *b, struct returns *r)
+/* At one of them. 1: it leads to the moment, *last is here; 0: it does not; -1. */
+static int look_at_exit(struct before *b, struct exits *x, struct ct_moment *last)
+{
+	const ct_u64 slot = b->m->regs.r[CT_RSP] - 8;
+	struct ct_session *s = b->tl->s;
+	struct ct_regs regs;
+	unsigned before = x->n;
+	struct code c;
+	int ret;
+
+	if (ct_session_regs(s, b->m->tid, &regs, b->err) || !decode(b, regs.r[CT_RIP], &c))
+		return -1;
+	if (c.insn.meta.category == ZYDIS_CATEGORY_RET)
+		return regs.r[CT_RSP] == slot ? leads_there(b, 1, last) : 0;
+	ret = leads_there(b, 1, last);
+	if (ret || ct_session_regs(s, b->m->tid, &regs, b->err))
+		return ret ? ret : -1;
+	explore(b, x, regs.r[CT_RIP]);
+	return x->n > before && ct_session_set_stops(s, b->tl->pid, x->stop, x->n, b->err) ? -1 : 0;
+}
+
+/* From a call on: the instruction that leads to the moment. 1; 0; -1. */
+static int find_exit(struct before *b, struct exits *x)
 {
 	struct ct_session *s = b->tl->s;
-	const ct_u64 slot = b->m->regs.r[CT_RSP] - 8;
 	struct ct_moment last;
 	struct ct_regs regs;
-	struct code c;
-	int ret = 0;
+	int ret = leads_there(b, 1, &last);
 
-	/* Into the function, through stubs. */
-	for (unsigned i = 0; i < 8; i++) {
-		if (ct_session_step(s, b->err) || ct_session_regs(s, b->m->tid, &regs, b->err))
-			return -1;
-		if (!decode(b, regs.r[CT_RIP], &c) || (c.insn.meta.category != ZYDIS_CATEGORY_UNCOND_BR &&
-						       c.insn.mnemonic != ZYDIS_MNEMONIC_ENDBR64))
-			break;
-	}
-	memset(r, 0, sizeof(*r));
-	find_returns(b, r, regs.r[CT_RIP]);
-	if (!r->n || ct_session_set_stops(s, b->tl->pid, r->stop, r->n, b->err))
-		return r->n ? -1 : 0;
-	ct_session_pass_stop(s);
-	for (;;) {
+	if (ret > 0)
+		return ct_timeline_seek(b->tl, &last, b->err) ? -1 : 1;
+	if (ret < 0 || ct_session_regs(s, b->m->tid, &regs, b->err))
+		return -1;
+	memset(x, 0, sizeof(*x));
+	explore(b, x, regs.r[CT_RIP]);
+	ret = x->n && ct_session_set_stops(s, b->tl->pid, x->stop, x->n, b->err) ? -1 : 0;
+	while (!ret && x->n && !out_of_time(b)) {
 		ret = ct_tl_advance(b->tl, b->m->next + 1, b->err);
-		if (ret <= 0 || out_of_time(b) || ct_tl_next(b->tl) != b->m->next) {
+		if (ret <= 0 || ct_tl_next(b->tl) != b->m->next) {
 			ret = ret < 0 ? -1 : 0;
 			break;
 		}
-		if (ct_session_regs(s, b->m->tid, &regs, b->err)) {
-			ret = -1;
-			break;
-		}
-		if (regs.r[CT_RSP] == slot && (ret = leads_there(b, 1, &last)))
-			break;
+		ret = look_at_exit(b, x, &last);
 		ct_session_pass_stop(s);
 	}
 	ct_session_set_stops(s, b->tl->pid, NULL, 0, NULL);
@@ -420,26 +487,26 @@ static int find_return(struct before *b, struct returns *r)
 	return ret;
 }
 
-static int try_return(struct before *b, const struct guess *g)
+static int try_call(struct before *b, const struct guess *g)
 {
-	struct returns *r = malloc(sizeof(*r));
+	struct exits *x = malloc(sizeof(*x));
 	struct ct_checkpoint *cp = NULL;
-	int ret = r && !to_start(b) ? 0 : -1;
+	int ret = x && !to_start(b) ? 0 : -1;
 
 	/* The last call that looks like it may be a later one than the first. */
 	for (unsigned i = 0; i < 64 && !ret && !out_of_time(b) && find_next(b, g) > 0; i++) {
 		ct_checkpoint_destroy(cp);
 		cp = ct_session_checkpoint(b->tl->s, b->err);
-		ret = cp ? find_return(b, r) : -1;
+		ret = cp ? find_exit(b, x) : -1;
 		if (ret > 0)
 			break;
 		if (cp && ct_tl_restore(b->tl, cp, b->err))
 			ret = -1;
 		else
-			ret = ct_session_step(b->tl->s, b->err) ? -1 : 0;
+			ret = ct_session_step(b->tl->s, b->err) ? -1 : 0; /* off it, to the next */
 	}
 	ct_checkpoint_destroy(cp);
-	free(r);
+	free(x);
 	if (ret <= 0)
 		b->tl->broken = true;
 	return ret;
@@ -487,9 +554,10 @@ int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, struct ct_e
 		guess_linear(b);
 		guess_jumps(b);
 		guess_call(b);
+		guess_callers(b);
 	}
 	for (unsigned i = 0; i < b->n && !ret; i++) {
-		ret = b->guess[i].returns ? try_return(b, &b->guess[i]) : try_guess(b, &b->guess[i]);
+		ret = b->guess[i].call ? try_call(b, &b->guess[i]) : try_guess(b, &b->guess[i]);
 		if (ret < 0)
 			ret = 0; /* a guess went wrong; the next one starts anew */
 	}

@@ -155,6 +155,8 @@ static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_
 		}
 		if (steps == most)
 			return 2;
+		if (!(steps & 1023) && tl->interrupt && tl->interrupt(tl->interrupt_ctx))
+			return ct_fail(err, CT_EXIT_FAILED, "interrupted while looking for the instruction before");
 		if (keep_in_reach(tl, steps, err))
 			return -1;
 		ret = step(tl, err);
