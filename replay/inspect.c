@@ -33,8 +33,31 @@ static struct ct_replica *find_process(struct ct_session *s, ct_u32 pid, struct 
 	return p;
 }
 
+/* Whose instructions come next: those of the thread that the next event happens to. That is the one which was switched to
+ * last, but for switches that nobody saw. */
+ct_u32 ct_session_current(struct ct_session *s)
+{
+	const struct ct_event *ev;
+	struct ct_error ignored;
+
+	if (ct_session_next(s, &ev, &ignored) <= 0 || !ct_session_thread(s, ev->tid))
+		return s->current_tid;
+	switch (ev->type) {
+	case CT_EV_SYSCALL:
+	case CT_EV_ENTER:
+	case CT_EV_SIGNAL:
+	case CT_EV_SWITCH:
+	case CT_EV_FORK:
+	case CT_EV_INSN:
+	case CT_EV_DATA: return ev->tid;
+	}
+	return s->current_tid;
+}
+
 int ct_session_threads(struct ct_session *s, struct ct_session_thread **list, size_t *count, struct ct_error *err)
 {
+	const ct_u32 current = ct_session_current(s);
+
 	*count = 0;
 	*list = calloc(s->nthreads ? s->nthreads : 1, sizeof(**list));
 	if (!*list)
@@ -47,7 +70,7 @@ int ct_session_threads(struct ct_session *s, struct ct_session_thread **list, si
 				.tid = t->tid,
 				.pid = t->proc->pid,
 				.nr = t->at_entry || t->restart ? t->nr : -1,
-				.current = t->tid == s->current_tid,
+				.current = t->tid == current,
 			};
 	}
 	return 0;
@@ -198,7 +221,7 @@ int ct_session_step(struct ct_session *s, struct ct_error *err)
 
 	if (ret <= 0)
 		return ret < 0 ? -1 : ct_fail(err, CT_EXIT_FAILED, "the recording ends here");
-	t = ct_session_thread(s, s->current_tid);
+	t = ct_session_thread(s, ct_session_current(s));
 	if (!t || ct_get_regs(t->real, &r) || event_first(s, t, &r))
 		return ct_session_run(s, ev->seq + 1, err) < 0 ? -1 : 0;
 	ct_mm_bare(t->proc, r.r[CT_RIP]);
@@ -216,7 +239,7 @@ int ct_session_step(struct ct_session *s, struct ct_error *err)
 
 int ct_session_run_to(struct ct_session *s, const struct ct_regs *regs, struct ct_error *err)
 {
-	struct ct_rthread *t = find(s, s->current_tid, err);
+	struct ct_rthread *t = find(s, ct_session_current(s), err);
 	const struct ct_event *ev;
 
 	if (!t || ct_session_next(s, &ev, err) < 0) /* divergences name the event at hand */
@@ -227,7 +250,7 @@ int ct_session_run_to(struct ct_session *s, const struct ct_regs *regs, struct c
 static int run_to(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, const struct ct_fingerprint *fp,
 		  struct ct_error *err)
 {
-	struct ct_rthread *t = find(s, s->current_tid, err);
+	struct ct_rthread *t = find(s, ct_session_current(s), err);
 	const struct ct_event *ev;
 	int ret;
 
@@ -255,7 +278,7 @@ int ct_session_run_to_like(struct ct_session *s, const struct ct_regs *regs, ct_
 
 int ct_session_fingerprint(struct ct_session *s, struct ct_fingerprint *fp, struct ct_error *err)
 {
-	struct ct_rthread *t = find(s, s->current_tid, err);
+	struct ct_rthread *t = find(s, ct_session_current(s), err);
 	struct ct_regs regs;
 
 	if (!t)
@@ -269,9 +292,4 @@ int ct_session_fingerprint(struct ct_session *s, struct ct_fingerprint *fp, stru
 bool ct_session_inside(const struct ct_session *s)
 {
 	return s->inside;
-}
-
-ct_u32 ct_session_current(const struct ct_session *s)
-{
-	return s->current_tid;
 }

@@ -89,7 +89,7 @@ int ct_session_fingerprint(struct ct_session *s, struct ct_fingerprint *fp, stru
 /* Whether the current thread has run on since the last event: the moment is between events. */
 bool ct_session_inside(const struct ct_session *s);
 /* The thread that runs next. */
-ct_u32 ct_session_current(const struct ct_session *s);
+ct_u32 ct_session_current(struct ct_session *s);
 
 /* ---- stops (stops.c) ---- */
 

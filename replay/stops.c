@@ -94,9 +94,10 @@ const struct ct_stop *ct_session_stopped(const struct ct_session *s, ct_u32 *tid
 
 void ct_session_pass_stop(struct ct_session *s)
 {
-	for (size_t i = 0; i < s->nthreads; i++)
-		if (s->threads[i]->live && s->threads[i]->tid == s->current_tid)
-			s->threads[i]->told = peek(s->threads[i], REG(rip));
+	struct ct_rthread *t = ct_session_thread(s, ct_session_current(s));
+
+	if (t)
+		t->told = peek(t, REG(rip));
 	s->stops.hit = NULL;
 	ct_stops_remember(s);
 }
