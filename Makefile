@@ -138,7 +138,7 @@ $(B)/bench/%: scripts/bench/%.c
 $(B)/bench/stepdb: scripts/bench/stepdb.c $(LIB_formats)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MT $@ -MF $@.d -o $@ $< $(LIB_formats) $(LIBS_formats)
-FUZZ_DEPS := $(SRC_formats) $(wildcard formats/*.h tests/*/*.h)
+FUZZ_DEPS := $(SRC_formats) $(wildcard formats/*.h replay/gdb_packet.[ch] tests/*/*.h)
 $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_DEPS) $(GEN)
 	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined \
