@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Diversions: a moment's fork that may be written to and run, for a debugger that sets variables or calls functions. The
- * timeline never sees any of it. System calls do what a function needs to compute and print; nothing goes outside. */
+/* Diversions: a moment's fork that may be written to and run, for a debugger that sets variables or calls functions.
+ * The timeline never sees any of it. System calls do what a function needs to compute and print; nothing goes outside.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -14,10 +15,10 @@
 #include "replay/inproc.h"
 #include "replay/timeline_priv.h"
 
-#define MOST_CALLS  1000000 /* of one run: it may wait for something that never comes */
-#define PAGE_UP(x)  (((x) + CT_PAGE - 1) & ~(ct_u64)(CT_PAGE - 1))
-#define CHUNK       4096
-#define MOST_IOVEC  1024
+#define MOST_CALLS 1000000 /* of one run: it may wait for something that never comes */
+#define PAGE_UP(x) (((x) + CT_PAGE - 1) & ~(ct_u64)(CT_PAGE - 1))
+#define CHUNK      4096
+#define MOST_IOVEC 1024
 
 struct run {
 	struct ct_rthread *t;

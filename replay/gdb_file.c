@@ -30,8 +30,7 @@ static void add_kept(struct ct_gdb *g, const char *path, size_t len, const ct_u8
 
 static void add_snapshot(struct ct_gdb *g, ct_u32 id)
 {
-	struct ct_snapshot_reader *snap =
-		ct_snapshot_open(ct_recording_dirfd(ct_timeline_recording(g->tl)), id, NULL);
+	struct ct_snapshot_reader *snap = ct_snapshot_open(ct_recording_dirfd(ct_timeline_recording(g->tl)), id, NULL);
 
 	for (ct_u32 p = 0; snap && p < ct_snapshot_get(snap)->nprocs; p++) {
 		const struct ct_snap_proc *proc = &ct_snapshot_get(snap)->procs[p];
@@ -89,7 +88,8 @@ static bool may_link(const char *path, const char *kept)
 	const char *name = strrchr(path, '/'), *file = strrchr(kept, '/');
 	const size_t len = name ? strlen(name) : 0;
 
-	if (!name || !file || strncmp(name, file, len) != 0 || (file[len] && (file[len] != '.' || !strstr(name, ".so"))))
+	if (!name || !file || strncmp(name, file, len) != 0 ||
+	    (file[len] && (file[len] != '.' || !strstr(name, ".so"))))
 		return false;
 	if (!strcmp(name, "/ld-linux-x86-64.so.2"))
 		return true;

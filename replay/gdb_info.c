@@ -210,9 +210,8 @@ void ct_gdb_xfer(struct ct_gdb *g, struct ct_gdb_text request)
 		const char *object;
 		bool (*put)(struct ct_gdb *g);
 	} objects[] = {
-		{"features", put_features}, {"auxv", put_auxv},
-		{"exec-file", put_exec_file}, {"libraries-svr4", put_libraries},
-		{"threads", put_threads},   {"siginfo", put_siginfo},
+		{"features", put_features},        {"auxv", put_auxv},       {"exec-file", put_exec_file},
+		{"libraries-svr4", put_libraries}, {"threads", put_threads}, {"siginfo", put_siginfo},
 	};
 	struct ct_gdb_xfer x;
 

@@ -88,8 +88,8 @@ static void events(struct ct_gdb *g, const char *args)
 		while (ct_cursor_next(cur, &ev, NULL) > 0 && ev->seq < now.next + around) {
 			const void *payload = ct_event_payload(ev);
 
-			say(g, "%s e:%llu thread %u %s", ev->seq == now.next ? "=>" : "  ",
-			    (unsigned long long)ev->seq, ev->tid, ct_event_type_name(ev->type));
+			say(g, "%s e:%llu thread %u %s", ev->seq == now.next ? "=>" : "  ", (unsigned long long)ev->seq,
+			    ev->tid, ct_event_type_name(ev->type));
 			if (ev->type == CT_EV_SYSCALL && ((const struct ct_ev_syscall *)payload)->nr >= 0) {
 				const struct ct_ev_syscall *sc = payload;
 				const struct ct_syscall *row = ct_syscall(sc->nr);

@@ -376,8 +376,8 @@ void ct_gdb_free(struct ct_gdb_out *o)
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 /* By Linux's number on x86-64; 1 to 31. Real-time signals 34 to 63 are gdb's 46 to 75 (gdb/signals.def). */
-static const unsigned char signals[32] = {0,  1,  2,	3,  4,	5,  6,	10, 8,	9,  30, 11, 31, 13, 14, 15,
-					  0,  20, 19, 17, 18, 21, 22, 16, 24, 25, 26, 27, 28, 23, 32, 12};
+static const unsigned char signals[32] = {0, 1,  2,  3,  4,  5,  6,  10, 8,  9,  30, 11, 31, 13, 14, 15,
+					  0, 20, 19, 17, 18, 21, 22, 16, 24, 25, 26, 27, 28, 23, 32, 12};
 
 int ct_gdb_signal(int sig)
 {

@@ -15,8 +15,8 @@
 /* ---- the stream ---- */
 
 enum ct_gdb_seen {
-	CT_GDB_MORE,   /* nothing yet */
-	CT_GDB_PACKET, /* a whole one is in `data` */
+	CT_GDB_MORE,    /* nothing yet */
+	CT_GDB_PACKET,  /* a whole one is in `data` */
 	CT_GDB_DAMAGED, /* one with a wrong checksum, or too long */
 	CT_GDB_ACK,
 	CT_GDB_NAK,

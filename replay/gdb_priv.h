@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Parts of the gdb server: gdb_server.c (packets in, replies out, running), gdb_regs.c (registers and their description),
- * gdb_info.c (documents that gdb asks for), gdb_file.c (files of the recording), gdb_monitor.c (commands of ours). */
+ * Parts of the gdb server: gdb_server.c (packets in, replies out, running), gdb_memory.c, gdb_regs.c (registers and
+ * their description), gdb_info.c (documents that gdb asks for), gdb_file.c (files of the recording), gdb_monitor.c
+ * (commands of ours). */
 #ifndef CT_GDB_PRIV_H
 #define CT_GDB_PRIV_H
 
@@ -45,6 +46,13 @@ bool ct_gdb_set_regs(struct ct_gdb *g, ct_u32 tid, struct ct_gdb_text values);
 bool ct_gdb_set_reg(struct ct_gdb *g, ct_u32 tid, ct_u64 number, struct ct_gdb_text value);
 /* The XML description into g->text. */
 void ct_gdb_describe_regs(struct ct_gdb *g);
+
+/* Answers m; M and X; g, G, p and P, which is `what`. */
+void ct_gdb_read_memory(struct ct_gdb *g, struct ct_gdb_text t);
+void ct_gdb_write_memory(struct ct_gdb *g, struct ct_gdb_text t, bool binary);
+void ct_gdb_registers(struct ct_gdb *g, struct ct_gdb_text t, char what);
+/* Shown by gdb; not an answer. */
+void ct_gdb_say_error(struct ct_gdb *g, const struct ct_error *err);
 
 /* Answers "qXfer:...". */
 void ct_gdb_xfer(struct ct_gdb *g, struct ct_gdb_text request);

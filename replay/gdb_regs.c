@@ -22,9 +22,18 @@ struct row {
 	unsigned component;   /* of the XSAVE image */
 	unsigned stored_bits; /* of it, 0: all */
 };
-#define G(name, index, type) {NULL, name, NULL, 0, 0, 64, type, NULL, GENERAL, index, 0, 0, 0}
-#define S(name, index)       {NULL, name, NULL, 0, 0, 32, "int32", NULL, SEGMENT, index, 0, 0, 0}
-#define F(name, at, bits)    {NULL, name, NULL, 0, 0, 32, "int", "float", X87, at, 0, 0, bits}
+#define G(name, index, type)                                                                                           \
+	{                                                                                                              \
+		NULL, name, NULL, 0, 0, 64, type, NULL, GENERAL, index, 0, 0, 0                                        \
+	}
+#define S(name, index)                                                                                                 \
+	{                                                                                                              \
+		NULL, name, NULL, 0, 0, 32, "int32", NULL, SEGMENT, index, 0, 0, 0                                     \
+	}
+#define F(name, at, bits)                                                                                              \
+	{                                                                                                              \
+		NULL, name, NULL, 0, 0, 32, "int", "float", X87, at, 0, 0, bits                                        \
+	}
 static const struct row rows[] = {
 	{"org.gnu.gdb.i386.core", "rax", NULL, 0, 0, 64, "int64", NULL, GENERAL, CT_RAX, 0, 0, 0},
 	G("rbx", CT_RBX, "int64"),

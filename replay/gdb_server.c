@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The gdb server: a packet in, a reply out. What gdb writes goes to a diversion, which ends when gdb has put the registers
- * back as they were and lets the program go on. */
+/* The gdb server: a packet in, a reply out. What gdb writes goes to a diversion, which ends when gdb has put the
+ * registers back as they were and lets the program go on. */
 #include "replay/gdb_server.h"
 
 #include <errno.h>
@@ -12,8 +12,7 @@
 
 #include "replay/gdb_priv.h"
 
-#define MOST_READ 0x8000 /* bytes of memory in a reply */
-#define RANGE     200000 /* instructions of a range step */
+#define RANGE 200000 /* instructions of a range step */
 
 /* ---- the socket ------------------------------------------------------------------------------------------------- */
 
@@ -258,9 +257,10 @@ static void put_stop(struct ct_gdb *g)
 		return;
 	}
 	g->tid = g->goes = tid;
-	ct_gdb_putf(&g->out, "T%02x", st->why == CT_ARRIVED_SIGNAL      ? ct_gdb_signal(st->number)
-				      : st->why == CT_ARRIVED_INTERRUPT ? 2
-									: 5);
+	ct_gdb_putf(&g->out, "T%02x",
+		    st->why == CT_ARRIVED_SIGNAL      ? ct_gdb_signal(st->number)
+		    : st->why == CT_ARRIVED_INTERRUPT ? 2
+						      : 5);
 	ct_gdb_putf(&g->out, "thread:");
 	ct_gdb_put_thread(g, &g->out, tid);
 	ct_gdb_putf(&g->out, ";");
@@ -311,7 +311,7 @@ static void output(void *ctx, const char *data, size_t len)
 	say(ctx, data, len);
 }
 
-static void say_error(struct ct_gdb *g, const struct ct_error *err)
+void ct_gdb_say_error(struct ct_gdb *g, const struct ct_error *err)
 {
 	say(g, "ctbpf: ", 7);
 	say(g, err->msg, strlen(err->msg));
@@ -356,7 +356,8 @@ static void go(struct ct_gdb *g, const struct ct_gdb_action *a, ct_u32 tid, bool
 		ret = ct_timeline_run_diverted(g->tl, tid, step, output, g, &g->last, &err);
 	} else {
 		if (ct_timeline_diverted(g->tl) && ct_timeline_memory_differs(g->tl) && !g->told_discarded) {
-			static const char text[] = "ctbpf: a recording does not change: what was written is discarded\n";
+			static const char text[] =
+				"ctbpf: a recording does not change: what was written is discarded\n";
 
 			say(g, text, sizeof(text) - 1);
 			g->told_discarded = true;
@@ -370,7 +371,7 @@ static void go(struct ct_gdb *g, const struct ct_gdb_action *a, ct_u32 tid, bool
 			ret = ct_timeline_run(g->tl, back, &g->last, &err);
 	}
 	if (ret) {
-		say_error(g, &err);
+		ct_gdb_say_error(g, &err);
 		g->last = (struct ct_stopped){.why = back ? CT_ARRIVED_BEGIN : CT_ARRIVED_END, .tid = tid};
 	}
 	put_stop(g);
@@ -395,94 +396,6 @@ static void cont(struct ct_gdb *g, struct ct_gdb_text t)
 		return;
 	}
 	go(g, &a, tid, false);
-}
-
-/* ---- memory and registers --------------------------------------------------------------------------------------- */
-
-static void read_memory(struct ct_gdb *g, struct ct_gdb_text t)
-{
-	struct ct_session *s = ct_timeline_session(g->tl);
-	ct_u64 addr, len, done = 0;
-	unsigned char page[4096];
-
-	if (!ct_gdb_hex(&t, &addr) || !ct_gdb_word(&t, ",") || !ct_gdb_hex(&t, &len)) {
-		ct_gdb_putf(&g->out, "E16");
-		return;
-	}
-	if (len > MOST_READ)
-		len = MOST_READ;
-	while (done < len) {
-		ct_u64 n = sizeof(page) - (addr + done) % sizeof(page);
-
-		if (n > len - done)
-			n = len - done;
-		if (ct_session_read(s, ct_timeline_pid(g->tl), addr + done, page, n, NULL))
-			break;
-		ct_gdb_put_hex(&g->out, page, n);
-		done += n;
-	}
-	if (!done)
-		ct_gdb_putf(&g->out, len ? "E0e" : "");
-}
-
-static bool divert(struct ct_gdb *g)
-{
-	struct ct_error err;
-
-	if (!ct_timeline_divert(g->tl, &err))
-		return true;
-	say_error(g, &err);
-	return false;
-}
-
-static void write_memory(struct ct_gdb *g, struct ct_gdb_text t, bool binary)
-{
-	ct_u64 addr, len;
-	unsigned char *data;
-	size_t n = 0;
-	bool good;
-
-	if (!ct_gdb_hex(&t, &addr) || !ct_gdb_word(&t, ",") || !ct_gdb_hex(&t, &len) || !ct_gdb_word(&t, ":") ||
-	    len > CT_GDB_PACKET_MAX) {
-		ct_gdb_putf(&g->out, "E16");
-		return;
-	}
-	if (!len) { /* gdb asks whether X is known */
-		ct_gdb_putf(&g->out, "OK");
-		return;
-	}
-	data = malloc(len);
-	if (data && binary && (ct_u64)(t.end - t.p) == len) {
-		memcpy(data, t.p, len);
-		n = len;
-	} else if (data && !binary && !ct_gdb_bytes(&t, data, len, &n)) {
-		n = 0;
-	}
-	good = data && n == len && !ct_timeline_write(g->tl, addr, data, len, NULL);
-	free(data);
-	ct_gdb_putf(&g->out, good ? "OK" : "E0e");
-}
-
-static void registers(struct ct_gdb *g, struct ct_gdb_text t, char what)
-{
-	ct_u64 number;
-	bool good = false;
-
-	switch (what) {
-	case 'g': good = ct_gdb_put_regs(g, g->tid); break;
-	case 'p': good = ct_gdb_hex(&t, &number) && ct_gdb_put_reg(g, g->tid, number); break;
-	case 'G': good = divert(g) && ct_gdb_set_regs(g, g->tid, t); break;
-	case 'P':
-		good = ct_gdb_hex(&t, &number) && ct_gdb_word(&t, "=") && divert(g) &&
-		       ct_gdb_set_reg(g, g->tid, number, t);
-		break;
-	}
-	if (!good) {
-		ct_gdb_clear(&g->out);
-		ct_gdb_putf(&g->out, "E01");
-	} else if (what == 'G' || what == 'P') {
-		ct_gdb_putf(&g->out, "OK");
-	}
 }
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
@@ -577,13 +490,13 @@ static bool answer(struct ct_gdb *g)
 	case 'Q': set(g, t); break;
 	case 'H': select_thread(g, t); break;
 	case 'T': thread_alive(g, t); break;
-	case 'm': read_memory(g, t); break;
-	case 'M': write_memory(g, t, false); break;
-	case 'X': write_memory(g, t, true); break;
+	case 'm': ct_gdb_read_memory(g, t); break;
+	case 'M': ct_gdb_write_memory(g, t, false); break;
+	case 'X': ct_gdb_write_memory(g, t, true); break;
 	case 'g':
 	case 'p':
 	case 'G':
-	case 'P': registers(g, t, first); break;
+	case 'P': ct_gdb_registers(g, t, first); break;
 	case 'Z': insert_point(g, t); break;
 	case 'z': remove_point(g, t); break;
 	case 'c': go(g, &(struct ct_gdb_action){.what = 'c'}, g->goes, false); break;

@@ -33,8 +33,8 @@ static struct ct_replica *find_process(struct ct_session *s, ct_u32 pid, struct 
 	return p;
 }
 
-/* Whose instructions come next: those of the thread that the next event happens to. That is the one which was switched to
- * last, but for switches that nobody saw. */
+/* Whose instructions come next: those of the thread that the next event happens to. That is the one which was switched
+ * to last, but for switches that nobody saw. */
 ct_u32 ct_session_current(struct ct_session *s)
 {
 	const struct ct_event *ev;

@@ -35,8 +35,8 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 void ct_session_destroy(struct ct_session *s);
 /* From here on interpreters are watched by agents, which outlive the session. */
 int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_error *err);
-/* Executes up to the event `seq` (exclusive). 0; 1: a hook or a stop (below) stopped it; -1: a divergence (status CT_EXIT_DIVERGED) or
- * failure, after which the session can only be looked at and destroyed. */
+/* Executes up to the event `seq` (exclusive). 0; 1: a hook or a stop (below) stopped it; -1: a divergence (status
+ * CT_EXIT_DIVERGED) or failure, after which the session can only be looked at and destroyed. */
 int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err);
 void ct_session_stats(const struct ct_session *s, struct ct_session_stats *stats);
 /* The event that is executed next, valid until then. 1; 0: the log ends here; -1. */
@@ -106,8 +106,8 @@ struct ct_stop {
 #define CT_STOP_WATCHES 3 /* as many of data at the same time */
 /* From now on runs end at these, in process `pid`. None of them is passed over, however calls are answered. */
 int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop *list, size_t n, struct ct_error *err);
-/* The one that the last run ended at, NULL if at none. It stays that until ct_session_pass_stop, after which the current
- * thread runs on from the breakpoint it stands at. */
+/* The one that the last run ended at, NULL if at none. It stays that until ct_session_pass_stop, after which the
+ * current thread runs on from the breakpoint it stands at. */
 const struct ct_stop *ct_session_stopped(const struct ct_session *s, ct_u32 *tid);
 void ct_session_pass_stop(struct ct_session *s);
 

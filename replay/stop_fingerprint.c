@@ -15,7 +15,7 @@ struct memory {
 	ct_u32 index;
 	const struct ct_snap_page *pages;
 	size_t count;
-	size_t have; /* page in `page`, count: none */
+	size_t have;                   /* page in `page`, count: none */
 	const struct ct_replica *live; /* its memory instead, if not NULL */
 	unsigned char page[CT_PAGE];
 };

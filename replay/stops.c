@@ -59,10 +59,10 @@ int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop 
 	if (!copy || !bytes || watches > CT_STOP_WATCHES || n > MOST_POINTS) {
 		free(copy);
 		free(bytes);
-		return watches > CT_STOP_WATCHES ? ct_fail(err, CT_EXIT_FAILED,
-							   "%u watchpoints are too many: the CPU has %d to spare",
-							   watches, CT_STOP_WATCHES)
-						 : ct_fail(err, CT_EXIT_FAILED, "too many breakpoints");
+		return watches > CT_STOP_WATCHES
+			       ? ct_fail(err, CT_EXIT_FAILED, "%u watchpoints are too many: the CPU has %d to spare",
+					 watches, CT_STOP_WATCHES)
+			       : ct_fail(err, CT_EXIT_FAILED, "too many breakpoints");
 	}
 	if (n)
 		memcpy(copy, list, n * sizeof(*copy));
@@ -219,8 +219,8 @@ static int set_watches(struct ct_rthread *t)
 			reg--;
 		if (reg < 0 || poke(t, DEBUG(reg), w->addr))
 			return -1;
-		dr7 |= 1ull << (2 * reg) |
-		       (ct_u64)(lengths[w->len] << 2 | (w->kind == CT_STOP_WRITE ? 1 : 3)) << (16 + 4 * reg);
+		dr7 |= 1ull << (2 * reg) | (ct_u64)(lengths[w->len] << 2 | (w->kind == CT_STOP_WRITE ? 1 : 3))
+						   << (16 + 4 * reg);
 		st->used |= 1u << reg;
 		st->by_reg[reg] = w;
 	}

@@ -202,7 +202,8 @@ static int event(void *ctx, struct ct_session *s, const struct ct_event *ev)
 	if (!catches(tl, ev)) {
 		const struct ct_rthread *t = ct_session_thread(s, ev->tid);
 
-		/* A run of answered calls goes on to the entry of the next one if nobody wanted to be asked when it began. */
+		/* A run of answered calls goes on to the entry of the next one if nobody wanted to be asked when it
+		 * began. */
 		if (ev->type == CT_EV_SYSCALL && t && t->at_entry)
 			return 0;
 		return tl->want_mark || tl->interrupted;
@@ -350,10 +351,11 @@ static int choose_stretch(struct ct_timeline *tl, const struct ct_timeline_opts 
 			first = &st.list[i];
 	if (!first) {
 		ct_stretches_deinit(&st);
-		return ct_fail(err, CT_EXIT_FAILED,
-			       "%s: it has no snapshot of running processes to replay from%s; `ctbpf info` says what is "
-			       "in it",
-			       ct_recording_path(tl->rec), opts->from ? " of that number" : "");
+		return ct_fail(
+			err, CT_EXIT_FAILED,
+			"%s: it has no snapshot of running processes to replay from%s; `ctbpf info` says what is "
+			"in it",
+			ct_recording_path(tl->rec), opts->from ? " of that number" : "");
 	}
 	tl->from = first->from;
 	tl->begin = first->begin;

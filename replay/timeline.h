@@ -10,7 +10,8 @@
 #include "replay/session.h"
 
 /* A moment: `next` is the event that is executed next. If `tid` is not 0 this thread has run on since the event before,
- * to where it has these registers and its memory is as the fingerprint says; else it is right between the two events. */
+ * to where it has these registers and its memory is as the fingerprint says; else it is right between the two events.
+ */
 struct ct_moment {
 	ct_u64 next;
 	ct_u32 tid;
@@ -71,8 +72,8 @@ int ct_timeline_step(struct ct_timeline *tl, ct_u32 tid, bool back, struct ct_st
 int ct_timeline_now(struct ct_timeline *tl, struct ct_moment *m, struct ct_error *err);
 int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err);
 bool ct_moment_same(const struct ct_moment *a, const struct ct_moment *b);
-/* As people write them: what ct_pos_parse takes, or e:N@ADDRESS#K: the K-th time (#K may be left out: the first) that the
- * thread is at this address on its way to event N. Seeks there. */
+/* As people write them: what ct_pos_parse takes, or e:N@ADDRESS#K: the K-th time (#K may be left out: the first) that
+ * the thread is at this address on its way to event N. Seeks there. */
 int ct_timeline_seek_text(struct ct_timeline *tl, const char *text, struct ct_error *err);
 /* The present moment in this form, so that it means the same in every other session. */
 #define CT_MOMENT_TEXT 80
@@ -99,8 +100,8 @@ bool ct_timeline_registers_differ(struct ct_timeline *tl);
 bool ct_timeline_memory_differs(struct ct_timeline *tl);
 /* Back to the moment. */
 int ct_timeline_undivert(struct ct_timeline *tl, struct ct_error *err);
-/* Runs thread `tid` alone, or one instruction of it, to a stop, a signal (number), or its end. What it writes to standard
- * output and error goes to `output`; system calls that would reach outside fail with ENOSYS. */
+/* Runs thread `tid` alone, or one instruction of it, to a stop, a signal (number), or its end. What it writes to
+ * standard output and error goes to `output`; system calls that would reach outside fail with ENOSYS. */
 int ct_timeline_run_diverted(struct ct_timeline *tl, ct_u32 tid, bool step,
 			     void (*output)(void *ctx, const char *data, size_t len), void *ctx,
 			     struct ct_stopped *stopped, struct ct_error *err);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The instruction before a moment, far from any event. The code says which instructions may come before, and most of them
- * what the registers were then; such a place is found at full speed, and proven by executing the instruction. */
+/* The instruction before a moment, far from any event. The code says which instructions may come before, and most of
+ * them what the registers were then; such a place is found at full speed, and proven by executing the instruction. */
 #include <Zydis/Zydis.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,21 +8,21 @@
 #include "replay/timeline_priv.h"
 #include "replay/trampoline.h"
 
-#define AROUND       4096 /* bytes of code in which jumps to an address are looked for */
-#define MOST_GUESSES 24
-#define CALLERS      3
+#define AROUND            4096 /* bytes of code in which jumps to an address are looked for */
+#define MOST_GUESSES      24
+#define CALLERS           3
 #define STACK_LOOKED_AT   1024 /* bytes */
 #define STEPS_FROM_CALLER 1500
 #define MOST_FROM_CALLER  50
-#define MOST_TRIES   20000 /* moments that look as guessed, but were not it */
-#define MOST_EXITS   512
-#define MOST_TODO    512
-#define SEEN_BITS    14 /* instructions of functions that are looked at: half of this many */
-#define SEEN         (1u << SEEN_BITS)
-#define PATIENCE     20000000000ull /* ns */
+#define MOST_TRIES        20000 /* moments that look as guessed, but were not it */
+#define MOST_EXITS        512
+#define MOST_TODO         512
+#define SEEN_BITS         14 /* instructions of functions that are looked at: half of this many */
+#define SEEN              (1u << SEEN_BITS)
+#define PATIENCE          20000000000ull /* ns */
 
 /* Registers that a called function may change (System V ABI). */
-#define BIT(reg)     (1u << (reg))
+#define BIT(reg) (1u << (reg))
 #define CALLER_SAVED                                                                                                   \
 	(BIT(CT_RAX) | BIT(CT_RCX) | BIT(CT_RDX) | BIT(CT_RSI) | BIT(CT_RDI) | BIT(CT_R8) | BIT(CT_R9) | BIT(CT_R10) | \
 	 BIT(CT_R11) | BIT(CT_RFLAGS))
@@ -86,7 +86,8 @@ static ct_u64 target_of(const struct code *c, ct_u64 at)
 	return 0;
 }
 
-/* ---- what the registers were before an instruction ---------------------------------------------------------------- */
+/* ---- what the registers were before an instruction ----------------------------------------------------------------
+ */
 
 /* add, sub, inc, dec of a whole register with something that is still there. */
 static bool undo_sum(const struct code *c, struct ct_regs *r)
@@ -174,9 +175,11 @@ static void add_round(struct before *b, ct_u64 at)
 	add(b, &g);
 }
 
-/* ---- which instruction it may have been ---------------------------------------------------------------------------- */
+/* ---- which instruction it may have been ----------------------------------------------------------------------------
+ */
 
-/* Where the instruction that ends at `ip` begins, if the code before is decoded from many places: most of them agree. */
+/* Where the instruction that ends at `ip` begins, if the code before is decoded from many places: most of them agree.
+ */
 static ct_u64 linear_before(const struct before *b, ct_u64 ip)
 {
 	unsigned votes[16] = {0}, best = 0;
@@ -276,7 +279,8 @@ static void guess_callers(struct before *b)
 	unsigned n = 0;
 	struct code c;
 
-	for (ct_u64 slot = b->m->regs.r[CT_RSP]; slot < b->m->regs.r[CT_RSP] + STACK_LOOKED_AT && n < CALLERS; slot += 8) {
+	for (ct_u64 slot = b->m->regs.r[CT_RSP]; slot < b->m->regs.r[CT_RSP] + STACK_LOOKED_AT && n < CALLERS;
+	     slot += 8) {
 		if (ct_session_read(b->tl->s, b->tl->pid, slot, &back, sizeof(back), NULL))
 			break;
 		at = back > AROUND ? linear_before(b, back) : 0;
@@ -289,7 +293,8 @@ static void guess_callers(struct before *b)
 	}
 }
 
-/* ---- trying -------------------------------------------------------------------------------------------------------- */
+/* ---- trying --------------------------------------------------------------------------------------------------------
+ */
 
 static bool out_of_time(const struct before *b)
 {
@@ -376,7 +381,8 @@ static int try_guess(struct before *b, const struct guess *g)
 
 	if (to_start(b))
 		return -1;
-	for (int i = 0; i < (g->steps > 1 ? MOST_FROM_CALLER : MOST_TRIES) && !out_of_time(b) && find_next(b, g) > 0; i++) {
+	for (int i = 0; i < (g->steps > 1 ? MOST_FROM_CALLER : MOST_TRIES) && !out_of_time(b) && find_next(b, g) > 0;
+	     i++) {
 		ret = leads_there(b, g->steps, &last);
 		if (ret > 0)
 			return ct_timeline_seek(b->tl, &last, b->err) ? -1 : 1;
@@ -387,7 +393,8 @@ static int try_guess(struct before *b, const struct guess *g)
 	return 0;
 }
 
-/* ---- ways out of a function ------------------------------------------------------------------------------------------ */
+/* ---- ways out of a function
+ * ------------------------------------------------------------------------------------------ */
 
 /* Returns and indirect jumps of a called function, and of those it jumps to; what an indirect jump leads to is found by
  * going there (switches, stubs of the dynamic linker, tail calls). */

@@ -20,11 +20,11 @@ struct ct_image {
 
 /* Checkpoints among the instructions before some event, so that those before the present one are few steps away. */
 struct ct_window {
-	ct_u64 next;                     /* that event, 0: there is none */
-	struct ct_checkpoint *cp[2];     /* the second is CT_WINDOW steps after the first */
-	ct_u64 step;                     /* where the first is, counted in instructions from some place */
-	ct_u64 at;                       /* ... and the present moment */
-	struct ct_moment now;            /* that one */
+	ct_u64 next;                 /* that event, 0: there is none */
+	struct ct_checkpoint *cp[2]; /* the second is CT_WINDOW steps after the first */
+	ct_u64 step;                 /* where the first is, counted in instructions from some place */
+	ct_u64 at;                   /* ... and the present moment */
+	struct ct_moment now;        /* that one */
 };
 #define CT_WINDOW 128
 
@@ -41,9 +41,9 @@ struct ct_timeline {
 	ct_u64 cost;            /* of a checkpoint, ns */
 	ct_u64 bytes;           /* of all of them, when last measured */
 	unsigned since_measured;
-	ct_u64 tau;    /* of the present moment */
-	ct_u64 began;  /* when the present run did, ns */
-	bool broken;   /* the session is not at a moment any more */
+	ct_u64 tau;   /* of the present moment */
+	ct_u64 began; /* when the present run did, ns */
+	bool broken;  /* the session is not at a moment any more */
 	struct ct_stop *stops;
 	size_t nstops;
 	ct_u64 signals;
@@ -56,7 +56,7 @@ struct ct_timeline {
 	struct ct_stopped caught;
 	bool has_caught;
 	struct ct_window window;
-	ct_u64 far; /* event before which more has been executed than is stepped through */
+	ct_u64 far;                 /* event before which more has been executed than is stepped through */
 	struct ct_checkpoint *home; /* of a diversion */
 	struct ct_moment home_moment;
 	bool written; /* in the diversion: memory */
@@ -74,7 +74,8 @@ void ct_tl_disarm(struct ct_timeline *tl);
 int ct_tl_restore(struct ct_timeline *tl, const struct ct_checkpoint *cp, struct ct_error *err);
 int ct_tl_mark(struct ct_timeline *tl);
 void ct_tl_stopped(struct ct_timeline *tl, struct ct_stopped *stopped);
-/* To the moment one instruction of thread `tid` before this one. 0; 1: there is none, it stands at the beginning; -1. */
+/* To the moment one instruction of thread `tid` before this one. 0; 1: there is none, it stands at the beginning; -1.
+ */
 int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, struct ct_error *err);
 void ct_tl_forget_window(struct ct_timeline *tl);
 /* From anywhere in the instructions before event m->next to the one before m; 0; 1: not found that way; -1. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* One instruction, forwards and backwards. The instruction before a moment is found by going there again, in steps as far
- * as it is near an event; checkpoints on the last of them make the next ones back cheap. */
+/* One instruction, forwards and backwards. The instruction before a moment is found by going there again, in steps as
+ * far as it is near an event; checkpoints on the last of them make the next ones back cheap. */
 #include <string.h>
 
 #include "replay/timeline_priv.h"
@@ -131,9 +131,9 @@ static bool in_window(struct ct_timeline *tl, const struct ct_moment *m)
 	return w->cp[0] && w->at > w->step && ct_moment_same(&w->now, m);
 }
 
-/* To one instruction before `m`, which is on the way to event m->next; without registers (`m->tid` 0): to the last moment
- * before that event. Steps from where the timeline stands, which must be before. 0; 1: it stands there already, so there is
- * none; 2: `most` steps have not been enough; -1. */
+/* To one instruction before `m`, which is on the way to event m->next; without registers (`m->tid` 0): to the last
+ * moment before that event. Steps from where the timeline stands, which must be before. 0; 1: it stands there already,
+ * so there is none; 2: `most` steps have not been enough; -1. */
 static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_u64 most, struct ct_error *err)
 {
 	struct ct_moment now;
@@ -211,8 +211,8 @@ static bool leaves_registers(struct ct_timeline *tl, ct_u64 seq)
 	return ret;
 }
 
-/* The moment of thread `tid` before which the instruction is to be found, as one inside of the way to an event. 0; 1: the
- * thread has done nothing before. */
+/* The moment of thread `tid` before which the instruction is to be found, as one inside of the way to an event. 0; 1:
+ * the thread has done nothing before. */
 static int place_of(struct ct_timeline *tl, ct_u32 tid, struct ct_moment *m, struct ct_error *err)
 {
 	ct_u64 seq;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Moments as people write them. Inside of the way to an event they are an address and how often it has been passed, which
- * means the same in every replay. */
+/* Moments as people write them. Inside of the way to an event they are an address and how often it has been passed,
+ * which means the same in every replay. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 
 #define MOST_PASSES 20000 /* that are counted for a text */
 
-/* Goes to the `pass`-th time that the thread is at `addr` after the events before `next`. With `until` (pass 0): counts the
- * passes up to that moment. Returns them, or -1. */
+/* Goes to the `pass`-th time that the thread is at `addr` after the events before `next`. With `until` (pass 0): counts
+ * the passes up to that moment. Returns them, or -1. */
 static ct_s64 passes(struct ct_timeline *tl, ct_u64 next, ct_u64 addr, ct_u64 pass, const struct ct_moment *until,
 		     struct ct_error *err)
 {

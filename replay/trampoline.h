@@ -47,7 +47,8 @@ struct ct_trampoline {
 	ct_u64 moved_next; /* where the second of them is now, or what comes behind */
 };
 
-/* Installs one at regs->rip, for which registers in `unknown` (bits of enum ct_reg) do not matter. -1 if the code there does not allow it (then nothing has been changed). */
+/* Installs one at regs->rip, for which registers in `unknown` (bits of enum ct_reg) do not matter. -1 if the code there
+ * does not allow it (then nothing has been changed). */
 int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs, ct_u32 unknown);
 /* From now on it only stops when the eight bytes at `addr` are `want`, too: a pass with the right registers but other
  * memory, as of a loop that counts in memory only, costs nanoseconds again. Of more than four hints the oldest go. */

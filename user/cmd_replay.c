@@ -423,12 +423,18 @@ static int replay(struct replay *r, json_t *sum, struct ct_error *err)
 int cmd_replay(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"to", required_argument, NULL, 't'}, {"from-snapshot", required_argument, NULL, 'f'},
-		{"output", no_argument, NULL, 'O'},   {"clock", required_argument, NULL, 'c'},
-		{"quiet", no_argument, NULL, 'q'},    {"json", no_argument, NULL, 'J'},
-		{"gdb", no_argument, NULL, 'g'},      {"command", required_argument, NULL, 'x'},
-		{"batch", no_argument, NULL, 'b'},    {"serve", required_argument, NULL, 's'},
-		{"pid", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+		{"to", required_argument, NULL, 't'},
+		{"from-snapshot", required_argument, NULL, 'f'},
+		{"output", no_argument, NULL, 'O'},
+		{"clock", required_argument, NULL, 'c'},
+		{"quiet", no_argument, NULL, 'q'},
+		{"json", no_argument, NULL, 'J'},
+		{"gdb", no_argument, NULL, 'g'},
+		{"command", required_argument, NULL, 'x'},
+		{"batch", no_argument, NULL, 'b'},
+		{"serve", required_argument, NULL, 's'},
+		{"pid", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	struct ct_replay_gdb gdb = {.port = -1};

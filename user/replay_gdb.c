@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A recording opened in gdb: one that is started here, with the recorded files as its sysroot and a private socket, or one
- * that connects to a port of this machine. */
+/* A recording opened in gdb: one that is started here, with the recorded files as its sysroot and a private socket, or
+ * one that connects to a port of this machine. */
 #include "user/replay_gdb.h"
 
 #include <arpa/inet.h>

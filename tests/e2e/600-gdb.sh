@@ -48,7 +48,7 @@ in_gdb() { # RECORDING
 	{
 		echo "source $T/helpers.py"
 		cat
-		echo 'printf "all commands done\n"'
+		echo 'echo all commands done\n'
 	} >"$T/script.gdb"
 	timeout 100 "$CTBPF" replay --gdb --batch -x "$T/script.gdb" "$1" >"$T/gdb.log" 2>&1 </dev/null || true
 	grep -qx 'all commands done' "$T/gdb.log" || fail "gdb: $(tail -n 25 "$T/gdb.log")"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Threads that race and signals that interrupt anything, in gdb: the same stops forwards and backwards.
-# shellcheck source-path=SCRIPTDIR source=600-gdb.sh disable=SC2154
+# shellcheck source-path=SCRIPTDIR source=600-gdb.sh disable=SC2154,SC2119,SC2016
 source "$(dirname "$0")/600-gdb.sh"
 
 step "racing threads"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Fuzzing gdb's remote protocol: the input is what a peer sends. Every packet in it, and the input itself as one, is taken
- * apart as all requests that have a structure. */
+ * Fuzzing gdb's remote protocol: the input is what a peer sends. Every packet in it, and the input itself as one, is
+ * taken apart as all requests that have a structure. */
 #include "replay/gdb_packet.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

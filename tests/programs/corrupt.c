@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A heap corruption: `fill` writes one element too many, over the neighbour's pointer, and the program crashes much later.
- * cflags: -O0 */
+ * A heap corruption: `fill` writes one element too many, over the neighbour's pointer, and the program crashes much
+ * later. cflags: -O0 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
