@@ -16,7 +16,7 @@
 #define MOST_FROM_CALLER  50
 #define MOST_TRIES        20000 /* moments that look as guessed, but were not it */
 #define MOST_EXITS        512
-#define MOST_TODO         512
+#define MOST_WAITING      512
 #define SEEN_BITS         14 /* instructions of functions that are looked at: half of this many */
 #define SEEN              (1u << SEEN_BITS)
 #define PATIENCE          20000000000ull /* ns */
@@ -401,8 +401,8 @@ static int try_guess(struct before *b, const struct guess *g)
 struct exits {
 	struct ct_stop stop[MOST_EXITS];
 	unsigned n;
-	ct_u64 seen[SEEN], todo[MOST_TODO]; /* a hash table of addresses; those still to be looked at */
-	unsigned nseen, ntodo;
+	ct_u64 seen[SEEN], waiting[MOST_WAITING]; /* a hash table of addresses; those still to be looked at */
+	unsigned nseen, nwaiting;
 };
 
 static bool is_new(struct exits *x, ct_u64 at)
@@ -422,9 +422,9 @@ static void explore(struct before *b, struct exits *x, ct_u64 entry)
 {
 	struct code c;
 
-	x->todo[x->ntodo++] = entry;
-	while (x->ntodo) {
-		ct_u64 at = x->todo[--x->ntodo];
+	x->waiting[x->nwaiting++] = entry;
+	while (x->nwaiting) {
+		ct_u64 at = x->waiting[--x->nwaiting];
 
 		for (; is_new(x, at) && decode(b, at, &c); at += c.insn.length) {
 			const ct_u64 to = target_of(&c, at);
@@ -435,8 +435,8 @@ static void explore(struct before *b, struct exits *x, ct_u64 entry)
 					x->stop[x->n++] = (struct ct_stop){CT_STOP_EXEC, at, 1};
 				break;
 			}
-			if ((jump || c.insn.meta.category == ZYDIS_CATEGORY_COND_BR) && x->ntodo < MOST_TODO - 1)
-				x->todo[x->ntodo++] = to;
+			if ((jump || c.insn.meta.category == ZYDIS_CATEGORY_COND_BR) && x->nwaiting < MOST_WAITING - 1)
+				x->waiting[x->nwaiting++] = to;
 			if (jump)
 				break;
 		}
