@@ -34,6 +34,7 @@ struct ct_checkpoint {
 	struct world w;
 	ct_u64 next; /* event that is executed next, 0: the log has ended */
 	ct_u32 current_tid;
+	bool inside;
 	struct ct_session_stats stats;
 };
 
@@ -352,6 +353,36 @@ void ct_checkpoint_destroy(struct ct_checkpoint *cp)
 	free(cp);
 }
 
+bool ct_checkpoint_registers_differ(const struct ct_session *s, const struct ct_checkpoint *cp)
+{
+	struct ct_regs was, is;
+
+	for (size_t i = 0; i < cp->w.nthreads; i++)
+		for (size_t k = 0; k < s->nthreads; k++)
+			if (s->threads[k]->tid == cp->w.threads[i]->tid && s->threads[k]->live &&
+			    (ct_get_regs(cp->w.threads[i]->real, &was) || ct_get_regs(s->threads[k]->real, &is) ||
+			     !ct_same_position(&was, &is)))
+				return true;
+	return false;
+}
+
+ct_u64 ct_checkpoint_bytes(const struct ct_checkpoint *cp)
+{
+	unsigned long long kb, all = 0;
+
+	for (size_t i = 0; i < cp->w.nprocs; i++) {
+		char path[64], *text, *line;
+
+		snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", cp->w.procs[i]->real);
+		text = ct_read_file(path, NULL);
+		line = text ? strstr(text, "Pss_Anon:") : NULL; /* a page that several have counts in parts */
+		if (line && sscanf(line, "Pss_Anon: %llu", &kb) == 1)
+			all += kb << 10;
+		free(text);
+	}
+	return all;
+}
+
 static struct world world_of(const struct ct_session *s)
 {
 	return (struct world){s->procs, s->nprocs, s->threads, s->nthreads, s->shared, s->nshared};
@@ -378,6 +409,7 @@ struct ct_checkpoint *ct_session_checkpoint(struct ct_session *s, struct ct_erro
 	}
 	cp->next = ev ? ev->seq : 0;
 	cp->current_tid = s->current_tid;
+	cp->inside = s->inside;
 	cp->stats = s->stats;
 	return cp;
 }
@@ -401,6 +433,8 @@ int ct_session_restore(struct ct_session *s, const struct ct_checkpoint *cp, str
 	s->shared = now.files;
 	s->nshared = now.nfiles;
 	s->current_tid = cp->current_tid;
+	s->inside = cp->inside;
+	s->stops.hit = NULL;
 	s->stats = cp->stats;
 	s->held = false;
 	s->ev = NULL;

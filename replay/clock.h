@@ -37,6 +37,7 @@ bool ct_clock_known(const char *name);
 ct_u64 ct_clock_stop_before(ct_u64 now, ct_u64 target, ct_u64 skid);
 /* One instruction of a stopped thread, counted in software if its clock counts. */
 int ct_clock_step_once(struct ct_rthread *t, int *status);
+int ct_clock_step_by(struct ct_rthread *t, int request, int *status); /* by PTRACE_SINGLESTEP or its SYSEMU form */
 
 /* What an instruction is to somebody who steps over it. */
 enum ct_step_kind {

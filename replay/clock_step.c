@@ -163,11 +163,16 @@ static int resume(struct ct_rthread *t, int request, int *status)
 	return ret;
 }
 
-int ct_clock_step_once(struct ct_rthread *t, int *status)
+int ct_clock_step_by(struct ct_rthread *t, int request, int *status)
 {
 	const ct_u64 ip = peek(t, REG(rip));
 
-	return step(t, PTRACE_SINGLESTEP, ip, kind_at(t, ip), status) < 0 ? -1 : 0;
+	return step(t, request, ip, kind_at(t, ip), status) < 0 ? -1 : 0;
+}
+
+int ct_clock_step_once(struct ct_rthread *t, int *status)
+{
+	return ct_clock_step_by(t, PTRACE_SINGLESTEP, status);
 }
 
 static ct_u64 no_skid(void)

@@ -64,17 +64,24 @@ int ct_resume_by(struct ct_rthread *t, int request, int *status)
 
 	if (t->clock->counts)
 		return t->clock->resume(t, request, status);
-	if (mm &&
-	    (ip = ct_mm_moved(mm,
-			      (ct_u64)ptrace(PTRACE_PEEKUSER, t->real, offsetof(struct user_regs_struct, rip), 0))) &&
-	    poke(t->real, offsetof(struct user_regs_struct, rip), ip))
-		return -1;
 	ct_agents_run(t);
 	for (;;) {
-		int ours;
+		int ours, ret = ct_stops_before(t, request, status);
 
+		if (ret)
+			return ret < 0 ? -1 : 0;
+		if (mm &&
+		    (ip = ct_mm_moved(mm, (ct_u64)ptrace(PTRACE_PEEKUSER, t->real,
+							 offsetof(struct user_regs_struct, rip), 0))) &&
+		    poke(t->real, offsetof(struct user_regs_struct, rip), ip))
+			return -1;
 		if (ptrace(request, t->real, 0, 0) || ct_replica_wait(t->real, status) || !WIFSTOPPED(*status))
 			return -1;
+		ret = ct_stops_after(t, *status);
+		if (ret == 1)
+			return 0;
+		if (ret)
+			continue;
 		ours = ct_agents_stopped(t, *status);
 		if (ours < 0)
 			return -1;
@@ -121,8 +128,8 @@ static unsigned char *put_buf(unsigned char *p, const unsigned char *end, ct_u64
 	return p + 16;
 }
 
-static unsigned char *put_bufs(struct ct_session *s, struct ct_inproc_answer *a, unsigned char *p,
-			       const unsigned char *end, const struct ct_event *ev, bool out)
+static unsigned char *put_bufs(struct ct_session *s, const struct ct_rthread *t, struct ct_inproc_answer *a,
+			       unsigned char *p, const unsigned char *end, const struct ct_event *ev, bool out)
 {
 	struct ct_buf_iter it = ct_buf_iter(ev);
 
@@ -130,7 +137,7 @@ static unsigned char *put_bufs(struct ct_session *s, struct ct_inproc_answer *a,
 		const struct ct_buf *b = it.buf;
 		unsigned char *data;
 
-		if (b->kind == CT_BUF_FAULT || (b->flags & CT_BUFF_CHUNKED))
+		if (b->kind == CT_BUF_FAULT || (b->flags & CT_BUFF_CHUNKED) || ct_stops_watch(t, b->addr, b->want))
 			return NULL;
 		if (!out && ct_checked_input(ev, b)) {
 			if (!(data = put_buf(p, end, b->addr, b->len)))
@@ -208,7 +215,7 @@ static bool lay_out(struct ct_session *s, struct ct_rthread *t, const struct ct_
 	a->nin = a->nout = 0;
 	a->index = run->n;
 	p = at + (a->real ? sizeof(*a) : CT_INPROC_ANSWER_MIN);
-	if (!(p = put_bufs(s, a, p, end, ev, false)) || !(p = put_bufs(s, a, p, end, ev, true)) ||
+	if (!(p = put_bufs(s, t, a, p, end, ev, false)) || !(p = put_bufs(s, t, a, p, end, ev, true)) ||
 	    (a->real && a->nout)) /* a fault while writing must leave nothing done */
 		return false;
 	a->size = (ct_u32)(p - at);
@@ -332,6 +339,8 @@ int ct_inproc_run(struct ct_session *s, struct ct_rthread *t, struct ct_error *e
 	if (k > run->n)
 		return ct_diverged(s, t, err, "the control area of the replica is damaged");
 	account(s, t, run, k);
+	if (s->stops.hit)
+		return k == run->n && next ? 1 : -1;
 	if (WSTOPSIG(status) == SIGTRAP && !(status >> 16) && ctl->why == CT_WHY_SYNC && k == run->n && !next)
 		return after_last(s, t, err);
 	if (WSTOPSIG(status) == SIGTRAP && !(status >> 16) && ctl->why == CT_WHY_FAILED && k < run->n) {

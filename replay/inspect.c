@@ -33,8 +33,31 @@ static struct ct_replica *find_process(struct ct_session *s, ct_u32 pid, struct 
 	return p;
 }
 
+/* Whose instructions come next: those of the thread that the next event happens to. That is the one which was switched
+ * to last, but for switches that nobody saw. */
+ct_u32 ct_session_current(struct ct_session *s)
+{
+	const struct ct_event *ev;
+	struct ct_error ignored;
+
+	if (ct_session_next(s, &ev, &ignored) <= 0 || !ct_session_thread(s, ev->tid))
+		return s->current_tid;
+	switch (ev->type) {
+	case CT_EV_SYSCALL:
+	case CT_EV_ENTER:
+	case CT_EV_SIGNAL:
+	case CT_EV_SWITCH:
+	case CT_EV_FORK:
+	case CT_EV_INSN:
+	case CT_EV_DATA: return ev->tid;
+	}
+	return s->current_tid;
+}
+
 int ct_session_threads(struct ct_session *s, struct ct_session_thread **list, size_t *count, struct ct_error *err)
 {
+	const ct_u32 current = ct_session_current(s);
+
 	*count = 0;
 	*list = calloc(s->nthreads ? s->nthreads : 1, sizeof(**list));
 	if (!*list)
@@ -47,7 +70,7 @@ int ct_session_threads(struct ct_session *s, struct ct_session_thread **list, si
 				.tid = t->tid,
 				.pid = t->proc->pid,
 				.nr = t->at_entry || t->restart ? t->nr : -1,
-				.current = t->tid == s->current_tid,
+				.current = t->tid == current,
 			};
 	}
 	return 0;
@@ -75,6 +98,25 @@ int ct_session_set_regs(struct ct_session *s, ct_u32 tid, const struct ct_regs *
 		       : 0;
 }
 
+ssize_t ct_session_xsave(struct ct_session *s, ct_u32 tid, void *buf, struct ct_error *err)
+{
+	struct ct_rthread *t = find(s, tid, err);
+	ssize_t len = t ? ct_get_xsave(t->real, buf) : -1;
+
+	return t && len < 0 ? ct_fail(err, CT_EXIT_FAILED, "thread %u of the replica is gone", tid) : len;
+}
+
+int ct_session_set_xsave(struct ct_session *s, ct_u32 tid, const void *buf, size_t len, struct ct_error *err)
+{
+	struct ct_rthread *t = find(s, tid, err);
+
+	if (!t)
+		return -1;
+	return ct_set_xsave(t->real, buf, len)
+		       ? ct_fail(err, CT_EXIT_FAILED, "FPU registers of thread %u cannot be set to these values", tid)
+		       : 0;
+}
+
 int ct_session_read(struct ct_session *s, ct_u32 pid, ct_u64 addr, void *buf, size_t len, struct ct_error *err)
 {
 	struct ct_replica *p = find_process(s, pid, err);
@@ -85,6 +127,20 @@ int ct_session_read(struct ct_session *s, ct_u32 pid, ct_u64 addr, void *buf, si
 		       ? 0
 		       : ct_fail(err, CT_EXIT_FAILED, "process %u has no memory at %#llx (%zu bytes)", pid,
 				 (unsigned long long)addr, len);
+}
+
+int ct_session_maps(struct ct_session *s, ct_u32 pid, struct ct_maps *maps, struct ct_error *err)
+{
+	const struct ct_replica *p = find_process(s, pid, err);
+	size_t n = 0;
+
+	if (!p || ct_maps_read(p->real, maps, err))
+		return -1;
+	for (size_t i = 0; i < maps->count; i++)
+		if (!ct_mm_is_ours(p->mm, maps->map[i].start))
+			maps->map[n++] = maps->map[i];
+	maps->count = n;
+	return 0;
 }
 
 int ct_session_write(struct ct_session *s, ct_u32 pid, ct_u64 addr, const void *buf, size_t len, struct ct_error *err)
@@ -165,10 +221,12 @@ int ct_session_step(struct ct_session *s, struct ct_error *err)
 
 	if (ret <= 0)
 		return ret < 0 ? -1 : ct_fail(err, CT_EXIT_FAILED, "the recording ends here");
-	t = ct_session_thread(s, s->current_tid);
+	t = ct_session_thread(s, ct_session_current(s));
 	if (!t || ct_get_regs(t->real, &r) || event_first(s, t, &r))
 		return ct_session_run(s, ev->seq + 1, err) < 0 ? -1 : 0;
 	ct_mm_bare(t->proc, r.r[CT_RIP]);
+	s->inside = true;
+	t->told = 0;
 	if (ct_clock_step_once(t, &status))
 		return ct_diverged(s, t, err, "the replica died");
 	if (WSTOPSIG(status) == SIGTRAP)
@@ -181,10 +239,57 @@ int ct_session_step(struct ct_session *s, struct ct_error *err)
 
 int ct_session_run_to(struct ct_session *s, const struct ct_regs *regs, struct ct_error *err)
 {
-	struct ct_rthread *t = find(s, s->current_tid, err);
+	struct ct_rthread *t = find(s, ct_session_current(s), err);
 	const struct ct_event *ev;
 
 	if (!t || ct_session_next(s, &ev, err) < 0) /* divergences name the event at hand */
 		return -1;
 	return ct_run_to(s, t, regs, NULL, err);
+}
+
+static int run_to(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, const struct ct_fingerprint *fp,
+		  struct ct_error *err)
+{
+	struct ct_rthread *t = find(s, ct_session_current(s), err);
+	const struct ct_event *ev;
+	int ret;
+
+	if (!t || ct_session_next(s, &ev, err) < 0)
+		return -1;
+	ret = ct_run_to_like(s, t, regs, unknown, fp, err);
+	s->inside = true;
+	if (ret && s->stops.hit) {
+		memset(err, 0, sizeof(*err));
+		return 1;
+	}
+	return ret;
+}
+
+int ct_session_run_to_place(struct ct_session *s, const struct ct_regs *regs, const struct ct_fingerprint *fp,
+			    struct ct_error *err)
+{
+	return run_to(s, regs, 0, fp, err);
+}
+
+int ct_session_run_to_like(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, struct ct_error *err)
+{
+	return run_to(s, regs, unknown, NULL, err);
+}
+
+int ct_session_fingerprint(struct ct_session *s, struct ct_fingerprint *fp, struct ct_error *err)
+{
+	struct ct_rthread *t = find(s, ct_session_current(s), err);
+	struct ct_regs regs;
+
+	if (!t)
+		return -1;
+	if (ct_get_regs(t->real, &regs))
+		return ct_fail(err, CT_EXIT_FAILED, "thread %u of the replica is gone", t->tid);
+	ct_live_fingerprint(t->proc, &regs, fp);
+	return 0;
+}
+
+bool ct_session_inside(const struct ct_session *s)
+{
+	return s->inside;
 }

@@ -20,7 +20,6 @@
 #define FLAGS     0xcd5ull
 #define STATUS    0x8d5ull /* ... those that comparing changes */
 #define DIRECTION 0x400ull
-#define NEAR      512        /* bytes of code */
 #define RESUME    0x10000ull /* RF: the instruction at rip goes on past a breakpoint on it */
 
 /* Looking for one position of one thread. */
@@ -40,6 +39,8 @@ struct search {
 	ct_u64 differs;           /* ... the last of which had other memory here ... */
 	ct_u64 other_ticks;       /* passes with the right registers at another tick ... */
 	ct_u64 other;             /* ... the last of which was this one */
+	ct_u32 unknown;           /* registers that do not matter, bits of enum ct_reg */
+	bool here;                /* a breakpoint of the user's is at the place, and it has been reached */
 	ct_u64 hint, want;        /* ... in these eight bytes, which ought to be `want`; 0: none */
 };
 
@@ -50,6 +51,16 @@ bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b)
 			return false;
 	return a->r[CT_RIP] == b->r[CT_RIP] && a->r[CT_RSP] == b->r[CT_RSP] &&
 	       !((a->r[CT_RFLAGS] ^ b->r[CT_RFLAGS]) & FLAGS);
+}
+
+static bool same_regs(const struct search *q, const struct ct_regs *r)
+{
+	struct ct_regs known = *r;
+
+	for (int i = 0; i < CT_NREGS && q->unknown; i++)
+		if (q->unknown >> i & 1)
+			known.r[i] = q->regs->r[i];
+	return ct_same_position(&known, q->regs);
 }
 
 /* Code was sampled with the recorder's breakpoints in it. It does not change, and so tells no passes apart. */
@@ -157,6 +168,40 @@ static const char *passes(const struct search *q, char *text, size_t len)
 	return text;
 }
 
+static int single_step(struct ct_rthread *t, struct ct_regs *r)
+{
+	int status;
+
+	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) || !WIFSTOPPED(status) ||
+			       WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
+		       ? -1
+		       : 0;
+}
+
+/* A watchpoint has been hit while the trampoline ran. True: by its own code, that is none; else the thread is put where
+ * it would be without the trampoline. */
+static bool by_trampoline(struct search *q, struct ct_regs *r)
+{
+	struct ct_rthread *t = q->t;
+
+	for (int steps = 0; q->tr && steps < 8 && r->r[CT_RIP] - q->tr->page < CT_PAGE; steps++) {
+		if (r->r[CT_RIP] < q->tr->go_on) {
+			t->stops->hit = NULL;
+			return true;
+		}
+		for (unsigned i = 0; i < q->tr->nplaces; i++)
+			if (q->tr->place[i].moved == r->r[CT_RIP]) {
+				r->r[CT_RIP] = q->tr->place[i].original;
+				r->r[CT_ORIG_RAX] = (ct_u64)-1;
+				ct_set_regs(t->real, r);
+				return false;
+			}
+		if (single_step(t, r))
+			break;
+	}
+	return false;
+}
+
 /* Goes on to the next trap of ours. -1: *err is set, the position will not be reached. */
 static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 {
@@ -164,8 +209,14 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 	char near[320];
 	int status;
 
-	if (ct_resume(t, &status) || ct_get_regs(t->real, r))
-		return ct_diverged(q->s, t, err, "the replica died");
+	do
+		if (ct_resume(t, &status) || ct_get_regs(t->real, r))
+			return ct_diverged(q->s, t, err, "the replica died");
+	while (t->stops && t->stops->hit && by_trampoline(q, r));
+	if (t->stops && t->stops->hit) {
+		q->here = t->stops->hit->kind == CT_STOP_EXEC && same_regs(q, r) && same_memory(q) && !q->s->skip;
+		return -1;
+	}
 	if (q->ticked && !q->approaching && t->ticks > q->fp->ticks)
 		return ct_diverged(q->s, t, err, "position %#llx was not reached%s",
 				   (unsigned long long)q->regs->r[CT_RIP], passes(q, near, sizeof(near)));
@@ -228,8 +279,15 @@ static int do_rounds(struct search *q, struct ct_regs *r, ct_u64 rounds, ct_u64 
 
 	r->r[CT_RCX] = rounds;
 	r->r[CT_RFLAGS] |= RESUME;
-	if (ct_breakpoints(q->t->real, &next, 1) || set_regs(q, r, at, err) || next_trap(q, r, err))
+	if (ct_breakpoints(q->t->real, &next, 1) || set_regs(q, r, at, err))
 		return -1;
+	if (next_trap(q, r, err)) {
+		if (q->t->stops->hit) { /* on the way there */
+			r->r[CT_RCX] += left;
+			set_regs(q, r, r->r[CT_RIP] == at ? q->regs->r[CT_RIP] : r->r[CT_RIP], err);
+		}
+		return -1;
+	}
 	if (r->r[CT_RIP] != next)
 		return ct_diverged(q->s, q->t, err, "a repeated instruction at %#llx does not end",
 				   (unsigned long long)q->regs->r[CT_RIP]);
@@ -256,7 +314,7 @@ static int look(struct search *q, struct ct_regs *r, ct_u64 at, ct_u64 next, str
 	ct_u64 rounds;
 
 	r->r[CT_RIP] = ip;
-	if (ct_same_position(r, q->regs) && same_memory(q) && !passed_over(q))
+	if (same_regs(q, r) && same_memory(q) && !passed_over(q))
 		return set_regs(q, r, ip, err) ? -1 : 1;
 	if (q->tr && q->hint && !q->rep.len && ct_trampoline_hint(q->tr, q->hint, q->want))
 		return ct_diverged(q->s, q->t, err, "the trampoline cannot be written");
@@ -285,16 +343,6 @@ static int run_with_breakpoint(struct search *q, struct ct_error *err)
 		ret = look(q, &r, ip, ip + q->rep.len, err);
 	} while (!ret);
 	return ret < 0 ? -1 : 0;
-}
-
-static int single_step(struct ct_rthread *t, struct ct_regs *r)
-{
-	int status;
-
-	return ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) || !WIFSTOPPED(status) ||
-			       WSTOPSIG(status) != SIGTRAP || ct_get_regs(t->real, r)
-		       ? -1
-		       : 0;
 }
 
 /* Out of the bytes that the jump will replace. */
@@ -424,14 +472,14 @@ static void calibrate(struct ct_rthread *t, const struct ct_fingerprint *fp)
 	t->ticks_known = true;
 }
 
-/* As two rounds of one loop would be. */
-static bool is_near(const struct ct_regs *a, const struct ct_regs *b)
-{
-	return a->r[CT_RIP] + NEAR > b->r[CT_RIP] && a->r[CT_RIP] < b->r[CT_RIP] + NEAR;
-}
-
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err)
+{
+	return ct_run_to_like(s, t, regs, 0, fp, err);
+}
+
+int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, ct_u32 unknown,
+		   const struct ct_fingerprint *fp, struct ct_error *err)
 {
 	struct ct_regs want = *regs;
 	struct search q = search_for(s, t, &want, regs, fp);
@@ -440,6 +488,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	struct ct_regs r;
 	int ret;
 
+	q.unknown = unknown;
 	s->stats.positions++;
 	ct_agents_expected(t->proc, &want);
 	if (t->at_entry)
@@ -447,7 +496,7 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 				   (unsigned long long)regs->r[CT_RIP]);
 	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
-	if (ct_same_position(&r, &want) && same_memory(&q) && !passed_over(&q)) {
+	if (same_regs(&q, &r) && same_memory(&q) && !passed_over(&q)) {
 		ct_maps_deinit(&q.maps);
 		calibrate(t, fp);
 		return 0;
@@ -460,8 +509,11 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 		memset(&q.rep, 0, sizeof(q.rep));
 	if (q.ticked) {
 		ret = run_with_ticks(&q, err);
-	} else if (!t->clock->native ||
-		   ct_trampoline_install(&tr, t, &want, is_near(&t->place, &want) ? &t->place : &r)) {
+	} else if (!t->clock->native || ct_stops_within(t, want.r[CT_RIP] + 1, CT_TRAMPOLINE_MAX) ||
+		   ct_trampoline_install(&tr, t, &want, unknown)) {
+		ret = run_with_breakpoint(&q, err);
+	} else if (tr.ninner + ct_stops_debug_regs(t) > 4) {
+		ct_trampoline_remove(&tr);
 		ret = run_with_breakpoint(&q, err);
 	} else {
 		q.tr = &tr;
@@ -471,9 +523,13 @@ int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *
 	}
 	ct_breakpoints(t->real, NULL, 0);
 	ct_maps_deinit(&q.maps);
+	if (ret && q.here) { /* the breakpoint there is told of when the thread goes on */
+		t->stops->hit = NULL;
+		t->told = 0;
+		ret = 0;
+	}
 	if (!ret)
 		calibrate(t, fp);
-	t->place = want;
 	return ret;
 }
 

@@ -42,7 +42,8 @@ struct ct_rthread {
 	bool ticks_known; /* ... since the recording began to count; else since some moment */
 	ct_u64 tick_stop; /* it is stopped when it has so many; 0: never */
 	const char *clock_error;
-	struct ct_regs place; /* where it was interrupted last; rip 0: nowhere yet */
+	struct ct_stops *stops; /* breakpoints and watchpoints, or NULL: stops.c */
+	ct_u64 told;            /* it stands at this breakpoint, and that has been told of; 0: at none */
 };
 
 struct ct_replica {

@@ -29,6 +29,8 @@ int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_erro
 	struct ct_divergence *d = &s->divergence;
 	va_list args;
 
+	if (s->stops.hit) /* a user's stop, which the replay of the event did not expect */
+		return -1;
 	if (t && t->clock_error) /* that says nothing about the recording */
 		return ct_fail(err, CT_EXIT_FAILED, "at event %llu: %s; try again, or use --clock fingerprint",
 			       (unsigned long long)(s->ev ? s->ev->seq : 0), t->clock_error);

@@ -34,6 +34,7 @@ struct ct_rthread *ct_session_add(struct ct_session *s, const struct ct_rthread 
 	}
 	*copy = *t;
 	copy->clock = s->clock;
+	copy->stops = &s->stops;
 	s->threads[s->nthreads++] = copy;
 	return copy;
 }
@@ -137,10 +138,22 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 			*err = *ct_agents_error(s->agents);
 			ret = -1;
 		}
+		if (ret && s->stops.hit) { /* before the event is at its end */
+			s->inside = true;
+			memset(err, 0, sizeof(*err));
+			ret = 1;
+			break;
+		}
 		if (ret)
 			break;
 		s->held = false;
+		s->inside = s->stops.hit; /* between answered calls */
 		s->stats.events++;
+		ct_stops_look(s);
+		if (s->stops.hit) {
+			ret = 1;
+			break;
+		}
 		if (s->hook.event && s->hook.wants(s->hook.ctx, s->ev) && s->hook.event(s->hook.ctx, s, s->ev)) {
 			ret = 1;
 			break;
@@ -151,7 +164,7 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 	cpu = cpu_time(s) - cpu;
 	if (cpu > 0) /* else a replica has died */
 		s->stats.cpu_seconds += cpu;
-	return ret < 0 ? -1 : ret && !s->held;
+	return ret < 0 ? -1 : ret && (!s->held || s->stops.hit);
 }
 
 int ct_session_next(struct ct_session *s, const struct ct_event **ev, struct ct_error *err)
@@ -284,6 +297,7 @@ void ct_session_destroy(struct ct_session *s)
 		if (s->open_files[i].fd)
 			close(s->open_files[i].fd - 1);
 	free(s->run);
+	ct_stops_free(&s->stops);
 	ct_replay_files_deinit(&s->files);
 	ct_shared_free(s->shared, s->nshared);
 	if (s->cursor)

@@ -5,7 +5,9 @@
 #ifndef CT_SESSION_H
 #define CT_SESSION_H
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "formats/recording.h"
 #include "formats/snapshot.h"
@@ -34,8 +36,8 @@ struct ct_session *ct_session_create(struct ct_recording *rec, ct_u32 id, const 
 void ct_session_destroy(struct ct_session *s);
 /* From here on interpreters are watched by agents, which outlive the session. */
 int ct_session_watch(struct ct_session *s, struct ct_agents *agents, struct ct_error *err);
-/* Executes up to the event `seq` (exclusive). 0; 1: a hook stopped it; -1: a divergence (status CT_EXIT_DIVERGED) or
- * failure, after which the session can only be looked at and destroyed. */
+/* Executes up to the event `seq` (exclusive). 0; 1: a hook or a stop (below) stopped it; -1: a divergence (status
+ * CT_EXIT_DIVERGED) or failure, after which the session can only be looked at and destroyed. */
 int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err);
 void ct_session_stats(const struct ct_session *s, struct ct_session_stats *stats);
 /* The event that is executed next, valid until then. 1; 0: the log ends here; -1. */
@@ -63,14 +65,52 @@ int ct_session_threads(struct ct_session *s, struct ct_session_thread **list, si
 int ct_session_regs(struct ct_session *s, ct_u32 tid, struct ct_regs *regs, struct ct_error *err);
 /* What is written changes the replay: it will diverge if the program comes to depend on it. */
 int ct_session_set_regs(struct ct_session *s, ct_u32 tid, const struct ct_regs *regs, struct ct_error *err);
+/* The XSAVE image, at most CT_XSAVE_MAX bytes (tracee.h): its length, or -1. */
+ssize_t ct_session_xsave(struct ct_session *s, ct_u32 tid, void *buf, struct ct_error *err);
+int ct_session_set_xsave(struct ct_session *s, ct_u32 tid, const void *buf, size_t len, struct ct_error *err);
 /* Conditional branches it has executed; fails if the session's clock does not count or cannot know. */
 int ct_session_ticks(struct ct_session *s, ct_u32 tid, ct_u64 *ticks, struct ct_error *err);
 int ct_session_read(struct ct_session *s, ct_u32 pid, ct_u64 addr, void *buf, size_t len, struct ct_error *err);
 int ct_session_write(struct ct_session *s, ct_u32 pid, ct_u64 addr, const void *buf, size_t len, struct ct_error *err);
+/* The program's mappings, without those of the replay (tracee.h); the caller's to deinit. */
+struct ct_maps;
+int ct_session_maps(struct ct_session *s, ct_u32 pid, struct ct_maps *maps, struct ct_error *err);
 /* Executes one instruction of the current thread, or the next event where that is what comes next here. */
 int ct_session_step(struct ct_session *s, struct ct_error *err);
 /* Runs the current thread until its registers are these, which must be before its next event. */
 int ct_session_run_to(struct ct_session *s, const struct ct_regs *regs, struct ct_error *err);
+
+/* The same, with memory as the fingerprint says, and 1: a stop came first. */
+int ct_session_run_to_place(struct ct_session *s, const struct ct_regs *regs, const struct ct_fingerprint *fp,
+			    struct ct_error *err);
+/* To the next moment with these registers but for some, bits of enum ct_reg: where it is now counts, too. */
+int ct_session_run_to_like(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, struct ct_error *err);
+/* What tells the present moment of the current thread from others in which its registers are the same. */
+int ct_session_fingerprint(struct ct_session *s, struct ct_fingerprint *fp, struct ct_error *err);
+/* Whether the current thread has run on since the last event: the moment is between events. */
+bool ct_session_inside(const struct ct_session *s);
+/* The thread that runs next. */
+ct_u32 ct_session_current(struct ct_session *s);
+
+/* ---- stops (stops.c) ---- */
+
+enum ct_stop_kind {
+	CT_STOP_EXEC,  /* before the instruction at addr */
+	CT_STOP_WRITE, /* after an instruction or a system call that wrote there: 1, 2, 4 or 8 bytes, aligned */
+	CT_STOP_ACCESS /* after an instruction that read or wrote there */
+};
+struct ct_stop {
+	enum ct_stop_kind kind;
+	ct_u64 addr;
+	ct_u32 len;
+};
+#define CT_STOP_WATCHES 3 /* as many of data at the same time */
+/* From now on runs end at these, in process `pid`. None of them is passed over, however calls are answered. */
+int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop *list, size_t n, struct ct_error *err);
+/* The one that the last run ended at, NULL if at none. It stays that until ct_session_pass_stop, after which the
+ * current thread runs on from the breakpoint it stands at. */
+const struct ct_stop *ct_session_stopped(const struct ct_session *s, ct_u32 *tid);
+void ct_session_pass_stop(struct ct_session *s);
 
 /* ---- going back (checkpoint.c) ---- */
 
@@ -81,6 +121,8 @@ struct ct_checkpoint *ct_session_checkpoint(struct ct_session *s, struct ct_erro
 int ct_session_restore(struct ct_session *s, const struct ct_checkpoint *cp, struct ct_error *err);
 /* Before the session is destroyed or after, by the thread that made it. */
 void ct_checkpoint_destroy(struct ct_checkpoint *cp);
+/* Memory that it alone needs; takes about a millisecond for each 20 MB of the program's. */
+ct_u64 ct_checkpoint_bytes(const struct ct_checkpoint *cp);
 
 /* ---- the proof (compare.c) ---- */
 

@@ -37,6 +37,22 @@ struct ct_passes {
 	unsigned count;
 };
 
+/* What a user of the session wants to be stopped at. */
+struct ct_stops {
+	ct_u32 pid;
+	struct ct_stop *list; /* by address */
+	size_t n;
+	unsigned watches; /* of them: those of data */
+	const struct ct_stop *hit;
+	ct_u32 hit_tid;
+	/* while a thread runs: the bytes that int3 has taken the place of, debug registers */
+	unsigned char *bytes;
+	bool inserted;
+	unsigned used;
+	const struct ct_stop *by_reg[4];
+	ct_u64 was[CT_STOP_WATCHES]; /* what watched data was when last looked at */
+};
+
 struct ct_session {
 	struct ct_recording *rec;
 	struct ct_cursor *cursor;
@@ -65,6 +81,8 @@ struct ct_session {
 	ct_u64 until;          /* the first event that is not to be replayed yet */
 	ct_u64 last_ns;        /* time of the event replayed last, 0: none yet */
 	struct ct_run *run;    /* the last run of answers, see inproc_run.c */
+	struct ct_stops stops;
+	bool inside; /* the current thread has run on since the last event */
 	struct {
 		ct_u8 hash[16];
 		int fd; /* of a kept file, + 1 */
@@ -72,6 +90,8 @@ struct ct_session {
 	unsigned next_open;
 };
 
+/* Whether a thread's general registers are others than in the checkpoint. */
+bool ct_checkpoint_registers_differ(const struct ct_session *s, const struct ct_checkpoint *cp);
 /* Ends and frees them all, with their lists. */
 void ct_kill_replicas(struct ct_replica **procs, size_t nprocs, struct ct_rthread **threads, size_t nthreads);
 struct ct_rthread *ct_session_thread(struct ct_session *s, ct_u32 tid);
@@ -98,6 +118,19 @@ int ct_resume_by(struct ct_rthread *t, int request, int *status);
 /* Lets patched call sites of `t`, which is not in a call, answer calls from s->ev on, as many as they can. 1: s->ev is
  * replayed now; 0: it is still to be; both may be another event than before. -1: failure. */
 int ct_inproc_run(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
+
+/* stops.c. Before a thread is resumed: 0; 1: it is not to run, *status is its stop; -1. After it has stopped: 1: at one
+ * of the user's stops; 2: at one, but our own code, so go on; 0: something else. */
+int ct_stops_before(struct ct_rthread *t, int request, int *status);
+int ct_stops_after(struct ct_rthread *t, int status);
+/* Whether a breakpoint is in this range, whether a watchpoint is; how many debug registers those take. */
+bool ct_stops_within(const struct ct_rthread *t, ct_u64 addr, ct_u64 len);
+bool ct_stops_watch(const struct ct_rthread *t, ct_u64 addr, ct_u64 len);
+unsigned ct_stops_debug_regs(const struct ct_rthread *t);
+/* Whether an event has changed what is watched, since the other one was called. */
+void ct_stops_look(struct ct_session *s);
+void ct_stops_remember(struct ct_session *s);
+void ct_stops_free(struct ct_stops *st);
 
 /* What the program passes is compared with the log up to this length of a buffer. */
 #define CT_CHECKED_INPUT 256
@@ -133,6 +166,9 @@ void ct_futex_death(struct ct_rthread *t);
 /* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err);
+/* The same, but for some registers (bits of enum ct_reg). */
+int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, ct_u32 unknown,
+		   const struct ct_fingerprint *fp, struct ct_error *err);
 /* passes.c: to the position of the present event, or of the comparison; to a later pass if that has been chosen. */
 void ct_passes_recall(struct ct_session *s, ct_u32 from); /* those an earlier proof has stored */
 int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs,
@@ -141,6 +177,10 @@ int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_r
  * memfd is for its code. NULL without memory; the caller frees it. */
 struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,
 					   int memfd);
+/* The same of a thread as it stands. */
+void ct_live_fingerprint(const struct ct_replica *p, const struct ct_regs *regs, struct ct_fingerprint *fp);
+/* Of the same registers: whether what both have sampled is the same. */
+bool ct_same_fingerprint(const struct ct_fingerprint *a, const struct ct_fingerprint *b);
 /* Runs it to an instruction that faulted when it was recorded, but need not fault here: a page beyond the end of its
  * file is there in a replica. */
 int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/inproc.h"
 #include "replay/session_priv.h"
 
 #define BEFORE 72  /* bytes of code looked at before rip ... */
@@ -14,13 +15,16 @@ struct memory {
 	ct_u32 index;
 	const struct ct_snap_page *pages;
 	size_t count;
-	size_t have; /* page in `page`, count: none */
+	size_t have;                   /* page in `page`, count: none */
+	const struct ct_replica *live; /* its memory instead, if not NULL */
 	unsigned char page[CT_PAGE];
 };
 
 /* False if the snapshot does not have all of it: pages of files that nobody changed are not in it. */
 static bool read_memory(struct memory *m, ct_u64 addr, void *buf, size_t len)
 {
+	if (m->live) /* our own memory is other in each replay */
+		return !ct_mm_touches(m->live->mm, addr, len) && ct_replica_read(m->live, addr, buf, len);
 	while (len) {
 		size_t lo = 0, hi = m->count, n = CT_PAGE - addr % CT_PAGE;
 		struct ct_error ignored;
@@ -98,6 +102,39 @@ static void harvest(struct ct_fingerprint *fp, struct memory *m, const struct ct
 	}
 }
 
+static void take(struct ct_fingerprint *fp, struct memory *m, const struct ct_regs *regs, int memfd)
+{
+	if (read_memory(m, regs->r[CT_RSP] - 128, fp->stack, CT_FP_STACK))
+		fp->mask |= 1;
+	for (int k = 0; k < CT_FP_GPRS; k++)
+		if (read_memory(m, regs->r[k < 10 ? k : k + 1] & ~7ull, fp->gpr[k], CT_FP_GPR))
+			fp->mask |= 2u << k;
+	harvest(fp, m, regs, memfd);
+}
+
+void ct_live_fingerprint(const struct ct_replica *p, const struct ct_regs *regs, struct ct_fingerprint *fp)
+{
+	struct memory m = {.live = p};
+
+	memset(fp, 0, sizeof(*fp));
+	take(fp, &m, regs, p->memfd);
+}
+
+bool ct_same_fingerprint(const struct ct_fingerprint *a, const struct ct_fingerprint *b)
+{
+	if ((a->mask & b->mask & 1) && memcmp(a->stack, b->stack, CT_FP_STACK))
+		return false;
+	for (int k = 0; k < CT_FP_GPRS; k++)
+		if ((a->mask & b->mask) >> (k + 1) & 1 && memcmp(a->gpr[k], b->gpr[k], CT_FP_GPR))
+			return false;
+	for (ct_u32 i = 0; i < a->noperands; i++)
+		for (ct_u32 k = 0; k < b->noperands; k++)
+			if (a->operand[i].addr == b->operand[k].addr &&
+			    memcmp(a->operand[i].data, b->operand[k].data, sizeof(a->operand[i].data)))
+				return false;
+	return true;
+}
+
 struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u32 index, const struct ct_regs *regs,
 					   int memfd)
 {
@@ -109,12 +146,7 @@ struct ct_fingerprint *ct_stop_fingerprint(struct ct_snapshot_reader *snap, ct_u
 		m->index = index;
 		m->pages = ct_snapshot_pages(snap, index, &m->count);
 		m->have = m->count;
-		if (read_memory(m, regs->r[CT_RSP] - 128, fp->stack, CT_FP_STACK))
-			fp->mask |= 1;
-		for (int k = 0; k < CT_FP_GPRS; k++)
-			if (read_memory(m, regs->r[k < 10 ? k : k + 1] & ~7ull, fp->gpr[k], CT_FP_GPR))
-				fp->mask |= 2u << k;
-		harvest(fp, m, regs, memfd);
+		take(fp, m, regs, memfd);
 	}
 	free(m);
 	return fp;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Trampolines: the code at an address is replaced by a jump to a piece of code that looks at one register and, if that
- * is right, sums up all of them, without touching a flag (lea, jrcxz). It stops if the sum is the wanted one, else runs
- * the replaced instructions and goes back. */
+/* Trampolines: the code at an address is replaced by a jump to a piece of code that sums up all registers without
+ * touching a flag (lea, jrcxz), stops if the sum is the wanted one, else runs the replaced instructions and goes back.
+ */
 #include "replay/trampoline.h"
 
 #include <Zydis/Zydis.h>
@@ -76,12 +76,17 @@ static void emit_restore(struct emitter *e, ct_u64 save, ct_u64 wide)
 }
 
 /* By hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
-static ct_u64 reg_value(const struct ct_regs *r, int reg)
+static unsigned reg_index(int reg)
 {
 	static const unsigned char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
 						CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
 
-	return r->r[index[reg]];
+	return index[reg];
+}
+
+static ct_u64 reg_value(const struct ct_regs *r, int reg)
+{
+	return r->r[reg_index(reg)];
 }
 
 /* One replaced instruction at its new place. Only what can be moved without a change of meaning. */
@@ -259,72 +264,19 @@ static ct_u64 find_slot(int memfd, ZydisDecoder *dec, ct_u64 ip)
 	return 0;
 }
 
-/* The register that most likely tells a pass from the wanted one: that in which most bits differ between `regs` and
- * `other`, a moment that may have been another pass. -1: none does. */
-static int telling(const struct ct_regs *regs, const struct ct_regs *other)
-{
-	int best = -1, most = 0;
-
-	for (int reg = 0; reg < 16; reg++) {
-		const ct_s64 minus = (ct_s64)-reg_value(regs, reg);
-		const int bits = __builtin_popcountll(reg_value(regs, reg) ^ reg_value(other, reg));
-
-		if (reg == 4 || (reg == 1 && (ct_s32)minus != minus)) /* rcx has no other register to be added to */
-			continue;
-		if (bits > most)
-			most = bits, best = reg;
-	}
-	return best;
-}
-
-/* rcx becomes 0 if the register is right. */
-static void emit_compare(struct emitter *e, int reg, ct_u64 want)
-{
-	const ct_u64 minus = -want;
-
-	if (reg == 1) {
-		OP(e, 0x48, 0x8d, 0x89); /* lea disp32(%rcx),%rcx */
-		emit32(e, (ct_s64)minus);
-		return;
-	}
-	OP(e, 0x48, 0xb9); /* movabs $-want,%rcx */
-	emit(e, &minus, 8);
-	emit_add(e, reg, 0);
-}
-
-/* The replaced instructions, and the way back. */
-static int emit_covered(struct emitter *e, struct ct_trampoline *tr, ZydisDecoder *dec, const unsigned char *bytes)
-{
-	ZydisDecodedInstruction insn;
-
-	tr->go_on = e->base + e->len;
-	for (unsigned at = 0; at < tr->covered; at += insn.length) {
-		ZydisDecoderDecodeInstruction(dec, NULL, bytes + at, tr->covered - at, &insn);
-		if (!relocate(e, dec, bytes + at, tr->covered - at, tr->ip + at))
-			return -1;
-		if (!at)
-			tr->moved_next = e->base + e->len;
-	}
-	OP(e, 0xe9); /* jmp back */
-	emit_rel(e, tr->ip + tr->covered);
-	return 0;
-}
-
-int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs,
-			  const struct ct_regs *other)
+int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs, ct_u32 unknown)
 {
 	const ct_u64 ip = regs->r[CT_RIP];
 	unsigned char bytes[CT_TRAMPOLINE_MAX + 16], jump[CT_TRAMPOLINE_JUMP] = {0xe9}, hop[2] = {0xeb};
 	ct_u64 from;
 	struct emitter e = {0};
+	ZydisDecodedInstruction insn;
 	ZydisDecoder dec;
 	unsigned covered = 0;
 	const ct_u64 save = CT_PAGE, wide = CT_PAGE + 8, zero = CT_PAGE + 16;
 	size_t fail[CT_TRAMPOLINE_HINTS + 1];
 	unsigned nfail = 0;
-	ct_u64 sum = 0, entry;
-	size_t slow = 0;
-	int first;
+	ct_u64 sum = 0;
 	ct_s64 rel;
 
 	memset(tr, 0, sizeof(*tr));
@@ -356,31 +308,17 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 		return -1;
 	e.base = tr->page;
 
-	/* What most passes come to is the one comparison, so that is all they pay for. A repeated instruction's
-	 * registers are others in each round. */
-	first = tr->rep.len ? -1 : telling(regs, other);
-	if (first >= 0) {
-		OP(&e, 0xe9, 0x00, 0x00, 0x00, 0x00); /* jmp slow: jrcxz alone does not reach far enough */
-		slow = e.len;
-	}
-	entry = e.base + e.len;
 	/* rcx and rdx are saved in a page of their own: a store near code that runs costs a flush of the pipeline. */
 	OP(&e, 0x48, 0x89, 0x0d); /* mov %rcx,save(%rip) */
 	emit_rel(&e, e.base + save);
-	if (first >= 0) {
-		emit_compare(&e, first, reg_value(regs, first));
-		OP(&e, 0xe3, (unsigned char)-(e.len + 2)); /* jrcxz to the first instruction */
-		OP(&e, 0x48, 0x8b, 0x0d);                  /* mov save(%rip),%rcx */
-		emit_rel(&e, e.base + save);
-		if (emit_covered(&e, tr, &dec, bytes))
-			return -1;
-		memcpy(e.code + slow - 4, &(ct_s32){(ct_s32)(e.len - slow)}, 4);
-		OP(&e, 0x48, 0x8b, 0x0d); /* mov save(%rip),%rcx */
-		emit_rel(&e, e.base + save);
-	}
 	OP(&e, 0x48, 0x89, 0x15); /* mov %rdx,wide(%rip) */
 	emit_rel(&e, e.base + wide);
-	sum = reg_value(regs, 1);
+	if (unknown & 1u << CT_RCX)
+		OP(&e, 0xb9, 0x00, 0x00, 0x00, 0x00); /* mov $0,%ecx */
+	else
+		sum = reg_value(regs, 1);
+	if (tr->rep.len && unknown & ~(1u << CT_RFLAGS)) /* sums of those are of what stays the same */
+		return -1;
 	if (tr->rep.len) { /* rcx counts down while the other goes up: together they stay the same */
 		int scale = tr->rep.size == 8 ? 3 : tr->rep.size == 4 ? 2 : tr->rep.size == 2 ? 1 : 0;
 		int reg = tr->rep.rsi ? 6 : 7;
@@ -393,6 +331,8 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 
 		if (reg == 1 || (tr->rep.len && (reg == 6 || reg == 7) && (reg == 6 ? tr->rep.rsi : tr->rep.rdi)) ||
 		    (tr->rep.loads && reg == 0))
+			continue;
+		if (unknown >> reg_index(reg) & 1)
 			continue;
 		emit_add(&e, reg, scale);
 		sum += reg_value(regs, reg) << scale;
@@ -420,14 +360,22 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	for (unsigned i = 0; i < nfail && !e.failed; i++)
 		memcpy(e.code + fail[i] - 4, &(ct_s32){(ct_s32)(e.len - fail[i])}, 4);
 	emit_restore(&e, e.base + save, e.base + wide);
-	if (first >= 0) {
-		OP(&e, 0xe9); /* jmp go_on */
-		emit_rel(&e, tr->go_on);
-	} else if (emit_covered(&e, tr, &dec, bytes)) {
-		return -1;
+	tr->go_on = e.base + e.len;
+	tr->place[tr->nplaces].moved = tr->go_on;
+	tr->place[tr->nplaces++].original = ip;
+	for (unsigned at = 0; at < covered; at += insn.length) {
+		ZydisDecoderDecodeInstruction(&dec, NULL, bytes + at, covered - at, &insn);
+		if (!relocate(&e, &dec, bytes + at, covered - at, ip + at))
+			return -1;
+		if (!at)
+			tr->moved_next = e.base + e.len;
+		tr->place[tr->nplaces].moved = e.base + e.len;
+		tr->place[tr->nplaces++].original = ip + at + insn.length;
 	}
+	OP(&e, 0xe9); /* jmp back */
+	emit_rel(&e, ip + covered);
 	from = tr->jump == 2 ? tr->slot : ip;
-	rel = (ct_s64)(entry - (from + CT_TRAMPOLINE_JUMP));
+	rel = (ct_s64)(e.base - (from + CT_TRAMPOLINE_JUMP));
 	if (e.failed || (ct_s32)rel != rel)
 		return -1;
 	memcpy(jump + 1, &(ct_s32){(ct_s32)rel}, 4);

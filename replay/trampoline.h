@@ -40,13 +40,16 @@ struct ct_trampoline {
 	struct ct_rep rep;                /* the first of them */
 	ct_u64 hint[CT_TRAMPOLINE_HINTS]; /* where in the code the hints' addresses are, and how many are set */
 	unsigned nhints;
+	struct {
+		ct_u64 moved, original;
+	} place[6]; /* instructions of the program's own, there and here, and what comes behind them */
+	unsigned nplaces;
 	ct_u64 moved_next; /* where the second of them is now, or what comes behind */
 };
 
-/* Installs one at regs->rip. -1 if the code there does not allow it (then nothing has been changed). `other`: registers
- * of another moment, by preference another pass; what differs from that is what a pass is told by first. */
-int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs,
-			  const struct ct_regs *other);
+/* Installs one at regs->rip, for which registers in `unknown` (bits of enum ct_reg) do not matter. -1 if the code there
+ * does not allow it (then nothing has been changed). */
+int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const struct ct_regs *regs, ct_u32 unknown);
 /* From now on it only stops when the eight bytes at `addr` are `want`, too: a pass with the right registers but other
  * memory, as of a loop that counts in memory only, costs nanoseconds again. Of more than four hints the oldest go. */
 int ct_trampoline_hint(struct ct_trampoline *tr, ct_u64 addr, ct_u64 want);

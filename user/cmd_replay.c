@@ -17,6 +17,8 @@
 #include "user/cmd.h"
 #include "user/dump.h"
 #include "user/output_read.h"
+#include "user/output_track.h"
+#include "user/replay_gdb.h"
 #include "user/report_text.h"
 #include "user/verify.h"
 
@@ -36,12 +38,19 @@ static const char help[] =
 	"                         or auto, the best that works (default)\n"
 	"  -q, --quiet            no progress, no summary\n"
 	"      --json             print the summary as JSON\n"
+	"      --gdb              open it in gdb, which can go backwards in it: reverse-continue, reverse-step,\n"
+	"                         watch, `when`, `seek POS`, `monitor help`; it begins at --to POS if that is given\n"
+	"  -x, --command FILE     run gdb's commands in FILE (may be given several times)\n"
+	"      --batch            leave gdb when these are done\n"
+	"  -s, --serve PORT       wait for a gdb on 127.0.0.1:PORT instead of starting one; 0: any port\n"
+	"      --pid PID          the process gdb looks at (default: the first)\n"
 	"  -h, --help             this text\n"
 	"\n"
 	"examples:\n"
 	"  ctbpf replay build.ctr\n"
 	"  ctbpf replay --output --quiet build.ctr > build.log\n"
 	"  ctbpf replay --to t:+1.5s redis.ctr\n"
+	"  ctbpf replay --gdb crash.ctr\n"
 	"\n"
 	"exit status: 0 replayed, 1 failed, 2 usage, 5 diverged, or events are lost or unsound\n";
 
@@ -365,18 +374,29 @@ static int replay(struct replay *r, json_t *sum, struct ct_error *err)
 int cmd_replay(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"to", required_argument, NULL, 't'}, {"from-snapshot", required_argument, NULL, 'f'},
-		{"output", no_argument, NULL, 'O'},   {"clock", required_argument, NULL, 'c'},
-		{"quiet", no_argument, NULL, 'q'},    {"json", no_argument, NULL, 'J'},
-		{"help", no_argument, NULL, 'h'},     {0},
+		{"to", required_argument, NULL, 't'},
+		{"from-snapshot", required_argument, NULL, 'f'},
+		{"output", no_argument, NULL, 'O'},
+		{"clock", required_argument, NULL, 'c'},
+		{"quiet", no_argument, NULL, 'q'},
+		{"json", no_argument, NULL, 'J'},
+		{"gdb", no_argument, NULL, 'g'},
+		{"command", required_argument, NULL, 'x'},
+		{"batch", no_argument, NULL, 'b'},
+		{"serve", required_argument, NULL, 's'},
+		{"pid", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
+	struct ct_replay_gdb gdb = {.port = -1};
+	bool debug = false;
 	struct replay r = {0};
 	struct ct_error err = {0};
 	unsigned long long n;
 	int opt, status = CT_EXIT_OK;
 	json_t *sum;
 
-	while ((opt = getopt_long(argc, argv, "t:Oqh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "t:Oqhx:s:", options, NULL)) != -1) {
 		switch (opt) {
 		case 't': r.to = optarg; break;
 		case 'f':
@@ -394,6 +414,23 @@ int cmd_replay(int argc, char **argv)
 			break;
 		case 'q': r.quiet = true; break;
 		case 'J': r.json = true; break;
+		case 'g': debug = true; break;
+		case 'b': gdb.batch = true; break;
+		case 'x':
+			if (gdb.nscripts == CT_GDB_SCRIPTS)
+				return ct_cmd_usage(argv, "at most %d files of commands", CT_GDB_SCRIPTS);
+			gdb.script[gdb.nscripts++] = optarg;
+			break;
+		case 's':
+			if (ct_parse_u64(optarg, 0, 65535, &n))
+				return ct_cmd_usage(argv, "--serve takes a port, not '%s'", optarg);
+			gdb.port = (int)n;
+			break;
+		case 'p':
+			if (ct_parse_u64(optarg, 1, INT_MAX, &n))
+				return ct_cmd_usage(argv, "--pid takes a process's number, not '%s'", optarg);
+			gdb.pid = (ct_u32)n;
+			break;
 		case 'h': return ct_cmd_help(help);
 		default: return ct_cmd_usage(argv, NULL);
 		}
@@ -402,9 +439,22 @@ int cmd_replay(int argc, char **argv)
 		return ct_cmd_usage(argv, "give one recording");
 	if (r.output && r.json)
 		return ct_cmd_usage(argv, "--output and --json both want standard output: give one of them");
+	debug |= gdb.port >= 0;
+	if (!debug && (gdb.nscripts || gdb.batch || gdb.pid))
+		return ct_cmd_usage(argv, "--command, --batch and --pid are for --gdb");
+	if (debug && (r.output || r.json || r.clock))
+		return ct_cmd_usage(argv, "--output, --json and --clock do not go with gdb");
 	r.rec = ct_recording_open(argv[optind], &err);
 	if (!r.rec)
 		return ct_cmd_fail(argv, &err);
+	if (debug) {
+		gdb.from = r.from;
+		gdb.to = r.to;
+		gdb.quiet = r.quiet;
+		status = ct_verify_refusal(r.rec, &err) ? -1 : ct_replay_gdb(r.rec, &gdb, &err);
+		ct_recording_close(r.rec);
+		return status < 0 ? ct_cmd_fail(argv, &err) : status;
+	}
 	sum = json_pack("{s:s}", "path", argv[optind]);
 	if (replay(&r, sum, &err)) {
 		json_object_set_new(sum, "error", json_string(err.msg));

@@ -267,6 +267,20 @@ static void dap_seeds(void)
 		snprintf(name, sizeof(name), "%zu", i);
 		put_seed("fuzz_dap", name, &b);
 		free(b.data);
+/* Requests: as packets, and what is in some of them. */
+static void gdb_seeds(void)
+{
+	static const char *const seeds[] = {
+		"+$qSupported:multiprocess+;swbreak+#c6", "$X1000,3:a}\x03}]#00", ";s:p1f.20;r10,20:p1f.21;C0b",
+		"features:read:target.xml:0,ffb",         "2,7ffe0000,8",         "p-1.-1",
+	};
+	char name[16];
+
+	for (unsigned i = 0; i < sizeof(seeds) / sizeof(*seeds); i++) {
+		struct bytes b = {.data = (void *)seeds[i], .len = strlen(seeds[i])};
+
+		snprintf(name, sizeof(name), "%u", i);
+		put_seed("fuzz_gdb", name, &b);
 	}
 }
 
@@ -283,5 +297,6 @@ int main(int argc, char **argv)
 	manifest_seeds();
 	stepdb_seeds();
 	dap_seeds();
+	gdb_seeds();
 	return 0;
 }

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+/* `monitor COMMAND` in gdb: what only a recording has. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/event_access.h"
+#include "formats/syscalls.h"
+#include "replay/gdb_priv.h"
+
+#define AROUND 10 /* events shown before and behind the present one */
+
+static void say(struct ct_gdb *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct ct_gdb *g, const char *fmt, ...)
+{
+	char text[1400];
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (n > 0)
+		ct_gdb_put_hex(&g->out, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+}
+
+static void when(struct ct_gdb *g, const char *args)
+{
+	char text[CT_MOMENT_TEXT];
+	struct ct_error err;
+	ct_u64 begin, end;
+
+	(void)args;
+	if (ct_timeline_now_text(g->tl, text, &err)) {
+		say(g, "%s\n", err.msg);
+		return;
+	}
+	ct_timeline_range(g->tl, &begin, &end);
+	say(g, "%s (of events %llu to %llu)\n", text, (unsigned long long)begin, (unsigned long long)end - 1);
+}
+
+static void seek(struct ct_gdb *g, const char *args)
+{
+	struct ct_error err;
+
+	if (!*args)
+		say(g, "seek POS: e:NUMBER, e:NUMBER@ADDRESS#PASS, t:+1.25s, start, end\n");
+	else if (ct_timeline_seek_text(g->tl, args, &err))
+		say(g, "%s\n", err.msg);
+	else
+		g->last = (struct ct_stopped){.why = CT_ARRIVED_STEP, .tid = 0};
+}
+
+static void checkpoint(struct ct_gdb *g, const char *args)
+{
+	struct ct_timeline_stats st;
+	struct ct_error err;
+
+	(void)args;
+	if (ct_timeline_mark(g->tl, &err))
+		say(g, "%s\n", err.msg);
+	ct_timeline_stats(g->tl, &st);
+	say(g, "%zu checkpoints, %.1f MB, one every %.0f ms of replay; %llu returns to one, %llu single steps\n",
+	    st.checkpoints, (double)st.bytes / 1e6, (double)st.spacing_us / 1e3, (unsigned long long)st.restores,
+	    (unsigned long long)st.steps);
+}
+
+static void events(struct ct_gdb *g, const char *args)
+{
+	struct ct_cursor *cur = ct_cursor_create(ct_timeline_recording(g->tl), NULL);
+	const struct ct_event *ev;
+	unsigned long long around = AROUND;
+	struct ct_moment now;
+	struct ct_error err;
+	ct_u64 from;
+
+	if (*args)
+		sscanf(args, "%llu", &around);
+	if (around > 1000)
+		around = 1000;
+	if (!cur || ct_timeline_now(g->tl, &now, &err)) {
+		ct_cursor_destroy(cur);
+		return;
+	}
+	from = now.next > around ? now.next - around : 1;
+	if (!ct_cursor_seek_seq(cur, from, NULL))
+		while (ct_cursor_next(cur, &ev, NULL) > 0 && ev->seq < now.next + around) {
+			const void *payload = ct_event_payload(ev);
+
+			say(g, "%s e:%llu thread %u %s", ev->seq == now.next ? "=>" : "  ", (unsigned long long)ev->seq,
+			    ev->tid, ct_event_type_name(ev->type));
+			if (ev->type == CT_EV_SYSCALL && ((const struct ct_ev_syscall *)payload)->nr >= 0) {
+				const struct ct_ev_syscall *sc = payload;
+				const struct ct_syscall *row = ct_syscall(sc->nr);
+
+				say(g, " %s = %lld", row ? row->name : "?", (long long)sc->ret);
+			} else if (ev->type == CT_EV_SIGNAL) {
+				say(g, " %d", ((const struct ct_ev_signal *)payload)->sig);
+			} else if (ev->type == CT_EV_SWITCH) {
+				say(g, " to %u", ((const struct ct_ev_switch *)payload)->to);
+			}
+			say(g, "\n");
+		}
+	ct_cursor_destroy(cur);
+}
+
+/* What was written up to now; as much of it as the log has. */
+static void program_output(struct ct_gdb *g, const char *args)
+{
+	struct ct_cursor *cur = ct_cursor_create(ct_timeline_recording(g->tl), NULL);
+	const struct ct_event *ev;
+	struct ct_moment now;
+	struct ct_error err;
+	ct_u64 begin, end;
+
+	(void)args;
+	ct_timeline_range(g->tl, &begin, &end);
+	if (!cur || ct_timeline_now(g->tl, &now, &err) || ct_cursor_seek_seq(cur, begin, NULL)) {
+		ct_cursor_destroy(cur);
+		return;
+	}
+	while (ct_cursor_next(cur, &ev, NULL) > 0 && ev->seq < now.next && g->out.len < CT_GDB_PACKET_MAX / 2) {
+		const struct ct_ev_syscall *sc = ct_event_payload(ev);
+		struct ct_buf_iter it = ct_buf_iter(ev);
+		ct_s64 left;
+
+		if (ev->type != CT_EV_SYSCALL || (sc->nr != 1 && sc->nr != 20) || sc->args[0] < 1 || sc->args[0] > 2 ||
+		    sc->ret <= 0 || ev->pid != ct_timeline_pid(g->tl))
+			continue;
+		left = sc->ret;
+		while (ct_buf_next(&it) && left > 0) {
+			if (it.buf->kind != CT_BUF_IN || (sc->nr == 20 && it.buf->addr == sc->args[1]))
+				continue;
+			ct_gdb_put_hex(&g->out, it.data, it.buf->len < left ? it.buf->len : (size_t)left);
+			if (it.buf->len < it.buf->want)
+				say(g, "[...]");
+			left -= it.buf->want;
+		}
+	}
+	if (!g->out.len)
+		say(g, "nothing yet\n");
+	ct_cursor_destroy(cur);
+}
+
+static void help(struct ct_gdb *g, const char *args);
+
+static const struct {
+	const char *name;
+	void (*run)(struct ct_gdb *g, const char *args);
+	const char *text;
+} commands[] = {
+	{"when", when, "the present position: gdb's `monitor seek` and `ctbpf replay --to` take it"},
+	{"seek", seek, "POS: go there"},
+	{"checkpoint", checkpoint, "make a checkpoint here, and say how many there are"},
+	{"events", events, "[N]: the N events before this moment and behind it"},
+	{"stdout", program_output, "what the program has written to standard output and error so far"},
+	{"help", help, "this list"},
+};
+
+static void help(struct ct_gdb *g, const char *args)
+{
+	(void)args;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		say(g, "monitor %-10s %s\n", commands[i].name, commands[i].text);
+}
+
+void ct_gdb_monitor(struct ct_gdb *g, struct ct_gdb_text hex)
+{
+	char text[512], *args;
+	size_t len;
+
+	if (!ct_gdb_bytes(&hex, text, sizeof(text) - 1, &len)) {
+		ct_gdb_putf(&g->out, "E16");
+		return;
+	}
+	text[len] = 0;
+	args = text + strcspn(text, " ");
+	if (*args)
+		*args++ = 0;
+	args += strspn(args, " ");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (!strcmp(commands[i].name, text)) {
+			commands[i].run(g, args);
+			if (!g->out.len)
+				ct_gdb_putf(&g->out, "OK");
+			return;
+		}
+	say(g, "there is no `monitor %s`; `monitor help` lists what there is\n", text);
+}

@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: MIT
+/* Checkpoints along a stretch, dense near the present moment and sparse far from it, and going to any moment: to the
+ * checkpoint before it, then forward. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "replay/timeline_priv.h"
+
+#define MOST_MARKS  48
+#define MIN_SPACING 20000000ull /* ns */
+#define ASK_EVERY   32          /* events */
+
+ct_u64 ct_tl_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (ct_u64)ts.tv_sec * 1000000000u + (ct_u64)ts.tv_nsec;
+}
+
+ct_u64 ct_tl_next(struct ct_timeline *tl)
+{
+	const struct ct_event *ev;
+
+	return ct_session_next(tl->s, &ev, NULL) > 0 && ev->seq < tl->end ? ev->seq : tl->end;
+}
+
+struct ct_moment ct_tl_between(ct_u64 next)
+{
+	return (struct ct_moment){.next = next};
+}
+
+bool ct_moment_same(const struct ct_moment *a, const struct ct_moment *b)
+{
+	if (a->next != b->next || a->tid != b->tid)
+		return false;
+	return !a->tid || (ct_same_position(&a->regs, &b->regs) && ct_same_fingerprint(&a->fp, &b->fp));
+}
+
+int ct_timeline_now(struct ct_timeline *tl, struct ct_moment *m, struct ct_error *err)
+{
+	memset(m, 0, sizeof(*m));
+	m->next = ct_tl_next(tl);
+	if (!ct_session_inside(tl->s))
+		return 0;
+	m->tid = ct_session_current(tl->s);
+	return ct_session_regs(tl->s, m->tid, &m->regs, err) || ct_session_fingerprint(tl->s, &m->fp, err) ? -1 : 0;
+}
+
+/* ---- checkpoints ------------------------------------------------------------------------------------------------ */
+
+static void drop_mark(struct ct_timeline *tl, size_t i)
+{
+	ct_checkpoint_destroy(tl->marks[i].cp);
+	memmove(&tl->marks[i], &tl->marks[i + 1], (--tl->nmarks - i) * sizeof(*tl->marks));
+}
+
+/* The one that is missed least: the gap it leaves is small compared with how far away it is. */
+static void thin_out(struct ct_timeline *tl)
+{
+	double best = 0;
+	size_t which = 0;
+
+	for (size_t i = 1; i + 1 < tl->nmarks; i++) {
+		const ct_u64 at = tl->marks[i].tau;
+		const double gap = (double)(tl->marks[i + 1].tau - tl->marks[i - 1].tau);
+		const double score = gap / (double)((at > tl->tau ? at - tl->tau : tl->tau - at) + tl->spacing);
+
+		if (!which || score < best) {
+			which = i;
+			best = score;
+		}
+	}
+	if (which)
+		drop_mark(tl, which);
+}
+
+/* Index of the last one not behind the event. */
+static size_t mark_before(const struct ct_timeline *tl, ct_u64 next)
+{
+	size_t i = tl->nmarks - 1;
+
+	while (i && tl->marks[i].next > next)
+		i--;
+	return i;
+}
+
+static void measure(struct ct_timeline *tl)
+{
+	tl->bytes = 0;
+	for (size_t i = 0; i < tl->nmarks; i++)
+		tl->bytes += ct_checkpoint_bytes(tl->marks[i].cp);
+	tl->since_measured = 0;
+}
+
+int ct_tl_mark(struct ct_timeline *tl)
+{
+	const ct_u64 next = ct_tl_next(tl), before = ct_tl_ns();
+	struct ct_error ignored;
+	struct ct_mark *more;
+	struct ct_checkpoint *cp;
+	size_t i = tl->nmarks ? mark_before(tl, next) : 0;
+
+	if (tl->nmarks && tl->marks[i].next == next)
+		return 0;
+	if (ct_session_inside(tl->s))
+		return -1;
+	more = realloc(tl->marks, (tl->nmarks + 1) * sizeof(*more));
+	if (!more)
+		return -1;
+	tl->marks = more;
+	cp = ct_session_checkpoint(tl->s, &ignored);
+	if (!cp)
+		return -1;
+	if (tl->nmarks)
+		i++;
+	memmove(&more[i + 1], &more[i], (tl->nmarks - i) * sizeof(*more));
+	more[i] = (struct ct_mark){next, tl->tau, cp};
+	tl->nmarks++;
+	tl->cost = ct_tl_ns() - before;
+	tl->spacing = 10 * tl->cost > MIN_SPACING ? 10 * tl->cost : MIN_SPACING;
+	if (tl->nmarks > MOST_MARKS)
+		thin_out(tl);
+	if (++tl->since_measured >= 8) {
+		measure(tl);
+		while (tl->bytes > tl->memory && tl->nmarks > 3) {
+			thin_out(tl);
+			measure(tl);
+		}
+	}
+	return 0;
+}
+
+int ct_timeline_mark(struct ct_timeline *tl, struct ct_error *err)
+{
+	struct ct_moment now, before;
+
+	if (tl->home)
+		return ct_fail(err, CT_EXIT_FAILED, "a diversion has no checkpoints");
+	if (ct_timeline_now(tl, &now, err))
+		return -1;
+	before = ct_tl_between(now.next);
+	if (now.tid && ct_timeline_seek(tl, &before, err))
+		return -1;
+	if (ct_tl_mark(tl))
+		return ct_fail(err, CT_EXIT_FAILED, "no checkpoint can be made here");
+	return now.tid ? ct_timeline_seek(tl, &now, err) : 0;
+}
+
+/* ---- while it runs ---------------------------------------------------------------------------------------------- */
+
+static bool catches(struct ct_timeline *tl, const struct ct_event *ev)
+{
+	const void *payload = ct_event_payload(ev);
+
+	if (!tl->catching || ev->pid != tl->pid)
+		return false;
+	switch (ev->type) {
+	case CT_EV_SIGNAL: {
+		const struct ct_ev_signal *sig = payload;
+
+		return sig->handler != 1 && sig->sig > 0 && sig->sig <= 64 && (tl->signals >> (sig->sig - 1) & 1);
+	}
+	case CT_EV_SYSCALL: return tl->syscalls && ((const struct ct_ev_syscall *)payload)->nr >= 0;
+	case CT_EV_SNAPSHOT: return tl->execs && ((const struct ct_ev_snapshot *)payload)->kind == CT_SNAP_EXEC;
+	}
+	return false;
+}
+
+static bool mark_is_due(struct ct_timeline *tl)
+{
+	const ct_u64 now = ct_tl_ns(), tau = tl->tau + (now - tl->began);
+	size_t i = 0;
+
+	while (i + 1 < tl->nmarks && tl->marks[i + 1].tau <= tau)
+		i++;
+	return tau >= tl->marks[i].tau + tl->spacing &&
+	       (i + 1 == tl->nmarks || tl->marks[i + 1].tau >= tau + tl->spacing / 2);
+}
+
+static bool wants(void *ctx, const struct ct_event *ev)
+{
+	struct ct_timeline *tl = ctx;
+
+	if (catches(tl, ev) || tl->want_mark || tl->interrupted)
+		return true;
+	if (++tl->asked % ASK_EVERY)
+		return false;
+	tl->want_mark |= tl->nmarks && mark_is_due(tl);
+	tl->interrupted |= tl->interrupt && tl->interrupt(tl->interrupt_ctx);
+	return tl->want_mark || tl->interrupted;
+}
+
+static int event(void *ctx, struct ct_session *s, const struct ct_event *ev)
+{
+	struct ct_timeline *tl = ctx;
+	const void *payload = ct_event_payload(ev);
+
+	if (!catches(tl, ev)) {
+		const struct ct_rthread *t = ct_session_thread(s, ev->tid);
+
+		/* A run of answered calls goes on to the entry of the next one if nobody wanted to be asked when it
+		 * began. */
+		if (ev->type == CT_EV_SYSCALL && t && t->at_entry)
+			return 0;
+		return tl->want_mark || tl->interrupted;
+	}
+	tl->has_caught = true;
+	tl->caught = (struct ct_stopped){.tid = ev->tid};
+	switch (ev->type) {
+	case CT_EV_SIGNAL:
+		tl->caught.why = CT_ARRIVED_SIGNAL;
+		tl->caught.number = ((const struct ct_ev_signal *)payload)->sig;
+		break;
+	case CT_EV_SYSCALL:
+		tl->caught.why = CT_ARRIVED_SYSCALL;
+		tl->caught.number = ((const struct ct_ev_syscall *)payload)->nr;
+		break;
+	default: tl->caught.why = CT_ARRIVED_EXEC; break;
+	}
+	return 1;
+}
+
+int ct_tl_advance(struct ct_timeline *tl, ct_u64 until, struct ct_error *err)
+{
+	ct_u32 tid;
+	int ret;
+
+	tl->has_caught = tl->want_mark = tl->interrupted = false;
+	ct_tl_forget_window(tl);
+	for (;;) {
+		tl->began = ct_tl_ns();
+		ret = ct_session_run(tl->s, until, err);
+		tl->tau += ct_tl_ns() - tl->began;
+		if (ret < 0)
+			tl->broken = true;
+		if (ret <= 0)
+			return ret;
+		if (ct_session_stopped(tl->s, &tid) || tl->has_caught || tl->interrupted)
+			return 1;
+		tl->want_mark = false;
+		ct_tl_mark(tl);
+	}
+}
+
+int ct_tl_arm(struct ct_timeline *tl, struct ct_error *err)
+{
+	if (ct_session_set_stops(tl->s, tl->pid, tl->stops, tl->nstops, err))
+		return -1;
+	tl->catching = true;
+	return 0;
+}
+
+void ct_tl_disarm(struct ct_timeline *tl)
+{
+	tl->catching = false;
+	ct_session_set_stops(tl->s, tl->pid, NULL, 0, NULL);
+}
+
+int ct_tl_restore(struct ct_timeline *tl, const struct ct_checkpoint *cp, struct ct_error *err)
+{
+	tl->stats.restores++;
+	if (ct_session_restore(tl->s, cp, err))
+		return -1;
+	tl->broken = false;
+	return 0;
+}
+
+int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err)
+{
+	struct ct_moment now;
+	const struct ct_mark *mark;
+	ct_u64 next;
+
+	if (m->next < tl->begin || m->next > tl->end)
+		return ct_fail(err, CT_EXIT_USAGE, "event %llu is not on this timeline, which has events %llu to %llu",
+			       (unsigned long long)m->next, (unsigned long long)tl->begin,
+			       (unsigned long long)tl->end - 1);
+	if (tl->home && ct_timeline_undivert(tl, err))
+		return -1;
+	next = ct_tl_next(tl);
+	if (!tl->broken && next == m->next && !ct_timeline_now(tl, &now, err) && ct_moment_same(&now, m))
+		return 0;
+	mark = &tl->marks[mark_before(tl, m->next)];
+	if (tl->broken || next > m->next || (next == m->next && ct_session_inside(tl->s)) || next < mark->next) {
+		if (ct_tl_restore(tl, mark->cp, err))
+			return -1;
+		tl->tau = mark->tau;
+	}
+	if (ct_tl_advance(tl, m->next, err) < 0)
+		return -1;
+	return m->tid && ct_session_run_to_place(tl->s, &m->regs, &m->fp, err) < 0 ? -1 : 0;
+}
+
+/* ---- one of them ------------------------------------------------------------------------------------------------ */
+
+/* Where the process ends, and its images. One pass over the log. */
+static int survey(struct ct_timeline *tl, struct ct_error *err)
+{
+	struct ct_cursor *cur = ct_cursor_create(tl->rec, err);
+	const struct ct_event *ev;
+	ct_u64 last = tl->begin;
+	int ret;
+
+	if (!cur || ct_cursor_seek_seq(cur, tl->begin, err)) {
+		ct_cursor_destroy(cur);
+		return -1;
+	}
+	while ((ret = ct_cursor_next(cur, &ev, err)) > 0 && ev->seq < tl->end) {
+		last = ev->seq + 1;
+		if (ev->pid != tl->pid)
+			continue;
+		if (ev->type == CT_EV_EXIT &&
+		    (((const struct ct_ev_exit *)ct_event_payload(ev))->flags & CT_EXITF_GROUP)) {
+			tl->end = ev->seq;
+			break;
+		}
+		if (ev->type == CT_EV_SNAPSHOT) {
+			const struct ct_ev_snapshot *snap = ct_event_payload(ev);
+			struct ct_image *more = realloc(tl->images, (tl->nimages + 1) * sizeof(*more));
+
+			if (!more) {
+				ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
+				break;
+			}
+			tl->images = more;
+			if (snap->kind == CT_SNAP_EXEC)
+				more[tl->nimages++] = (struct ct_image){ev->seq, snap->id};
+		}
+	}
+	if (tl->end == UINT64_MAX)
+		tl->end = last;
+	ct_cursor_destroy(cur);
+	return ret < 0 ? -1 : 0;
+}
+
+static int choose_stretch(struct ct_timeline *tl, const struct ct_timeline_opts *opts, struct ct_error *err)
+{
+	struct ct_stretches st;
+	const struct ct_stretch *first = NULL;
+	struct ct_snapshot_reader *snap;
+	size_t i;
+
+	if (ct_stretches_find(tl->rec, &st, err))
+		return -1;
+	for (i = 0; i < st.count && !first; i++)
+		if (opts->from ? st.list[i].from == opts->from : st.list[i].broken_at != st.list[i].begin)
+			first = &st.list[i];
+	if (!first) {
+		ct_stretches_deinit(&st);
+		return ct_fail(
+			err, CT_EXIT_FAILED,
+			"%s: it has no snapshot of running processes to replay from%s; `ctbpf info` says what is "
+			"in it",
+			ct_recording_path(tl->rec), opts->from ? " of that number" : "");
+	}
+	tl->from = first->from;
+	tl->begin = first->begin;
+	for (; first < st.list + st.count; first++) { /* those that follow soundly */
+		tl->end = first->broken_at ? first->broken_at : first->end;
+		if (first->broken_at)
+			break;
+	}
+	ct_stretches_deinit(&st);
+	snap = ct_snapshot_open(ct_recording_dirfd(tl->rec), tl->from, err);
+	if (!snap)
+		return -1;
+	tl->pid = opts->pid ? opts->pid : ct_snapshot_get(snap)->procs[0].pid;
+	ct_snapshot_reader_close(snap);
+	return 0;
+}
+
+static ct_u64 memory_budget(void)
+{
+	char *text = ct_read_file("/proc/meminfo", NULL), *line = text ? strstr(text, "MemAvailable:") : NULL;
+	unsigned long long kb = 1 << 20;
+
+	if (line)
+		sscanf(line, "MemAvailable: %llu", &kb);
+	free(text);
+	return kb * 128;
+}
+
+struct ct_timeline *ct_timeline_create(struct ct_recording *rec, const struct ct_timeline_opts *opts,
+				       struct ct_error *err)
+{
+	static const struct ct_timeline_opts none;
+	struct ct_session_hook hook = {wants, event, NULL};
+	struct ct_timeline *tl = calloc(1, sizeof(*tl));
+
+	if (!tl) {
+		ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return NULL;
+	}
+	opts = opts ? opts : &none;
+	tl->rec = rec;
+	tl->memory = opts->memory ? opts->memory : memory_budget();
+	tl->spacing = MIN_SPACING;
+	/* The clock that works everywhere, and lets calls be answered in the replica. */
+	if (choose_stretch(tl, opts, err) || survey(tl, err) ||
+	    !(tl->s = ct_session_create(rec, tl->from, NULL, err))) {
+		ct_timeline_destroy(tl);
+		return NULL;
+	}
+	hook.ctx = tl;
+	ct_session_set_hook(tl->s, &hook);
+	if (ct_tl_mark(tl)) {
+		ct_fail(err, CT_EXIT_FAILED, "%s: no checkpoint can be made at its beginning", ct_recording_path(rec));
+		ct_timeline_destroy(tl);
+		return NULL;
+	}
+	return tl;
+}
+
+void ct_timeline_destroy(struct ct_timeline *tl)
+{
+	if (!tl)
+		return;
+	ct_tl_forget_window(tl);
+	ct_checkpoint_destroy(tl->home);
+	while (tl->nmarks)
+		drop_mark(tl, tl->nmarks - 1);
+	free(tl->marks);
+	if (tl->s)
+		ct_session_destroy(tl->s);
+	free(tl->stops);
+	free(tl->images);
+	free(tl);
+}
+
+struct ct_session *ct_timeline_session(struct ct_timeline *tl)
+{
+	return tl->s;
+}
+
+struct ct_recording *ct_timeline_recording(struct ct_timeline *tl)
+{
+	return tl->rec;
+}
+
+ct_u32 ct_timeline_pid(const struct ct_timeline *tl)
+{
+	return tl->pid;
+}
+
+void ct_timeline_range(const struct ct_timeline *tl, ct_u64 *begin, ct_u64 *end)
+{
+	*begin = tl->begin;
+	*end = tl->end;
+}
+
+ct_u32 ct_timeline_snapshot(const struct ct_timeline *tl)
+{
+	const ct_u64 next = ct_tl_next((struct ct_timeline *)tl);
+	ct_u32 id = tl->from;
+
+	for (size_t i = 0; i < tl->nimages && tl->images[i].seq < next; i++)
+		id = tl->images[i].snapshot;
+	return id;
+}
+
+int ct_timeline_set_stops(struct ct_timeline *tl, const struct ct_stop *list, size_t n, struct ct_error *err)
+{
+	struct ct_stop *copy = malloc((n ? n : 1) * sizeof(*copy));
+
+	/* Whether there are too many is for the session to say. */
+	if (!copy || ct_session_set_stops(tl->s, tl->pid, list, n, err)) {
+		free(copy);
+		return copy ? -1 : ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	}
+	ct_session_set_stops(tl->s, tl->pid, NULL, 0, NULL);
+	if (n)
+		memcpy(copy, list, n * sizeof(*copy));
+	free(tl->stops);
+	tl->stops = copy;
+	tl->nstops = n;
+	return 0;
+}
+
+void ct_timeline_catch(struct ct_timeline *tl, ct_u64 signals, bool syscalls, bool execs)
+{
+	tl->signals = signals;
+	tl->syscalls = syscalls;
+	tl->execs = execs;
+}
+
+void ct_timeline_set_interrupt(struct ct_timeline *tl, bool (*wanted)(void *ctx), void *ctx)
+{
+	tl->interrupt = wanted;
+	tl->interrupt_ctx = ctx;
+}
+
+void ct_timeline_stats(const struct ct_timeline *tl, struct ct_timeline_stats *stats)
+{
+	*stats = tl->stats;
+	stats->checkpoints = tl->nmarks;
+	stats->bytes = 0;
+	for (size_t i = 0; i < tl->nmarks; i++)
+		stats->bytes += ct_checkpoint_bytes(tl->marks[i].cp);
+	stats->spacing_us = tl->spacing / 1000;
+}

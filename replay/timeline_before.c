@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: MIT
+/* The instruction before a moment, far from any event. The code says which instructions may come before, and most of
+ * them what the registers were then; such a place is found at full speed, and proven by executing the instruction. */
+#include <Zydis/Zydis.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay/timeline_priv.h"
+#include "replay/trampoline.h"
+
+#define AROUND            4096 /* bytes of code in which jumps to an address are looked for */
+#define MOST_GUESSES      24
+#define CALLERS           3
+#define STACK_LOOKED_AT   1024 /* bytes */
+#define STEPS_FROM_CALLER 1500
+#define MOST_FROM_CALLER  50
+#define MOST_TRIES        20000 /* moments that look as guessed, but were not it */
+#define MOST_EXITS        512
+#define MOST_WAITING      512
+#define SEEN_BITS         14 /* instructions of functions that are looked at: half of this many */
+#define SEEN              (1u << SEEN_BITS)
+#define PATIENCE          20000000000ull /* ns */
+
+/* Registers that a called function may change (System V ABI). */
+#define BIT(reg) (1u << (reg))
+#define CALLER_SAVED                                                                                                   \
+	(BIT(CT_RAX) | BIT(CT_RCX) | BIT(CT_RDX) | BIT(CT_RSI) | BIT(CT_RDI) | BIT(CT_R8) | BIT(CT_R9) | BIT(CT_R10) | \
+	 BIT(CT_R11) | BIT(CT_RFLAGS))
+
+struct guess {
+	struct ct_regs regs;
+	ct_u32 unknown; /* bits of enum ct_reg */
+	int steps;      /* of this instruction and those behind it, to the moment */
+	bool call;      /* it is one, and the instruction before the moment is a way out of what it calls, or it */
+};
+struct before {
+	struct ct_timeline *tl;
+	const struct ct_moment *m;
+	struct ct_error *err;
+	ZydisDecoder dec;
+	struct guess guess[MOST_GUESSES];
+	unsigned n;
+	ct_u64 began;
+	unsigned char near[2 * AROUND + 16]; /* code around the moment, as far as there is any */
+	ct_u64 near_at;
+};
+
+struct code {
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+static bool decode(const struct before *b, ct_u64 at, struct code *c)
+{
+	unsigned char bytes[16];
+	size_t len = sizeof(bytes);
+
+	if (at >= b->near_at && at + sizeof(bytes) <= b->near_at + sizeof(b->near))
+		return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&b->dec, b->near + (at - b->near_at), len, &c->insn, c->op));
+	while (len && ct_session_read(b->tl->s, b->tl->pid, at, bytes, len, NULL))
+		len--;
+	return len && ZYAN_SUCCESS(ZydisDecoderDecodeFull(&b->dec, bytes, len, &c->insn, c->op));
+}
+
+/* Index of the general register that `reg` is (a part of); -1: it is none. */
+static int general(ZydisRegister reg)
+{
+	static const unsigned char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
+						CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
+	const ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
+
+	return whole >= ZYDIS_REGISTER_RAX && whole <= ZYDIS_REGISTER_R15 ? index[whole - ZYDIS_REGISTER_RAX] : -1;
+}
+
+static void add(struct before *b, const struct guess *g)
+{
+	if (b->n < MOST_GUESSES)
+		b->guess[b->n++] = *g;
+}
+
+static ct_u64 target_of(const struct code *c, ct_u64 at)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (c->insn.raw.imm[i].size && c->insn.raw.imm[i].is_relative)
+			return at + c->insn.length + (ct_u64)c->insn.raw.imm[i].value.s;
+	return 0;
+}
+
+/* ---- what the registers were before an instruction ----------------------------------------------------------------
+ */
+
+/* add, sub, inc, dec of a whole register with something that is still there. */
+static bool undo_sum(const struct code *c, struct ct_regs *r)
+{
+	const ZydisDecodedOperand *to = &c->op[0], *by = &c->op[1];
+	const bool minus = c->insn.mnemonic == ZYDIS_MNEMONIC_SUB || c->insn.mnemonic == ZYDIS_MNEMONIC_DEC;
+	const int reg = to->type == ZYDIS_OPERAND_TYPE_REGISTER && to->size == 64 ? general(to->reg.value) : -1;
+	ct_u64 amount = 1;
+
+	if (reg < 0)
+		return false;
+	switch (c->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_INC:
+	case ZYDIS_MNEMONIC_DEC: break;
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_SUB:
+		if (by->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+			amount = by->imm.value.u;
+		} else {
+			const int from = by->type == ZYDIS_OPERAND_TYPE_REGISTER ? general(by->reg.value) : -1;
+
+			if (from < 0 || from == reg)
+				return false;
+			amount = r->r[from];
+		}
+		break;
+	case ZYDIS_MNEMONIC_LEA:
+		if (general(by->mem.base) != reg || by->mem.index != ZYDIS_REGISTER_NONE)
+			return false;
+		amount = (ct_u64)by->mem.disp.value;
+		break;
+	default: return false;
+	}
+	r->r[reg] += minus ? amount : -amount;
+	return true;
+}
+
+static void undo(const struct code *c, struct guess *g)
+{
+	const ct_u32 stack = BIT(CT_RSP);
+	ct_u32 written = 0;
+
+	for (unsigned i = 0; i < c->insn.operand_count; i++) {
+		const ZydisDecodedOperand *op = &c->op[i];
+
+		if (!(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) || op->type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		if (general(op->reg.value) >= 0)
+			written |= BIT(general(op->reg.value));
+	}
+	if (c->insn.cpu_flags && (c->insn.cpu_flags->modified | c->insn.cpu_flags->set_0 | c->insn.cpu_flags->set_1 |
+				  c->insn.cpu_flags->undefined))
+		written |= BIT(CT_RFLAGS);
+	if (undo_sum(c, &g->regs)) {
+		written &= BIT(CT_RFLAGS);
+	} else if (c->insn.meta.category == ZYDIS_CATEGORY_PUSH) {
+		g->regs.r[CT_RSP] += c->insn.operand_width / 8;
+		written &= ~stack;
+	} else if (c->insn.meta.category == ZYDIS_CATEGORY_POP && c->insn.mnemonic != ZYDIS_MNEMONIC_LEAVE) {
+		g->regs.r[CT_RSP] -= c->insn.operand_width / 8;
+		written &= ~stack;
+	} else if (c->insn.mnemonic == ZYDIS_MNEMONIC_LEAVE) {
+		g->regs.r[CT_RBP] = g->regs.r[CT_RSP] - 8;
+		written = stack;
+	}
+	g->unknown = written;
+}
+
+/* One round of a repeated instruction at `at`. */
+static void add_round(struct before *b, ct_u64 at)
+{
+	struct guess g = {.regs = b->m->regs, .steps = 1};
+	unsigned char bytes[16] = {0};
+	struct ct_rep rep;
+
+	if (ct_session_read(b->tl->s, b->tl->pid, at, bytes, sizeof(bytes), NULL) || !ct_rep_decode(bytes, &rep) ||
+	    !rep.len || rep.loads || (g.regs.r[CT_RFLAGS] & 0x400))
+		return;
+	g.regs.r[CT_RIP] = at;
+	g.regs.r[CT_RCX]++;
+	g.regs.r[CT_RSI] -= rep.rsi ? rep.size : 0;
+	g.regs.r[CT_RDI] -= rep.rdi ? rep.size : 0;
+	if (rep.compares)
+		g.unknown = BIT(CT_RFLAGS);
+	add(b, &g);
+}
+
+/* ---- which instruction it may have been ----------------------------------------------------------------------------
+ */
+
+/* Where the instruction that ends at `ip` begins, if the code before is decoded from many places: most of them agree.
+ */
+static ct_u64 linear_before(const struct before *b, ct_u64 ip)
+{
+	unsigned votes[16] = {0}, best = 0;
+
+	for (ct_u64 from = ip - 64; from < ip; from++) {
+		ct_u64 at = from, last = 0;
+		struct code c;
+
+		while (at < ip && decode(b, at, &c)) {
+			last = at;
+			at += c.insn.length;
+		}
+		if (at == ip && last && ip - last < 16)
+			votes[ip - last]++;
+	}
+	for (unsigned len = 1; len < 16; len++)
+		if (votes[len] > votes[best])
+			best = len;
+	return best && votes[best] ? ip - best : 0;
+}
+
+static void guess_linear(struct before *b)
+{
+	const ct_u64 at = linear_before(b, b->m->regs.r[CT_RIP]);
+	struct guess g = {.regs = b->m->regs, .steps = 1};
+	struct code c;
+
+	if (!at || !decode(b, at, &c))
+		return;
+	g.regs.r[CT_RIP] = at;
+	switch (c.insn.meta.category) {
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_SYSCALL: return;
+	case ZYDIS_CATEGORY_CALL:
+		g.unknown = CALLER_SAVED;
+		g.call = true;
+		break;
+	case ZYDIS_CATEGORY_COND_BR:
+		if (c.insn.opcode >= 0xe0 && c.insn.opcode <= 0xe2 && c.insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
+			g.regs.r[CT_RCX]++; /* loop */
+		break;
+	default:
+		if (c.insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) {
+			add_round(b, at);
+			return;
+		}
+		undo(&c, &g);
+	}
+	add(b, &g);
+}
+
+static void guess_jumps(struct before *b)
+{
+	const ct_u64 ip = b->m->regs.r[CT_RIP];
+	struct guess g = {.regs = b->m->regs, .steps = 1};
+	struct code c;
+
+	for (ct_u64 at = ip - AROUND; at < ip + AROUND; at += c.insn.length) {
+		if (!decode(b, at, &c)) {
+			c.insn.length = 1;
+			continue;
+		}
+		if (at < ip && at + c.insn.length > ip) /* out of step */
+			c.insn.length = (ZyanU8)(ip - at);
+		else if ((c.insn.meta.category == ZYDIS_CATEGORY_COND_BR ||
+			  c.insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR) &&
+			 target_of(&c, at) == ip) {
+			g.regs.r[CT_RIP] = at;
+			add(b, &g);
+		}
+	}
+}
+
+/* The function has just been entered: the return address says from where. */
+static void guess_call(struct before *b)
+{
+	struct guess g = {.regs = b->m->regs, .call = true /* by way of a PLT, it may be */};
+	ct_u64 back, at;
+	struct code c;
+
+	if (ct_session_read(b->tl->s, b->tl->pid, g.regs.r[CT_RSP], &back, sizeof(back), NULL))
+		return;
+	at = linear_before(b, back);
+	if (!at || !decode(b, at, &c) || c.insn.meta.category != ZYDIS_CATEGORY_CALL)
+		return;
+	g.regs.r[CT_RIP] = at;
+	g.regs.r[CT_RSP] += 8;
+	add(b, &g);
+}
+
+/* Whoever called what runs now: the values on the stack that have a call before them. From there it may be near. */
+static void guess_callers(struct before *b)
+{
+	struct guess g = {.regs = b->m->regs, .unknown = ~(BIT(CT_RSP) | BIT(CT_RIP)), .steps = STEPS_FROM_CALLER};
+	ct_u64 at, back;
+	unsigned n = 0;
+	struct code c;
+
+	for (ct_u64 slot = b->m->regs.r[CT_RSP]; slot < b->m->regs.r[CT_RSP] + STACK_LOOKED_AT && n < CALLERS;
+	     slot += 8) {
+		if (ct_session_read(b->tl->s, b->tl->pid, slot, &back, sizeof(back), NULL))
+			break;
+		at = back > AROUND ? linear_before(b, back) : 0;
+		if (!at || !decode(b, at, &c) || c.insn.meta.category != ZYDIS_CATEGORY_CALL)
+			continue;
+		g.regs.r[CT_RIP] = at;
+		g.regs.r[CT_RSP] = slot + 8;
+		add(b, &g);
+		n++;
+	}
+}
+
+/* ---- trying --------------------------------------------------------------------------------------------------------
+ */
+
+static bool out_of_time(const struct before *b)
+{
+	return ct_tl_ns() - b->began > PATIENCE || (b->tl->interrupt && b->tl->interrupt(b->tl->interrupt_ctx));
+}
+
+static int to_start(struct before *b)
+{
+	const struct ct_moment start = ct_tl_between(b->m->next);
+
+	return ct_timeline_seek(b->tl, &start, b->err);
+}
+
+static bool there(struct before *b)
+{
+	struct ct_moment now;
+
+	return !ct_timeline_now(b->tl, &now, b->err) && ct_moment_same(&now, b->m);
+}
+
+/* One instruction. 1; 0: it was the event; -1. */
+static int step(struct before *b)
+{
+	b->tl->stats.steps++;
+	if (ct_session_step(b->tl->s, b->err)) {
+		b->tl->broken = true;
+		return -1;
+	}
+	return ct_tl_next(b->tl) == b->m->next;
+}
+
+/* How many instructions from here on the moment is, at most `most`; 0: more; -1. */
+static int distance(struct before *b, int most)
+{
+	struct ct_regs r;
+	int ret;
+
+	for (int i = 1; i <= most; i++) {
+		ret = step(b);
+		if (ret <= 0)
+			return ret;
+		if (ct_session_regs(b->tl->s, b->m->tid, &r, b->err))
+			return -1;
+		if (ct_same_position(&r, &b->m->regs) && there(b))
+			return i;
+	}
+	return 0;
+}
+
+/* Whether the moment is reached in at most `most` instructions from here; *last is one before it then. -1. */
+static int leads_there(struct before *b, int most, struct ct_moment *last)
+{
+	struct ct_checkpoint *cp = NULL;
+	int n;
+
+	if (most == 1)
+		return ct_timeline_now(b->tl, last, b->err) ? -1 : distance(b, 1);
+	cp = ct_session_checkpoint(b->tl->s, b->err);
+	n = cp ? distance(b, most) : -1;
+	if (n > 0) {
+		int ret = ct_tl_restore(b->tl, cp, b->err);
+
+		while (!ret && --n > 0)
+			ret = step(b) > 0 ? 0 : -1;
+		n = ret || ct_timeline_now(b->tl, last, b->err) ? -1 : 1;
+	}
+	ct_checkpoint_destroy(cp);
+	return n;
+}
+
+/* To the next moment that looks like the guess. 1; 0: there is none. */
+static int find_next(struct before *b, const struct guess *g)
+{
+	if (!ct_session_run_to_like(b->tl->s, &g->regs, g->unknown, b->err))
+		return 1;
+	b->tl->broken = true; /* it has come to the event */
+	return 0;
+}
+
+static int try_guess(struct before *b, const struct guess *g)
+{
+	struct ct_moment last;
+	int ret;
+
+	if (to_start(b))
+		return -1;
+	for (int i = 0; i < (g->steps > 1 ? MOST_FROM_CALLER : MOST_TRIES) && !out_of_time(b) && find_next(b, g) > 0;
+	     i++) {
+		ret = leads_there(b, g->steps, &last);
+		if (ret > 0)
+			return ct_timeline_seek(b->tl, &last, b->err) ? -1 : 1;
+		if (ret < 0 || ct_tl_next(b->tl) != b->m->next)
+			break;
+	}
+	b->tl->broken = true;
+	return 0;
+}
+
+/* ---- ways out of a function
+ * ------------------------------------------------------------------------------------------ */
+
+/* Returns and indirect jumps of a called function, and of those it jumps to; what an indirect jump leads to is found by
+ * going there (switches, stubs of the dynamic linker, tail calls). */
+struct exits {
+	struct ct_stop stop[MOST_EXITS];
+	unsigned n;
+	ct_u64 seen[SEEN], waiting[MOST_WAITING]; /* a hash table of addresses; those still to be looked at */
+	unsigned nseen, nwaiting;
+};
+
+static bool is_new(struct exits *x, ct_u64 at)
+{
+	size_t i = (at * 0x9e3779b97f4a7c15ull) >> (64 - SEEN_BITS);
+
+	for (; x->seen[i]; i = (i + 1) % SEEN)
+		if (x->seen[i] == at)
+			return false;
+	if (++x->nseen > SEEN / 2)
+		return false;
+	x->seen[i] = at;
+	return true;
+}
+
+static void explore(struct before *b, struct exits *x, ct_u64 entry)
+{
+	struct code c;
+
+	x->waiting[x->nwaiting++] = entry;
+	while (x->nwaiting) {
+		ct_u64 at = x->waiting[--x->nwaiting];
+
+		for (; is_new(x, at) && decode(b, at, &c); at += c.insn.length) {
+			const ct_u64 to = target_of(&c, at);
+			const bool jump = c.insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR;
+
+			if (c.insn.meta.category == ZYDIS_CATEGORY_RET || (jump && !to)) {
+				if (x->n < MOST_EXITS)
+					x->stop[x->n++] = (struct ct_stop){CT_STOP_EXEC, at, 1};
+				break;
+			}
+			if ((jump || c.insn.meta.category == ZYDIS_CATEGORY_COND_BR) && x->nwaiting < MOST_WAITING - 1)
+				x->waiting[x->nwaiting++] = to;
+			if (jump)
+				break;
+		}
+	}
+}
+
+/* At one of them. 1: it leads to the moment, *last is here; 0: it does not; -1. */
+static int look_at_exit(struct before *b, struct exits *x, struct ct_moment *last)
+{
+	const ct_u64 slot = b->m->regs.r[CT_RSP] - 8;
+	struct ct_session *s = b->tl->s;
+	struct ct_regs regs;
+	unsigned before = x->n;
+	struct code c;
+	int ret;
+
+	if (ct_session_regs(s, b->m->tid, &regs, b->err) || !decode(b, regs.r[CT_RIP], &c))
+		return -1;
+	if (c.insn.meta.category == ZYDIS_CATEGORY_RET)
+		return regs.r[CT_RSP] == slot ? leads_there(b, 1, last) : 0;
+	ret = leads_there(b, 1, last);
+	if (ret || ct_session_regs(s, b->m->tid, &regs, b->err))
+		return ret ? ret : -1;
+	explore(b, x, regs.r[CT_RIP]);
+	return x->n > before && ct_session_set_stops(s, b->tl->pid, x->stop, x->n, b->err) ? -1 : 0;
+}
+
+/* From a call on: the instruction that leads to the moment. 1; 0; -1. */
+static int find_exit(struct before *b, struct exits *x)
+{
+	struct ct_session *s = b->tl->s;
+	struct ct_moment last;
+	struct ct_regs regs;
+	int ret = leads_there(b, 1, &last);
+
+	if (ret > 0)
+		return ct_timeline_seek(b->tl, &last, b->err) ? -1 : 1;
+	if (ret < 0 || ct_session_regs(s, b->m->tid, &regs, b->err))
+		return -1;
+	memset(x, 0, sizeof(*x));
+	explore(b, x, regs.r[CT_RIP]);
+	ret = x->n && ct_session_set_stops(s, b->tl->pid, x->stop, x->n, b->err) ? -1 : 0;
+	while (!ret && x->n && !out_of_time(b)) {
+		ret = ct_tl_advance(b->tl, b->m->next + 1, b->err);
+		if (ret <= 0 || ct_tl_next(b->tl) != b->m->next) {
+			ret = ret < 0 ? -1 : 0;
+			break;
+		}
+		ret = look_at_exit(b, x, &last);
+		ct_session_pass_stop(s);
+	}
+	ct_session_set_stops(s, b->tl->pid, NULL, 0, NULL);
+	if (ret > 0)
+		return ct_timeline_seek(b->tl, &last, b->err) ? -1 : 1;
+	return ret;
+}
+
+static int try_call(struct before *b, const struct guess *g)
+{
+	struct exits *x = malloc(sizeof(*x));
+	struct ct_checkpoint *cp = NULL;
+	int ret = x && !to_start(b) ? 0 : -1;
+
+	/* The last call that looks like it may be a later one than the first. */
+	for (unsigned i = 0; i < 64 && !ret && !out_of_time(b) && find_next(b, g) > 0; i++) {
+		ct_checkpoint_destroy(cp);
+		cp = ct_session_checkpoint(b->tl->s, b->err);
+		ret = cp ? find_exit(b, x) : -1;
+		if (ret > 0)
+			break;
+		if (cp && ct_tl_restore(b->tl, cp, b->err))
+			ret = -1;
+		else
+			ret = ct_session_step(b->tl->s, b->err) ? -1 : 0; /* off it, to the next */
+	}
+	ct_checkpoint_destroy(cp);
+	free(x);
+	if (ret <= 0)
+		b->tl->broken = true;
+	return ret;
+}
+
+/* Before an event that begins with a system call: the instruction that makes it. 1; 0: it is another event; -1. */
+static int to_call(struct before *b)
+{
+	struct guess g = {.unknown = BIT(CT_RCX) | BIT(CT_R11)};
+	struct ct_session *s = b->tl->s;
+	struct ct_rthread *t;
+
+	if (to_start(b) || !(t = ct_session_thread(s, ct_session_current(s))))
+		return -1;
+	if (t->at_entry || ct_run_to_syscall(s, t, b->err) || ct_get_regs(t->real, &g.regs)) {
+		b->tl->broken = true;
+		return 0;
+	}
+	g.regs.r[CT_RIP] -= 2;
+	g.regs.r[CT_RAX] = g.regs.r[CT_ORIG_RAX];
+	b->tl->broken = true; /* the session does not know that it is there */
+	return to_start(b) ? -1 : find_next(b, &g);
+}
+
+int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err)
+{
+	struct before *b = calloc(1, sizeof(*b));
+	int ret = 0;
+
+	if (!b)
+		return 1;
+	b->tl = tl;
+	b->m = m;
+	b->err = err;
+	b->began = ct_tl_ns();
+	ZydisDecoderInit(&b->dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	/* The code, and the return address, as they are at the moment. */
+	if (!m->tid) {
+		ret = to_call(b);
+	} else if (!ct_timeline_seek(tl, m, err)) {
+		b->near_at = m->regs.r[CT_RIP] - AROUND;
+		for (size_t at = 0; at < sizeof(b->near); at += 16) /* what is not mapped stays 0 */
+			ct_session_read(tl->s, tl->pid, b->near_at + at, b->near + at, 16, NULL);
+		add_round(b, m->regs.r[CT_RIP]);
+		guess_linear(b);
+		guess_jumps(b);
+		guess_call(b);
+		guess_callers(b);
+	}
+	for (unsigned i = 0; i < b->n && !ret; i++) {
+		ret = b->guess[i].call ? try_call(b, &b->guess[i]) : try_guess(b, &b->guess[i]);
+		if (ret < 0)
+			ret = 0; /* a guess went wrong; the next one starts anew */
+	}
+	free(b);
+	memset(err, 0, sizeof(*err));
+	return ret > 0 ? 0 : 1;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ * Parts of a timeline: timeline.c (checkpoints, seeking), timeline_run.c (to stops, both ways), timeline_step.c (one
+ * instruction), timeline_before.c (finding the instruction before), timeline_text.c, diversion.c. */
+#ifndef CT_TIMELINE_PRIV_H
+#define CT_TIMELINE_PRIV_H
+
+#include "replay/session_priv.h"
+#include "replay/stretch.h"
+#include "replay/timeline.h"
+
+struct ct_mark {
+	ct_u64 next;
+	ct_u64 tau; /* replay time from the beginning, ns */
+	struct ct_checkpoint *cp;
+};
+struct ct_image {
+	ct_u64 seq; /* of its EXEC snapshot */
+	ct_u32 snapshot;
+};
+
+/* Checkpoints among the instructions before some event, so that those before the present one are few steps away. */
+struct ct_window {
+	ct_u64 next;                 /* that event, 0: there is none */
+	struct ct_checkpoint *cp[2]; /* the second is CT_WINDOW steps after the first */
+	ct_u64 step;                 /* where the first is, counted in instructions from some place */
+	ct_u64 at;                   /* ... and the present moment */
+	struct ct_moment now;        /* that one */
+};
+#define CT_WINDOW 128
+
+struct ct_timeline {
+	struct ct_recording *rec;
+	struct ct_session *s;
+	ct_u32 from, pid;
+	ct_u64 begin, end;
+	struct ct_image *images;
+	size_t nimages;
+	struct ct_mark *marks; /* by `next`; the first is the beginning */
+	size_t nmarks;
+	ct_u64 memory, spacing; /* ns */
+	ct_u64 cost;            /* of a checkpoint, ns */
+	ct_u64 bytes;           /* of all of them, when last measured */
+	unsigned since_measured;
+	ct_u64 tau;   /* of the present moment */
+	ct_u64 began; /* when the present run did, ns */
+	bool broken;  /* the session is not at a moment any more */
+	struct ct_stop *stops;
+	size_t nstops;
+	ct_u64 signals;
+	bool syscalls, execs;
+	bool (*interrupt)(void *ctx);
+	void *interrupt_ctx;
+	/* while it runs */
+	bool catching, want_mark, interrupted;
+	unsigned asked;
+	struct ct_stopped caught;
+	bool has_caught;
+	struct ct_window window;
+	ct_u64 far;                 /* event before which more has been executed than is stepped through */
+	struct ct_checkpoint *home; /* of a diversion */
+	struct ct_moment home_moment;
+	bool written; /* in the diversion: memory */
+	struct ct_timeline_stats stats;
+};
+
+ct_u64 ct_tl_ns(void);
+/* The event that is executed next, `end` at the end. */
+ct_u64 ct_tl_next(struct ct_timeline *tl);
+struct ct_moment ct_tl_between(ct_u64 next);
+/* Runs to the event, making checkpoints. 0: there; 1: a stop, a catch or an interruption; -1. */
+int ct_tl_advance(struct ct_timeline *tl, ct_u64 until, struct ct_error *err);
+int ct_tl_arm(struct ct_timeline *tl, struct ct_error *err);
+void ct_tl_disarm(struct ct_timeline *tl);
+int ct_tl_restore(struct ct_timeline *tl, const struct ct_checkpoint *cp, struct ct_error *err);
+int ct_tl_mark(struct ct_timeline *tl);
+void ct_tl_stopped(struct ct_timeline *tl, struct ct_stopped *stopped);
+/* To the moment one instruction of thread `tid` before this one. 0; 1: there is none, it stands at the beginning; -1.
+ */
+int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, struct ct_error *err);
+void ct_tl_forget_window(struct ct_timeline *tl);
+/* From anywhere in the instructions before event m->next to the one before m; 0; 1: not found that way; -1. */
+int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err);
+/* The last event of the thread before `seq`, 0: none. */
+ct_u64 ct_tl_last_of(struct ct_timeline *tl, ct_u32 tid, ct_u64 seq, struct ct_error *err);
+#endif
