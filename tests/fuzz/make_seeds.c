@@ -267,6 +267,9 @@ static void dap_seeds(void)
 		snprintf(name, sizeof(name), "%zu", i);
 		put_seed("fuzz_dap", name, &b);
 		free(b.data);
+	}
+}
+
 /* Requests: as packets, and what is in some of them. */
 static void gdb_seeds(void)
 {
