@@ -55,7 +55,8 @@ const char *ct_unsound_text(const struct ct_event *ev, char *out, size_t len)
 		break;
 	case CT_UNSOUND_FILE: snprintf(out, len, "a mapped file's content could not be kept"); break;
 	case CT_UNSOUND_WRITTEN:
-		snprintf(out, len, "it wrote to, or resized, a file that is mapped, which changes memory (descriptor %llu)",
+		snprintf(out, len,
+			 "it wrote to, or resized, a file that is mapped, which changes memory (descriptor %llu)",
 			 (unsigned long long)value);
 		break;
 	case CT_UNSOUND_SHARED: snprintf(out, len, "it shares memory with a process that is not recorded"); break;

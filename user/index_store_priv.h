@@ -40,7 +40,7 @@ struct ct_index_store {
 	struct index_run *sleeping; /* hashed by run */
 	size_t nsleeping, room;
 	ct_u64 seq, ns;
-	const char *language; /* of functions told of from here on */
+	const char *language;           /* of functions told of from here on */
 	const struct ct_agents *agents; /* whose state is kept with a commit; NULL: not to be gone on from */
 	struct timespec committed;
 	/* Of a store that goes on: variables of calls from before, as they were; the agent tells of all of them again.
