@@ -426,7 +426,7 @@ static __noinline void emit_enter(struct call *c, const struct pt_regs *regs)
 /* The new image waits in the kernel until the recorder has attached to it. */
 static __noinline void emit_exec(u32 tgid, u32 tid, const struct pt_regs *regs)
 {
-	bool held = hold(CT_HOLD_EXEC, tgid, tid, 0, NULL) == 0;
+	bool held = hold(CT_HOLD_EXEC, tgid, tid, cur.t.exec_from, NULL) == 0;
 	struct {
 		struct ct_event h;
 		struct ct_ev_exec x;

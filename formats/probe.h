@@ -52,7 +52,7 @@ struct ct_hold {
 	ct_u32 pid, tid;
 	ct_u32 pad;
 	ct_u64 time_ns;
-	ct_u64 addr;            /* FILE: where it was mapped */
+	ct_u64 addr;            /* FILE: where it was mapped; EXEC: the thread that called execve, by its old number */
 	struct ct_file_ref ref; /* FILE: what was mapped (flags, offset, len: 0) */
 };
 enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };

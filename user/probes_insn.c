@@ -174,6 +174,20 @@ bool ct_probes_needs_scan(struct ct_probes *p, pid_t pid, int fd)
 	return pread(fd, magic, 4, 0) == 4 && !memcmp(magic, "\177ELF", 4);
 }
 
+struct ct_probe_site *ct_probes_sites(struct ct_probes *p, size_t *n)
+{
+	struct ct_probe_site *copy = NULL;
+
+	pthread_mutex_lock(&p->insn_lock);
+	*n = p->nsites;
+	if (*n)
+		copy = malloc(*n * sizeof(*copy));
+	if (copy)
+		memcpy(copy, p->sites, *n * sizeof(*copy));
+	pthread_mutex_unlock(&p->insn_lock);
+	return copy;
+}
+
 bool ct_probes_has_sites(struct ct_probes *p, ct_u64 st_dev, ct_u64 st_ino)
 {
 	const struct ct_scanned *s = find(p, st_dev, st_ino);

@@ -256,7 +256,9 @@ static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 {
 	struct ct_error err = {0};
 	pid_t reap[64][2];
-	size_t nreap = 0;
+	size_t nreap = 0, nsites;
+	/* The probing thread finds more meanwhile; what the image has was known when it was made. */
+	struct ct_probe_site *sites = ct_probes_sites(&r->probes, &nsites);
 
 	for (size_t i = 0; i < job->nimages && nreap < 64; i++) {
 		if (!job->images[i].reap)
@@ -264,14 +266,16 @@ static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 		reap[nreap][0] = job->images[i].proc.pid;
 		reap[nreap++][1] = job->images[i].reap;
 	}
-	if (ct_images_write(job->images, job->nimages, &job->snap, r->dirfd, r->opts->level ? 1 : 0, r->index,
-			    ct_recorder_keep, r, r->probes.sites, r->probes.nsites, &err)) {
+	if ((nsites && !sites && ct_fail(&err, CT_EXIT_FAILED, "out of memory for a snapshot")) ||
+	    ct_images_write(job->images, job->nimages, &job->snap, r->dirfd, r->opts->level ? 1 : 0, r->index,
+			    ct_recorder_keep, r, sites, sites ? nsites : 0, &err)) {
 		pthread_mutex_lock(&r->lock);
 		if (!r->worker_failed)
 			r->worker_err = err;
 		r->worker_failed = true;
 		pthread_mutex_unlock(&r->lock);
 	}
+	free(sites);
 	ct_snapshot_deinit(&job->snap);
 	free(job->images);
 	pthread_mutex_lock(&r->lock);

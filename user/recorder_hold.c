@@ -416,7 +416,7 @@ static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 		ct_target_forget_image(t);
 	if (!h->stopped)
 		ct_fail(&err, CT_EXIT_FAILED, "process %u could not be stopped after its execve", h->hold.pid);
-	if (!h->stopped || ct_recorder_attach_exec(r, h->hold.pid, &err))
+	if (!h->stopped || ct_recorder_attach_exec(r, h->hold.pid, h->hold.addr == h->hold.pid, &err))
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, h->hold.pid, 0, "%s", err.msg);
 }
 

@@ -157,8 +157,8 @@ struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add)
 void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t);
 /* Attaches to all of `pids` at one moment and turns recording on. */
 int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, pid_t seized, struct ct_error *err);
-/* A process stopped behind its execve: attached anew, snapshotted, released. */
-int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, struct ct_error *err);
+/* A process stopped behind its execve, made by its first thread or by another: attached anew, snapshotted, released. */
+int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, struct ct_error *err);
 /* A snapshot of all recorded processes; CT_SNAP_FINAL also undoes and releases them. */
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err);
 /* After the recording: stops targets for a moment to reap what the last snapshot has left. */

@@ -282,7 +282,7 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 	return ret ? -1 : 0;
 }
 
-int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, struct ct_error *err)
+int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, struct ct_error *err)
 {
 	const struct ct_thread *before = before_pinning(r, pid);
 	struct ct_thread saved = before ? *before : (struct ct_thread){0};
@@ -290,10 +290,10 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, struct ct_error *e
 	struct ct_job *job;
 	int ret;
 
-	/* What was changed in the old image went with it; pinning did not. Probes are of the process, and the kernel
-	 * puts them into what the new image maps (uprobe_mmap()): they stay, unless the number is another process's
-	 * now. */
-	if (t && t->start_time == ct_proc_stat(pid, pid, 22))
+	/* What was changed in the old image went with it; pinning did not. Probes belong to the first thread's
+	 * task_struct, and the kernel puts them into what the new image maps (uprobe_mmap()): they stay, unless another
+	 * thread has taken its place (de_thread()), or the number is another process's now. */
+	if (t && leader && t->start_time == ct_proc_stat(pid, pid, 22))
 		forget_target(r, t);
 	else if (t)
 		ct_recorder_drop(r, t);
