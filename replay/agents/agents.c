@@ -57,6 +57,7 @@ struct ct_agents {
 	struct ct_step_merge *merge;
 	struct ct_pysteps *steps;
 	struct ct_rbsteps *ruby_steps;
+	bool ruby; /* one is watched */
 	struct ct_step_limits limits;
 	int memfd;
 	struct ct_pya_buffer *buffer;
@@ -191,7 +192,7 @@ int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 
 bool ct_agents_resumable(const struct ct_agents *a)
 {
-	return !ct_rbsteps_began(a->ruby_steps);
+	return !a->ruby;
 }
 
 int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err)
@@ -656,6 +657,7 @@ static int install_ruby(struct ct_agents *a, struct ct_rthread *t, const struct 
 	g->ruby = ct_ruby_install(t, rb, bias, BASE, near_page(maps, rb->site[0].at + bias),
 				  t->proc->mm ? CT_INPROC_CTL + offsetof(struct ct_inproc_ctl, cur) : 0, &a->limits,
 				  a->ruby_steps, err);
+	a->ruby |= g->ruby != NULL;
 	if (!g->ruby) {
 		free(g);
 		return -1;

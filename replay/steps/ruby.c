@@ -51,11 +51,6 @@ void ct_rb_code_deinit(struct ct_rb_code *c)
 	memset(c, 0, sizeof(*c));
 }
 
-bool ct_rbsteps_began(const struct ct_rbsteps *b)
-{
-	return b->nstacks > 0;
-}
-
 static void free_texts(char **list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

@@ -21,8 +21,6 @@ void ct_rb_code_deinit(struct ct_rb_code *c);
 /* The filter (NULL: everything is wanted) must outlive it. */
 struct ct_rbsteps *ct_rbsteps_create(const struct ct_step_sink *sink, const struct ct_step_filter *filter);
 void ct_rbsteps_destroy(struct ct_rbsteps *b);
-/* Something of Ruby's has run. */
-bool ct_rbsteps_began(const struct ct_rbsteps *b);
 /* Takes over what *c holds. Returns its number; *wanted says whether its lines are asked for. -1: out of memory. */
 long ct_rbsteps_code(struct ct_rbsteps *b, struct ct_rb_code *c, bool *wanted);
 long ct_rbsteps_type(struct ct_rbsteps *b, const char *name);

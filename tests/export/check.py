@@ -178,7 +178,7 @@ def check_perfetto(path):
     if not LOG:
         check_calls(tracks)
         check_times(tracks, 0)
-        functions = set(query("SELECT path, f.name, line FROM functions f JOIN files ON files.id = file_id WHERE f.id IN (SELECT function_id FROM calls)"))
+        functions = set(query("SELECT coalesce(path, '?'), f.name, coalesce(line, 0) FROM functions f LEFT JOIN files ON files.id = file_id WHERE f.id IN (SELECT function_id FROM calls)"))
         same(set(sources.values()), functions, "sources")
 
 
@@ -213,8 +213,8 @@ def check_speedscope(path):
     schema(document, "speedscope.schema.json")
     frames = document["shared"]["frames"]
     same(
-        [(f["name"], f["file"], f["line"]) for f in frames],
-        query("SELECT f.name, path, line FROM functions f JOIN files ON files.id = file_id ORDER BY f.id"),
+        [(f["name"], f.get("file", "?"), f.get("line", 0)) for f in frames],
+        query("SELECT f.name, coalesce(path, '?'), coalesce(line, 0) FROM functions f LEFT JOIN files ON files.id = file_id ORDER BY f.id"),
         "frames",
     )
     opened, deepest, self_time = Counter(), 0, Counter()
@@ -381,7 +381,7 @@ def check_codetracer(folder):
         same([s[:2] for s in own], [w[1:] for w in want], "lines of thread %d" % thread)
         rows = query(
             "SELECT c.id, f.name, path, f.line, depth, first_step, last_step FROM calls c JOIN functions f ON f.id = function_id "
-            "JOIN files ON files.id = f.file_id WHERE thread_id = %d ORDER BY c.id" % thread
+            "LEFT JOIN files ON files.id = f.file_id WHERE thread_id = %d ORDER BY c.id" % thread
         )
         again = len(calls) - 1 - len(rows)
         same(again, resumes[thread], "resumed calls of thread %d" % thread)
@@ -394,7 +394,7 @@ def check_codetracer(folder):
         same(calls[0]["function"], "<toplevel>", "outermost")
         if not again:
             same([(c["function"], c["depth"]) for c in calls[1:]], [(r[1], r[4]) for r in rows], "calls of thread %d" % thread)
-            same([steps[c["first"]][:2] for c in calls[1:]], [r[2:4] for r in rows], "where calls begin")
+            same([steps[c["first"]][:2] for c in calls[1:]], [(r[2] or "?", r[3] or 0) for r in rows], "where calls begin")
             line_of = [w[0] for w in want]
             position = {s: k for k, s in enumerate(line_of)}
             index = [i for i in range(len(steps)) if i not in firsts]
