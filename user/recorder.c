@@ -194,6 +194,7 @@ static pid_t start_command(struct ct_recorder *r, struct ct_error *err)
 		sigset_t none;
 		char byte;
 
+		setrlimit(RLIMIT_NOFILE, &r->files_limit);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		signal(SIGPIPE, SIG_DFL);
@@ -544,6 +545,9 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 
 	memset(result, 0, sizeof(*result));
 	result->child_status = -1;
+	/* Each probed file of each process is a descriptor. */
+	if (!getrlimit(RLIMIT_NOFILE, &r.files_limit))
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){r.files_limit.rlim_max, r.files_limit.rlim_max});
 	/* Taken through a signalfd; a stop of the target must not be cut short by one. */
 	ending_signals(&set);
 	/* A write that fails says so: the target has to be put back first. */

@@ -6,6 +6,7 @@
  * which never waits for anything else, does that. The others have to be stopped, and ptrace ties them to the main
  * thread: from whatever that is doing they are seized and interrupted, which needs nobody's help, and released; they
  * then stop before their next instruction, unseen by their parent. What they were held for is done afterwards. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,6 +263,27 @@ static bool probed_late(struct ct_recorder *r, const struct ct_held *h)
 	return h->stopped && !fstat(h->fd, &st) && ct_probes_has_sites(&r->probes, st.st_dev, st.st_ino);
 }
 
+/* The same file by its name, if that still is its name. */
+static int open_by_name(const struct ct_held *h, const char *name)
+{
+	struct ct_file_ref ref;
+	struct stat st;
+	char path[4200];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/root%s", h->hold.pid, name);
+	fd = name[0] == '/' ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	if (fd < 0)
+		return -1;
+	if (!fstat(fd, &st)) {
+		ct_recorder_file_ref(&ref, &st);
+		if (ct_recorder_same_file(&ref, &h->hold.ref))
+			return fd;
+	}
+	close(fd);
+	return -1;
+}
+
 static void open_mapped(struct ct_held *h)
 {
 	const struct ct_map *m;
@@ -276,6 +298,10 @@ static void open_mapped(struct ct_held *h)
 		snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", h->hold.pid, (unsigned long long)m->start,
 			 (unsigned long long)m->end);
 		h->fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (h->fd < 0) {
+			h->error = errno;
+			h->fd = open_by_name(h, m->name);
+		}
 		snprintf(h->name, sizeof(h->name), "%s", m->name);
 		h->as.ref = h->hold.ref;
 		if (h->fd >= 0 && !fstat(h->fd, &st)) {
@@ -456,8 +482,9 @@ static void serve_file(struct ct_recorder *r, struct ct_held *h)
 		close(h->fd);
 	} else if (h->fd < 0)
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
-				 "the file process %u mapped could not be opened, %llu ms later", h->hold.pid,
-				 (unsigned long long)(h->heard_ns - h->hold.time_ns) / 1000000);
+				 "the file process %u mapped could not be opened, %llu ms later (%s)", h->hold.pid,
+				 (unsigned long long)(h->heard_ns - h->hold.time_ns) / 1000000,
+				 h->error ? strerror(h->error) : "it is not mapped any more");
 	else
 		ct_recorder_keep_mapped(r, h->fd, &h->as, h->name, h->hold.pid, false);
 }

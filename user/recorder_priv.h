@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "formats/recording.h"
@@ -36,7 +37,8 @@ struct ct_held {
 	struct ct_held *next;
 	struct ct_hold hold;
 	ct_u64 heard_ns;
-	int fd; /* FILE: the mapped file */
+	int error; /* why it could not be opened */
+	int fd;    /* FILE: the mapped file */
 	struct ct_mapped_as as;
 	bool changing; /* it was changed a moment ago */
 	char name[256];
@@ -73,6 +75,7 @@ struct ct_job {
 };
 
 struct ct_recorder {
+	struct rlimit files_limit; /* as it was; a command gets it back */
 	const struct ct_record_opts *opts;
 	struct ct_error *err;
 	char path[512];
