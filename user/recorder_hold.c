@@ -336,7 +336,8 @@ static int on_hold(void *ctx, void *data, size_t len)
 	h->heard_ns = ct_now_ns();
 	h->fd = -1;
 	if (h->hold.kind == CT_HOLD_FILE)
-		open_mapped(h);
+		for (int i = 0; i < 5 && h->fd < 0; i++) /* a list of mappings read while it changes may lack one */
+			open_mapped(h);
 	/* Who has just written a file and maps it, or maps it in order to write, waits for the copy. */
 	h->to_stop = h->hold.kind == CT_HOLD_EXEC ||
 		     (h->fd >= 0 && (h->changing || ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd)));
