@@ -535,6 +535,28 @@ static void destroy(struct ct_recorder *r)
 		close(r->dirfd);
 }
 
+/* As many descriptors as it may have: each probed file of each process is one.
+ * The table is made that large at once. One that grows while several threads share it waits for a grace period
+ * (expand_fdtable() in fs/file.c), and that for a held process's CPU: the hearing thread, about to open the file the
+ * process waits for, would wait for it until the hold ends unanswered. A table never shrinks. */
+#define FILES_MAX 131072 /* 1 MiB of kernel memory */
+static void make_room_for_files(struct ct_recorder *r)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), last;
+	rlim_t room;
+
+	if (fd < 0)
+		return;
+	if (!getrlimit(RLIMIT_NOFILE, &r->files_limit)) {
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){r->files_limit.rlim_max, r->files_limit.rlim_max});
+		room = r->files_limit.rlim_max < FILES_MAX ? r->files_limit.rlim_max : FILES_MAX;
+		last = fcntl(fd, F_DUPFD_CLOEXEC, (int)room - 1);
+		if (last >= 0)
+			close(last);
+	}
+	close(fd);
+}
+
 int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result, struct ct_error *err)
 {
 	struct ct_recorder r = {.opts = opts, .err = err, .dirfd = -1, .heard_fd = -1, .command_status = -1};
@@ -545,9 +567,7 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 
 	memset(result, 0, sizeof(*result));
 	result->child_status = -1;
-	/* Each probed file of each process is a descriptor. */
-	if (!getrlimit(RLIMIT_NOFILE, &r.files_limit))
-		setrlimit(RLIMIT_NOFILE, &(struct rlimit){r.files_limit.rlim_max, r.files_limit.rlim_max});
+	make_room_for_files(&r);
 	/* Taken through a signalfd; a stop of the target must not be cut short by one. */
 	ending_signals(&set);
 	/* A write that fails says so: the target has to be put back first. */

@@ -76,3 +76,4 @@ assert_released() { # PID: nothing is known about it any more
 	[ ! -e "$RUN_DIR/$1.json" ] || fail "$RUN_DIR/$1.json is left"
 	assert_eq "$(tracer "$1")" 0 "tracer of $1"
 }
+recording() { [ -s "$1/snapshots/000001/state" ]; } # DIR: its first snapshot is complete

@@ -45,7 +45,6 @@ session() { # NAME COMMANDS-WHILE-STOPPED...
 	stop $PID
 	exec 7>&-
 }
-recording() { [ -s "$1/snapshots/000001/state" ]; }
 PYTHON=$(command -v python3)
 
 session unchanged eval 'echo "map $T/old" >&7; wait_for 10 said "map done"; sleep 0.3'
