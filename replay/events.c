@@ -247,13 +247,22 @@ static int on_signal(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	if ((sig->flags & CT_SIGF_SYNC) && sig->sig == SIGBUS)
 		return ct_run_to_fault(s, t, &sig->regs, SIGBUS, err);
 	if (sig->flags & CT_SIGF_SYNC) {
+		struct ct_regs want = sig->regs;
+
+		ct_agents_expected(t->proc, &want);
+		if (t->trapped && sig->sig == SIGTRAP && !ct_get_regs(t->real, &r) && ct_same_position(&r, &want)) {
+			t->trapped = false;
+			return 0;
+		}
 		if (ct_apply_restart(t) || ct_resume(t, &status))
 			return ct_diverged(s, t, err, "the replica died");
 		if (WSTOPSIG(status) != sig->sig)
 			return ct_diverged(s, t, err, "stop %#x instead of signal %d", status, sig->sig);
-		if (ct_get_regs(t->real, &r) || r.r[CT_RIP] != sig->regs.r[CT_RIP])
+		if (ct_get_regs(t->real, &r) || r.r[CT_RIP] != want.r[CT_RIP])
 			return ct_diverged(s, t, err, "signal %d at another place than %#llx", sig->sig,
-					   (unsigned long long)sig->regs.r[CT_RIP]);
+					   (unsigned long long)want.r[CT_RIP]);
+		if (!ct_same_position(&r, &want))
+			return ct_diverged(s, t, err, "signal %d with other registers", sig->sig);
 		return 0;
 	}
 	if (sig->handler <= 1)

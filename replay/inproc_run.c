@@ -62,6 +62,7 @@ int ct_resume_by(struct ct_rthread *t, int request, int *status)
 	struct ct_regs r;
 	ct_u64 ip;
 
+	t->trapped = false;
 	if (t->clock->counts)
 		return t->clock->resume(t, request, status);
 	ct_agents_run(t);

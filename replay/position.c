@@ -472,6 +472,17 @@ static void calibrate(struct ct_rthread *t, const struct ct_fingerprint *fp)
 	t->ticks_known = true;
 }
 
+/* An int3 is a trap: who is interrupted before its signal is delivered stands behind it. */
+static void note_trapped(struct ct_rthread *t)
+{
+	struct ct_regs r;
+	siginfo_t si;
+	ct_u8 byte;
+
+	t->trapped = !ptrace(PTRACE_GETSIGINFO, t->real, 0, &si) && si.si_signo == SIGTRAP && si.si_code == SI_KERNEL &&
+		     !ct_get_regs(t->real, &r) && ct_replica_read(t->proc, r.r[CT_RIP] - 1, &byte, 1) && byte == 0xcc;
+}
+
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,
 	      struct ct_error *err)
 {
@@ -528,8 +539,10 @@ int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 		t->told = 0;
 		ret = 0;
 	}
-	if (!ret)
+	if (!ret) {
 		calibrate(t, fp);
+		note_trapped(t);
+	}
 	return ret;
 }
 

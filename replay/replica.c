@@ -453,6 +453,7 @@ static int restore_thread(struct ct_rthread *t, const struct ct_snap_thread *s, 
 	t->clear_tid = s->clear_child_tid;
 	t->robust = s->robust_list;
 	t->nr = s->in_syscall;
+	t->trapped = s->pending >> (SIGTRAP - 1) & 1;
 	if (s->in_syscall >= 0 && ax <= -512 && ax >= -516) {
 		t->restart = (ct_s32)ax;
 	} else if (s->flags & CT_THREADF_REISSUE) {

@@ -37,6 +37,8 @@ struct ct_rthread {
 	bool tid_cleared;
 	ct_u64 robust;      /* head of its robust futex list; 0: none, or walked */
 	bool input_checked; /* what its present call is passed is known to be as recorded */
+	bool trapped; /* the SIGTRAP of the int3 it has just executed is still to be delivered, so that it was here
+			 already when it came */
 	const struct ct_clock *clock;
 	ct_u64 ticks;     /* conditional branches it has executed, if the clock counts */
 	bool ticks_known; /* ... since the recording began to count; else since some moment */

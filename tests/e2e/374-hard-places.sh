@@ -35,6 +35,10 @@ for mode in nested jump faults context spin count vectors; do
 	assert_ge "$(info "$T/handlers_$mode.ctr" events_by_type.frame)" 1 "signal frames"
 done
 
+for i in 1 2 3 4; do # some two of five times it is stopped between an int3 and the delivery of its signal
+	attached "traps_$i" "$PROGRAMS/handlers" traps
+done
+
 step "several views of one memory"
 (cd "$T" && exec "$PROGRAMS/aliases") &
 STARTED+=($!)

@@ -210,6 +210,17 @@ static void faults(void)
 	}
 }
 
+/* ---- traps: most of the time the signal of an int3 is on its way --------------------------------------------------
+ */
+
+static void traps(void)
+{
+	handle(SIGTRAP, add, 0);
+	while (go_on())
+		for (int i = 0; i < 100; i++)
+			__asm__ volatile("int3");
+}
+
 /* ---- context -------------------------------------------------------------------------------------------------- */
 
 static void on_context(int sig, siginfo_t *info, void *context)
@@ -520,9 +531,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*fn)(void);
-	} mode[] = {{"nested", nested},   {"jump", jump},   {"faults", faults}, {"context", context},
-		    {"restart", restart}, {"queue", queue}, {"spin", spin},     {"count", count},
-		    {"vectors", vectors}, {"vdso", vdso},   {"mask", mask},     {"step", step}};
+	} mode[] = {{"nested", nested},   {"jump", jump},   {"faults", faults}, {"traps", traps}, {"context", context},
+		    {"restart", restart}, {"queue", queue}, {"spin", spin},     {"count", count}, {"vectors", vectors},
+		    {"vdso", vdso},       {"mask", mask},   {"step", step}};
 
 	sigfillset(&term.sa_mask); /* else a handler on top of it may jump out of both */
 	sigaction(SIGTERM, &term, NULL);
