@@ -13,7 +13,7 @@ volatile ct_u32 mode = CT_MODE_OFF;
 volatile ct_u32 pinned_cpu = 0;
 volatile ct_u32 paused = 0;
 volatile ct_u32 can_hold = 0;
-volatile ct_u64 hold_released = 0;
+volatile ct_u64 hold_released[CT_HOLDS] = {};
 volatile ct_u64 recorder_beat = 0;
 volatile ct_u32 nthreads = 0;
 volatile ct_u32 follow = 1;
@@ -163,7 +163,7 @@ static long spin_once(u32 i, struct spin *s)
 {
 	u64 now, beat = recorder_beat;
 
-	if (hold_released >= s->id)
+	if (hold_released[s->id % CT_HOLDS] >= s->id)
 		return 1;
 	if (i & 255)
 		return 0;
@@ -179,7 +179,7 @@ static long spin_once(u32 i, struct spin *s)
 static long spin_round(u32 i, struct spin *s)
 {
 	bpf_loop(1 << 20, spin_once, s, 0);
-	return s->timed_out || hold_released >= s->id;
+	return s->timed_out || hold_released[s->id % CT_HOLDS] >= s->id;
 }
 
 /* Nothing that BPF may do puts a thread to sleep at a place of our choosing, and a SIGSTOP would be seen by its parent.
@@ -213,11 +213,11 @@ __noinline int hold(u32 kind, u32 tgid, u32 tid, u64 addr, const struct ct_file_
 	took = bpf_ktime_get_ns() - s.begin;
 	if (took > counters.hold_max_ns)
 		counters.hold_max_ns = took;
-	if (hold_released >= s.id)
+	if (hold_released[s.id % CT_HOLDS] >= s.id)
 		return 0;
 	/* Written before the last look at hold_released: of the two sides at least one knows that it was late. */
 	counters.hold_late = s.id;
-	if (hold_released >= s.id)
+	if (hold_released[s.id % CT_HOLDS] >= s.id)
 		return 0;
 	__sync_fetch_and_add(&counters.hold_timeouts, 1);
 	return 1;

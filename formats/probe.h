@@ -41,7 +41,8 @@ struct ct_kept {
 #define CT_KEPT_SHARED                                                                                                 \
 	4 /* kept as it was when it was mapped shared: enough for mapping it again, not for reads of it */
 
-/* Record of the `urgent` ring: the thread waits inside the kernel until the recorder stores `id` to `hold_released`,
+/* Record of the `urgent` ring: the thread waits inside the kernel until the recorder stores `id` to its place of
+ * `hold_released` (a held thread may lose its CPU to one that is held later),
  * for at most CT_HOLD_MAX_NS, and on while `recorder_beat` says that the recorder lives and is late: a machine with
  * more to do than it can. After an execve for CT_HOLD_EXEC_NS (a new program has nobody yet whom it keeps waiting, and
  * there is no second chance to see its first instruction), else for CT_HOLD_FILE_NS: a mapped file can still be kept
@@ -56,6 +57,7 @@ struct ct_hold {
 	struct ct_file_ref ref; /* FILE: what was mapped (flags, offset, len: 0) */
 };
 enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };
+#define CT_HOLDS        64 /* places, number `id` modulo that many; a power of two */
 #define CT_HOLD_MAX_NS  200000000ull
 #define CT_HOLD_EXEC_NS 2000000000ull
 #define CT_HOLD_FILE_NS 1000000000ull

@@ -313,9 +313,9 @@ static void open_mapped(struct ct_held *h)
 	ct_maps_deinit(&maps);
 }
 
-static void release(struct ct_recorder *r, const struct ct_held *h)
+static void release(struct ct_recorder *r, const struct ct_hold *hold)
 {
-	r->probes.skel->bss->hold_released = h->hold.id;
+	r->probes.skel->bss->hold_released[hold->id % CT_HOLDS] = hold->id;
 }
 
 static int on_hold(void *ctx, void *data, size_t len)
@@ -328,7 +328,7 @@ static int on_hold(void *ctx, void *data, size_t len)
 		return 0;
 	h = calloc(1, sizeof(*h));
 	if (!h) {
-		r->probes.skel->bss->hold_released = ((struct ct_hold *)data)->id;
+		release(r, data);
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, 0, 0, "out of memory for a file that was mapped");
 		return 0;
 	}
@@ -341,8 +341,10 @@ static int on_hold(void *ctx, void *data, size_t len)
 	/* Who has just written a file and maps it, or maps it in order to write, waits for the copy. */
 	h->to_stop = h->hold.kind == CT_HOLD_EXEC ||
 		     (h->fd >= 0 && (h->changing || ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd)));
-	if (!h->to_stop)
-		release(r, h);
+	if (!h->to_stop) {
+		h->told_ns = ct_now_ns();
+		release(r, &h->hold);
+	}
 	pthread_mutex_lock(&r->heard_lock);
 	*r->heard_end = h;
 	r->heard_end = &h->next;
@@ -412,7 +414,8 @@ void ct_recorder_answer(void *ctx)
 			h->stopped =
 				(ct_stepper_has(r, h->hold.tid) || !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD)) &&
 				!ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
-			release(r, h);
+			h->told_ns = ct_now_ns();
+			release(r, &h->hold);
 		}
 		*r->held_end = h;
 		r->held_end = &h->next;
@@ -450,6 +453,7 @@ static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 static void serve_file(struct ct_recorder *r, struct ct_held *h)
 {
 	bool late = was_late(r, h), kept = false;
+	unsigned long long heard, told;
 	struct ct_probe_op *op;
 
 	if (h->stopped) {
@@ -473,19 +477,22 @@ static void serve_file(struct ct_recorder *r, struct ct_held *h)
 	}
 	if (kept)
 		return;
+	heard = (h->heard_ns - h->hold.time_ns) / 1000000;
+	told = (h->told_ns - h->hold.time_ns) / 1000000;
 	if (late && h->fd >= 0 && (!still_the_same(h) || probed_late(r, h))) {
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
-				 probed_late(r, h)
-					 ? "%s was looked at too late: a time stamp counter or random number read in "
-					   "it may be missing"
-					 : "%s, which a process mapped, was looked at too late: it has changed",
-				 h->name);
+				 "%s, which a process mapped, was looked at too late (heard of after %llu ms, answered "
+				 "after %llu ms): %s",
+				 h->name, heard, told,
+				 probed_late(r, h) ? "a time stamp counter or random number read in it may be missing"
+						   : "it has changed");
 		close(h->fd);
 	} else if (h->fd < 0)
-		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
-				 "the file process %u mapped could not be opened, %llu ms later (%s)", h->hold.pid,
-				 (unsigned long long)(h->heard_ns - h->hold.time_ns) / 1000000,
-				 h->error ? strerror(h->error) : "it is not mapped any more");
+		ct_recorder_note(
+			r, CT_EV_UNSOUND, CT_UNSOUND_FILE, h->hold.pid, h->hold.addr,
+			"the file process %u mapped could not be opened (heard of after %llu ms, answered after "
+			"%llu ms): %s",
+			h->hold.pid, heard, told, h->error ? strerror(h->error) : "it is not mapped any more");
 	else
 		ct_recorder_keep_mapped(r, h->fd, &h->as, h->name, h->hold.pid, false);
 }

@@ -37,8 +37,9 @@ struct ct_held {
 	struct ct_held *next;
 	struct ct_hold hold;
 	ct_u64 heard_ns;
-	int error; /* why it could not be opened */
-	int fd;    /* FILE: the mapped file */
+	ct_u64 told_ns; /* it was let go, or should have been */
+	int error;      /* why it could not be opened */
+	int fd;         /* FILE: the mapped file */
 	struct ct_mapped_as as;
 	bool changing; /* it was changed a moment ago */
 	char name[256];
