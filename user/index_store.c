@@ -99,8 +99,8 @@ static int on_event(void *ctx, ct_u64 seq, ct_u64 time_ns, struct ct_error *err)
 	struct ct_index_store *s = ctx;
 	struct timespec now;
 
-	s->seq = seq ? seq - 1 : 0; /* what follows runs before it: the last one that was */
-	s->ns = time_ns;
+	s->seq = seq ? seq - 1 : 0;                /* what follows runs before it: the last one that was */
+	s->ns = time_ns > s->ns ? time_ns : s->ns; /* the log's may step back */
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (now.tv_sec - s->committed.tv_sec + (now.tv_nsec - s->committed.tv_nsec) / 1e9 < COMMIT_SECONDS)
 		return 0;

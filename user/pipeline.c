@@ -354,8 +354,8 @@ ct_u64 ct_pipeline_append(struct ct_pipeline *p, struct ct_event *ev)
 		atomic_fetch_sub(&p->appenders, 1);
 		p->now = now_ns();
 	}
-	if (!ev->time_ns)
-		ev->time_ns = own ? now_ns() : p->now;
+	if (!ev->time_ns) /* the ring may hold records that are older than now: times do not go backwards in the log */
+		ev->time_ns = p->last_ns ? p->last_ns : own ? now_ns() : p->now;
 	ev->seq = emit(p, ev)->seq;
 	if (!own) {
 		publish(p);

@@ -58,7 +58,7 @@ struct ct_pipeline *ct_pipeline_create(const struct ct_pipeline_opts *opts, stru
  * -1 if the pipeline failed or the ring did not give them up within `timeout_ms`. */
 int ct_pipeline_drain(struct ct_pipeline *p, unsigned timeout_ms, struct ct_error *err);
 /* Adds a record of the recorder's own at the log's current end (after a drain: at an exact place); fills in seq and,
- * if 0, time_ns. Thread-safe. Returns the seq, 0 on failure. */
+ * if 0, time_ns (that of the record before it). Thread-safe. Returns the seq, 0 on failure. */
 ct_u64 ct_pipeline_append(struct ct_pipeline *p, struct ct_event *ev);
 /* Ends the segment after the current record: flushes, fdatasyncs, starts the next one. */
 int ct_pipeline_rotate(struct ct_pipeline *p, struct ct_error *err);

@@ -32,7 +32,12 @@ ct_u64 ct_recorder_append(struct ct_recorder *r, unsigned type, ct_u32 pid, ct_u
 	ev->type = type;
 	ev->pid = pid;
 	ev->tid = tid;
-	ev->time_ns = r->end_ns; /* what is written later belongs to the recording's last moment */
+	/* What is written later belongs to the recording's last moment. At a snapshot everything stands, and it is now;
+	 * not after an execve, where others go on. Anything else has the time of the event before it. */
+	if (r->end_ns)
+		ev->time_ns = r->end_ns;
+	else if (type == CT_EV_SNAPSHOT && ((const struct ct_ev_snapshot *)body)->kind != CT_SNAP_EXEC)
+		ev->time_ns = ct_now_ns();
 	memcpy(ev + 1, body, len);
 	if (tail_len)
 		memcpy((char *)(ev + 1) + len, tail, tail_len);

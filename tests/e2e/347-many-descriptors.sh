@@ -18,8 +18,12 @@ kill -INT $rec
 wait $rec
 answers_end
 
-step "many programs, each probed"
+step "many programs, each probed: in the order of their times"
 for run in 1 2 3; do
 	assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/$run.ctr" -- bash -c 'for i in $(seq 150); do /bin/true; done'
 	assert_recording "$T/$run.ctr"
+	"$CTBPF" dump --json "$T/$run.ctr" | python3 -c '
+import json, sys
+times = [json.loads(line)["time_ns"] for line in sys.stdin]
+sys.exit(times != sorted(times))' || fail "times go backwards"
 done
