@@ -16,6 +16,10 @@
 #define FIX_RIP_DI       0x10
 #define FIX_RIP_BX       0x20
 #define XOL_SLOT         16 /* at most this many bytes of an instruction out of line, and a branch behind it */
+#define INSN_MAX         15
+#define BREAKPOINT       0xcc
+#define XOL_PAGE         0x7fffffffe000ull /* the last page of user memory, where [uprobes] is unless it is taken */
+#define HANDLER_MAX      4096              /* bytes of uprobe_notify_resume(): 1100 in 6.18 */
 
 /* The registers behind the instruction are cur.t.regs. */
 static __always_inline void emit_insn(u32 tgid, u32 tid)
@@ -34,46 +38,110 @@ static __always_inline void emit_insn(u32 tgid, u32 tid)
 	EVENT_SUBMIT(e);
 }
 
-/* A thread can be interrupted while the kernel handles one of our probes: behind the breakpoint that nobody has looked
- * at yet, or on the copy of the instruction in the [uprobes] page. No replay comes to such a place. cur.t.regs become
- * those the thread would have there without the probe. `task` is its task_struct. */
-static __always_inline void without_probe(const struct task_struct *task)
+/* Where probes are handled (kernel/events/uprobes.c): two functions that follow each other. 0 if kallsyms hides them. */
+extern const void uprobe_notify_resume __ksym __weak;
+extern const void uprobe_pre_sstep_notifier __ksym __weak;
+
+/* 1: the kernel is handling a probe in the running thread. 0: it is not. -1: nobody knows. */
+static __always_inline int handles_probe(void)
 {
-	struct uprobe_task *utask = BPF_CORE_READ(task, utask);
-	u64 xol, ip = cur.t.regs.r[CT_RIP];
-	u8 fixups, byte = 0;
+	u64 begin = (u64)&uprobe_notify_resume, end = (u64)&uprobe_pre_sstep_notifier;
+	struct scratch *x = scratch_get(SCRATCH_EVENTS);
+	long n;
 
-	if (utask && BPF_CORE_READ(utask, active_uprobe)) {
-		if (BPF_CORE_READ(utask, state) == UTASK_RUNNING)
-			return;
-		/* The scheduler's turn comes before handle_singlestep(), so whatever that would repair is still as
-		 * the step left it. */
-		xol = BPF_CORE_READ(utask, xol_vaddr);
-		fixups = BPF_CORE_READ(utask, active_uprobe, arch.defparam.fixups);
-		if (fixups & (FIX_RIP_SI | FIX_RIP_DI | FIX_RIP_BX)) {
-			u64 saved = BPF_CORE_READ(utask, autask.saved_scratch_register);
-
-			if (fixups & FIX_RIP_SI)
-				cur.t.regs.r[CT_RSI] = saved;
-			else if (fixups & FIX_RIP_DI)
-				cur.t.regs.r[CT_RDI] = saved;
-			else
-				cur.t.regs.r[CT_RBX] = saved;
-		}
-		if (ip >= xol && ip < xol + XOL_SLOT)
-			cur.t.regs.r[CT_RIP] = ip - xol + BPF_CORE_READ(utask, vaddr);
-		cur.t.regs.r[CT_RFLAGS] &= ~X86_FLAGS_TF;
-	} else if ((BPF_CORE_READ(task, thread_info.flags) & MAYBE_TIF_UPROBE) &&
-		   !bpf_probe_read_user(&byte, 1, (void *)(ip - 1)) && byte == 0xcc) {
-		cur.t.regs.r[CT_RIP] = ip - 1;
-	}
+	if (!x || !begin || end <= begin || end - begin > HANDLER_MAX)
+		return -1;
+	n = bpf_get_task_stack(bpf_get_current_task_btf(), x->stack, sizeof(x->stack), 0);
+	if (n <= 0)
+		return -1;
+	for (u32 i = 0; i < STACK_DEPTH; i++)
+		if (i < (u64)n / 8 && x->stack[i] > begin && x->stack[i] < end)
+			return 1;
+	return n < (long)sizeof(x->stack) ? 0 : -1;
 }
 
-__noinline int settle(u32 running, u32 tgid, u32 tid)
+/* riprel_pre_xol() has lent a register to the instruction out of line, or this is not yet known to the uprobe_task:
+ * then it is the register that points right behind the instruction. */
+static __always_inline void take_back_register(struct uprobe_task *utask, u64 vaddr)
 {
-	if (running) /* a number, which a function verified by itself may take for a pointer; a task it must not be
-			given */
-		without_probe((const struct task_struct *)bpf_get_current_task());
+	struct uprobe *active = BPF_CORE_READ(utask, active_uprobe);
+	u64 saved = BPF_CORE_READ(utask, autask.saved_scratch_register), *r = cur.t.regs.r;
+	u8 fixups = 0;
+
+	if (active)
+		bpf_probe_read_kernel(&fixups, 1, __builtin_preserve_access_index(&active->arch.defparam.fixups));
+	else if (r[CT_RSI] - vaddr - 1 < INSN_MAX)
+		fixups = FIX_RIP_SI;
+	else if (r[CT_RDI] - vaddr - 1 < INSN_MAX)
+		fixups = FIX_RIP_DI;
+	else if (r[CT_RBX] - vaddr - 1 < INSN_MAX)
+		fixups = FIX_RIP_BX;
+	if (fixups & FIX_RIP_SI)
+		r[CT_RSI] = saved;
+	else if (fixups & FIX_RIP_DI)
+		r[CT_RDI] = saved;
+	else if (fixups & FIX_RIP_BX)
+		r[CT_RBX] = saved;
+}
+
+/* A thread can be interrupted while the kernel handles one of our probes: behind the breakpoint that nobody has looked
+ * at yet, or that handle_swbp() has only begun to look at; or on the copy of the instruction in the [uprobes] page. No
+ * replay comes to such a place. cur.t.regs become those the thread would have there without the probe. `task` is its
+ * task_struct, 0 if nobody knows. False: it cannot be told. */
+static __always_inline bool without_probe(const struct task_struct *task, u32 left)
+{
+	struct uprobe_task *utask = task ? BPF_CORE_READ(task, utask) : NULL;
+	u64 ip = cur.t.regs.r[CT_RIP], xol, vaddr;
+	u8 byte = 0;
+
+	/* What pre_ssout() and handle_singlestep() set and repair they do one after the other: between that any of it
+	 * may be done. The slot is what is there first and goes last. */
+	xol = utask ? BPF_CORE_READ(utask, xol_vaddr) : 0;
+	if (xol) {
+		vaddr = BPF_CORE_READ(utask, vaddr);
+		if (ip >= xol && ip < xol + XOL_SLOT) {
+			take_back_register(utask, vaddr);
+			cur.t.regs.r[CT_RIP] = ip - xol + vaddr;
+			cur.t.regs.r[CT_RFLAGS] &= ~X86_FLAGS_TF;
+			return true;
+		}
+		if (BPF_CORE_READ(utask, active_uprobe)) {
+			/* Repaired already is the same as repaired again. */
+			if (BPF_CORE_READ(utask, state) != UTASK_RUNNING)
+				take_back_register(utask, vaddr);
+			cur.t.regs.r[CT_RFLAGS] &= ~X86_FLAGS_TF;
+			return true;
+		}
+		if (ip == vaddr) {
+			take_back_register(utask, vaddr);
+			return true;
+		}
+	}
+	if (bpf_probe_read_user(&byte, 1, (void *)(ip - 1)) || byte != BREAKPOINT)
+		return task || ip < XOL_PAGE;
+	if (task && (BPF_CORE_READ(task, thread_info.flags) & MAYBE_TIF_UPROBE)) {
+		cur.t.regs.r[CT_RIP] = ip - 1;
+		return true;
+	}
+	/* uprobe_notify_resume() has cleared the flag. Other code has such bytes, too: padding, constants. */
+	if (left == LEFT_KERNEL) {
+		int in = handles_probe();
+
+		if (in > 0)
+			cur.t.regs.r[CT_RIP] = ip - 1;
+		return in >= 0;
+	}
+	return left == LEFT_OUTWARDS;
+}
+
+__noinline int settle(u32 left, u32 tgid, u32 tid)
+{
+	/* Looked up here: a function that is verified by itself may take a number for a pointer, and must not be given
+	 * a task. */
+	u64 task = left == LEFT_LONG_AGO ? cur.t.task : bpf_get_current_task();
+
+	if (left != LEFT_CLEAN && !without_probe((const struct task_struct *)task, left))
+		say_unsound(tgid, tid, CT_UNSOUND_PROBE, cur.t.regs.r[CT_RIP]);
 	/* The instruction has run, the probe behind it has not been reached: whatever is logged next comes after it. */
 	if (cur.t.insn && cur.t.regs.r[CT_RIP] == cur.t.insn_ip + (cur.t.insn & 0xff)) {
 		emit_insn(tgid, tid);

@@ -182,6 +182,7 @@ struct thread_info {
 struct task_struct {
 	struct thread_info thread_info;
 	struct uprobe_task *utask;
+	unsigned int __state;
 	unsigned int flags;
 	unsigned int personality;
 	void *stack;

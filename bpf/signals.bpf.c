@@ -53,7 +53,7 @@ int BPF_PROG(ct_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 		flags |= CT_SIGF_ASYNC;
 		if (mode == CT_MODE_REPLAY) { /* a default action may dump core here: a position like any other */
 			cur.t.regs = x->signal.s.regs;
-			settle(0, tgid, tid);
+			settle(LEFT_CLEAN, tgid, tid);
 		}
 		if (mode == CT_MODE_REPLAY && handler > 1) {
 			take_fingerprint(tid, &x->signal.s.regs, 0);

@@ -66,6 +66,7 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 			counters.cpu_ns += bpf_ktime_get_ns() - cur.since_ns;
 		cur.since_ns = 0;
 		cur.t.frame = (u64)frame;
+		cur.t.task = bpf_get_current_task();
 		cur.t.tgid = prev_tgid;
 		copy_regs(&cur.t.regs, frame);
 		cur.t.flags &= ~(TS_USER | TS_FP);
@@ -73,7 +74,7 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		 * number stays there until user code runs again. */
 		if (!(cur.t.flags & TS_INSYS) && (s64)frame->orig_ax < 0) {
 			cur.t.flags |= TS_USER;
-			settle(1, prev_tgid, prev_tid);
+			settle(preempt || BPF_CORE_READ(prev, __state) ? LEFT_KERNEL : LEFT_OUTWARDS, prev_tgid, prev_tid);
 			if (nthreads > 1) {
 				take_fingerprint(prev_tid, &cur.t.regs, 0);
 				cur.t.flags |= TS_FP;
@@ -97,6 +98,7 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 				flags |= CT_SWF_ROBUST;
 		}
 		log_switch(next_tgid, next_tid, flags, fpstate_of(next));
+		cur.t.task = (u64)next;
 	} else if (next_tid == cur.tid) {
 		ticks_start();
 	}

@@ -143,7 +143,7 @@ __noinline int make_current(u32 tgid, u32 tid)
 	if (cur.t.frame && !bpf_probe_read_kernel(&x->frame, sizeof(x->frame), (void *)cur.t.frame)) {
 		copy_regs(&cur.t.regs, &x->frame);
 		if (!(cur.t.flags & TS_INSYS) && (s64)x->frame.orig_ax < 0) {
-			settle(0, cur.tgid, cur.tid);
+			settle(LEFT_LONG_AGO, cur.tgid, cur.tid);
 			take_fingerprint(cur.tid, &cur.t.regs, CT_FPF_LATE);
 			cur.t.flags |= TS_USER | TS_FP;
 		}
@@ -152,6 +152,7 @@ __noinline int make_current(u32 tgid, u32 tid)
 		bpf_map_update_elem(&threads, &cur.tid, &cur.t, BPF_ANY);
 	__sync_fetch_and_add(&counters.repaired, 1);
 	log_switch(tgid, tid, CT_SWF_REPAIRED, 0);
+	cur.t.task = bpf_get_current_task();
 	return 0;
 }
 

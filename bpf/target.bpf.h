@@ -67,6 +67,8 @@ struct fingerprints_map {
 };
 extern struct fingerprints_map fingerprints SEC(".maps");
 
+#define STACK_DEPTH 64 /* return addresses in the kernel */
+
 /* Records too large for the stack, of which older kernels allow 512 bytes to a program and all it calls. The programs
  * that use an entry do not interrupt each other. */
 struct syscall_record {
@@ -93,6 +95,7 @@ struct scratch {
 		struct ct_ev_frame f;
 		struct ct_buf b;
 	} sigframe;
+	u64 stack[STACK_DEPTH];
 };
 enum { SCRATCH_EVENTS, SCRATCH_UPROBE, SCRATCH_ENTRIES }; /* uprobe programs can be preempted: their own */
 struct scratch_map {
@@ -237,8 +240,14 @@ int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate);
 /* Fills the fingerprints entry of `tid` from its registers and the current address space. */
 int take_fingerprint(u32 tid, const struct ct_regs *regs, u32 flags);
 /* Makes cur.t.regs, read from the current thread's frame in user code, those it would have without our probes, and logs
- * the result of an instruction that has run but is not logged yet. running: it is the task that runs this program. */
-int settle(u32 running, u32 tgid, u32 tid);
+ * the result of an instruction that has run but is not logged yet. */
+enum left {
+	LEFT_CLEAN,    /* the kernel is done with our probes there: a signal's delivery */
+	LEFT_OUTWARDS, /* it is leaving the CPU on its way back to user code, */
+	LEFT_KERNEL,   /* or somewhere in the kernel; either way it is the task that runs this program */
+	LEFT_LONG_AGO, /* another one does */
+};
+int settle(u32 left, u32 tgid, u32 tid);
 /* Tells the recorder and waits until it answers: 0; or does not: 1; or cannot be told: -1. ref may be NULL. */
 int hold(u32 kind, u32 tgid, u32 tid, u64 addr, const struct ct_file_ref *ref);
 

@@ -338,6 +338,7 @@ enum ct_unsound {
 	CT_UNSOUND_FRAME,         /* a signal frame was not seen; value: the signal */
 	CT_UNSOUND_INSN,          /* unrecorded rdtsc and the like in newly mapped code; value: address */
 	CT_UNSOUND_WRITTEN,       /* a call has written to a file that is mapped; value: the descriptor */
+	CT_UNSOUND_PROBE,         /* left maybe inside of a probe of ours, where no replay comes; value: its rip */
 };
 
 struct ct_ev_end {

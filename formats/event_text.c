@@ -64,6 +64,9 @@ const char *ct_unsound_text(const struct ct_event *ev, char *out, size_t len)
 	case CT_UNSOUND_INSN:
 		snprintf(out, len, "an instruction with an unpredictable result at 0x%llx was not recorded", value);
 		break;
+	case CT_UNSOUND_PROBE:
+		snprintf(out, len, "a thread may have been interrupted inside of a probe at 0x%llx", value);
+		break;
 	default: snprintf(out, len, "for reason %u, which this version does not know", t->reason);
 	}
 	return out;

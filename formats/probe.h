@@ -92,6 +92,7 @@ struct ct_thread_state {
 	ct_u32 exec_from; /* while TS_EXEC: the thread id it had before */
 	ct_u32 pad;
 	ct_u64 frame;        /* address of its pt_regs: constant over a thread's life */
+	ct_u64 task;         /* ... and of its task_struct, once that is known */
 	ct_u64 ticks;        /* its conditional branches so far, if they are counted */
 	struct ct_regs regs; /* at its last switch-out */
 };

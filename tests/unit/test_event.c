@@ -340,7 +340,7 @@ Test(event, unsound_reasons_have_words)
 	cr_expect_str_eq(unsound_words(CT_UNSOUND_SYSCALL, 1ull << 40), "system call 1099511627776 cannot be replayed");
 	cr_expect_str_eq(unsound_words(CT_UNSOUND_FILE, 0), "a mapped file's content could not be kept");
 	cr_expect_str_eq(unsound_words(CT_UNSOUND_FRAME, 14), "the frame of SIGALRM was not seen");
-	for (ct_u32 reason = 1; reason <= CT_UNSOUND_WRITTEN; reason++)
+	for (ct_u32 reason = 1; reason <= CT_UNSOUND_PROBE; reason++)
 		cr_expect_null(strstr(unsound_words(reason, 99), "does not know"), "reason %u", reason);
 	cr_expect_str_eq(unsound_words(77, 0), "for reason 77, which this version does not know");
 }
