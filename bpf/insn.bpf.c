@@ -38,7 +38,8 @@ static __always_inline void emit_insn(u32 tgid, u32 tid)
 	EVENT_SUBMIT(e);
 }
 
-/* Where probes are handled (kernel/events/uprobes.c): two functions that follow each other. 0 if kallsyms hides them. */
+/* Where probes are handled (kernel/events/uprobes.c): two functions that follow each other. 0 if kallsyms hides them.
+ */
 extern const void uprobe_notify_resume __ksym __weak;
 extern const void uprobe_pre_sstep_notifier __ksym __weak;
 

@@ -221,6 +221,7 @@ struct siginfo_fault {
 #define X86_FLAGS_TF 0x100ull
 
 #define PF_EXITING 0x4
+#define TASK_DEAD  0x80
 #define PF_KTHREAD 0x200000
 
 #endif

@@ -108,9 +108,10 @@ int BPF_PROG(ct_exit, struct task_struct *p)
 			make_current(tgid, tid);
 		cur.t.flags |= TS_EXITING;
 	}
-	bpf_map_delete_elem(&threads, &tid);
 	bpf_map_delete_elem(&fingerprints, &tid);
-	__sync_fetch_and_add(&nthreads, -1);
+	/* It may lose the CPU and get it again before it is gone (switches.bpf.c): only then it is one less. */
+	if ((last || mode != CT_MODE_REPLAY) && !bpf_map_delete_elem(&threads, &tid))
+		__sync_fetch_and_add(&nthreads, -1);
 	if (EVENT_RESERVE(e, CT_EV_EXIT, tgid, tid)) {
 		e->x.code = p->exit_code;
 		e->x.flags = last ? CT_EXITF_GROUP : 0;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 /* Switches between recorded threads, with the exact place at which the leaving thread was interrupted.
  *
+ * A thread that exits leaves user code for good, but not the CPU: it can be interrupted between its exit record and
+ * what the kernel writes for it (clear_child_tid, robust futexes), and again until it is dead.
+ *
  * Switches to and from other programs do not matter to a replay and are not logged. */
 #include "target.bpf.h"
 
@@ -46,6 +49,7 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	u32 prev_tid, prev_tgid, next_tid, next_tgid;
+	bool dead;
 
 	if (mode != CT_MODE_REPLAY)
 		return 0;
@@ -55,6 +59,7 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		return 0;
 	prev_tid = prev->pid;
 	next_tid = next->pid;
+	dead = prev->__state == TASK_DEAD;
 
 	if (recorded(prev_tgid)) {
 		struct pt_regs *frame = (struct pt_regs *)bpf_task_pt_regs(prev);
@@ -74,7 +79,7 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		 * number stays there until user code runs again. */
 		if (!(cur.t.flags & TS_INSYS) && (s64)frame->orig_ax < 0) {
 			cur.t.flags |= TS_USER;
-			settle(preempt || BPF_CORE_READ(prev, __state) ? LEFT_KERNEL : LEFT_OUTWARDS, prev_tgid, prev_tid);
+			settle(preempt || prev->__state ? LEFT_KERNEL : LEFT_OUTWARDS, prev_tgid, prev_tid);
 			if (nthreads > 1) {
 				take_fingerprint(prev_tid, &cur.t.regs, 0);
 				cur.t.flags |= TS_FP;
@@ -82,22 +87,24 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 		}
 		if (cur.t.flags & TS_INSYS)
 			log_waiters(prev_tgid, prev_tid, frame);
-		if (!(cur.t.flags & TS_EXITING))
+		if (prev->flags & PF_EXITING) {
+			cur.t.flags |= TS_EXITING;
+			if (!prev->clear_child_tid)
+				cur.t.flags |= TS_TID_CLEARED;
+			if (!prev->robust_list)
+				cur.t.flags |= TS_ROBUST;
+		}
+		if (!dead && (!(cur.t.flags & TS_EXITING) || bpf_map_lookup_elem(&threads, &prev_tid)))
 			bpf_map_update_elem(&threads, &prev_tid, &cur.t, BPF_ANY);
 	}
+	/* Its process may be forgotten already. */
+	if (dead && filter_test(prev_tgid) && !bpf_map_delete_elem(&threads, &prev_tid))
+		__sync_fetch_and_add(&nthreads, -1);
 	if (!recorded(next_tgid))
 		return 0;
 	cur.since_ns = bpf_ktime_get_ns();
 	if (next_tid != cur.tid && cur.tid) {
-		u32 flags = 0;
-
-		if ((cur.t.flags & TS_EXITING) && cur.tid == prev_tid) {
-			if (!prev->clear_child_tid)
-				flags |= CT_SWF_TID_CLEARED;
-			if (!prev->robust_list)
-				flags |= CT_SWF_ROBUST;
-		}
-		log_switch(next_tgid, next_tid, flags, fpstate_of(next));
+		log_switch(next_tgid, next_tid, 0, fpstate_of(next));
 		cur.t.task = (u64)next;
 	} else if (next_tid == cur.tid) {
 		ticks_start();

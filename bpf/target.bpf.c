@@ -76,6 +76,10 @@ __noinline int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate)
 		flags |= CT_SWF_INSYS;
 	if (cur.t.flags & TS_EXITING)
 		flags |= CT_SWF_EXITING;
+	if (cur.t.flags & TS_TID_CLEARED)
+		flags |= CT_SWF_TID_CLEARED;
+	if (cur.t.flags & TS_ROBUST)
+		flags |= CT_SWF_ROBUST;
 	if ((cur.t.flags & TS_USER) && (cur.t.flags & TS_FP)) {
 		fp = bpf_map_lookup_elem(&fingerprints, &cur.tid);
 		if (fp) {
@@ -148,7 +152,7 @@ __noinline int make_current(u32 tgid, u32 tid)
 			cur.t.flags |= TS_USER | TS_FP;
 		}
 	}
-	if (!(cur.t.flags & TS_EXITING))
+	if (!(cur.t.flags & TS_EXITING)) /* how far it came, nobody saw */
 		bpf_map_update_elem(&threads, &cur.tid, &cur.t, BPF_ANY);
 	__sync_fetch_and_add(&counters.repaired, 1);
 	log_switch(tgid, tid, CT_SWF_REPAIRED, 0);

@@ -96,12 +96,15 @@ struct ct_thread_state {
 	ct_u64 ticks;        /* its conditional branches so far, if they are counted */
 	struct ct_regs regs; /* at its last switch-out */
 };
-#define TS_INSYS    0x01
-#define TS_EXITING  0x02
-#define TS_USER     0x04 /* switched out in user code; `regs` and its fingerprint are its position */
-#define TS_SWITCHED 0x08 /* another recorded thread ran since it entered its system call */
-#define TS_FP       0x10 /* its entry of the fingerprints map is of this switch-out */
-#define TS_EXEC     0x20 /* execve is past the point of no return */
+#define TS_INSYS       0x01
+#define TS_EXITING     0x02
+#define TS_USER        0x04 /* switched out in user code; `regs` and its fingerprint are its position */
+#define TS_SWITCHED    0x08 /* another recorded thread ran since it entered its system call */
+#define TS_FP          0x10 /* its entry of the fingerprints map is of this switch-out */
+#define TS_EXEC        0x20 /* execve is past the point of no return */
+/* While TS_EXITING, at its last switch-out: the kernel had walked its robust list, had stored to clear_child_tid. */
+#define TS_ROBUST      0x40
+#define TS_TID_CLEARED 0x80
 
 /* The recorded thread that has the pinned CPU (or had it last). */
 struct ct_current_state {
