@@ -125,12 +125,13 @@ static __always_inline bool without_probe(const struct task_struct *task, u32 le
 		return true;
 	}
 	/* uprobe_notify_resume() has cleared the flag. Other code has such bytes, too: padding, constants. */
-	if (left == LEFT_KERNEL) {
+	if (left != LEFT_LONG_AGO) {
 		int in = handles_probe();
 
 		if (in > 0)
 			cur.t.regs.r[CT_RIP] = ip - 1;
-		return in >= 0;
+		if (in >= 0)
+			return true;
 	}
 	return left == LEFT_OUTWARDS;
 }
