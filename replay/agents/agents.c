@@ -41,7 +41,7 @@ struct ct_agent { /* of one address space */
 	const struct ct_python_layout *layout;
 	ct_u64 bias, heap, near;
 	struct ct_pya_head head;
-	struct patch patch[1 + CT_PY_CALLS];
+	struct patch patch[1 + CT_PY_CALLS + 2];
 	unsigned npatches, users;
 };
 
@@ -304,11 +304,14 @@ static long know_code(struct ct_agent *g, int memfd, ct_u64 addr, struct ct_pya_
 	if (off->co_version)
 		ct_mem_read(memfd, addr + off->co_version, &c->version, 4);
 	c->first = addr + off->co_code;
+	if (off->f_lasti && ct_mem_read(memfd, addr + off->co_code, &c->first, 8))
+		c->first += off->bytes_data;
+	c->cells = code.cells;
 	c->count = code.count;
 	c->start = code.start;
 	c->nlocals = code.nlocals;
 	c->module = code.module;
-	if (!to_heap(g, memfd, code.lines, code.count * sizeof(*code.lines), &c->lines)) {
+	if (!to_heap(g, memfd, code.lines, code.count * (sizeof(*code.lines) + off->line_starts), &c->lines)) {
 		ct_py_code_deinit(&code);
 		return fail(g->all, "its memory is full");
 	}
@@ -462,17 +465,22 @@ static bool overwrite(struct ct_agent *g, int memfd, ct_u64 addr, const void *by
 	return true;
 }
 
-/* The calls of PyTraceBack_Here lead to a page near by, and from there to the agent, which goes on to the function. */
-static int watch_exceptions(struct ct_agent *g, struct ct_rthread *t, const struct ct_maps *maps, struct ct_error *err)
+/* The calls of PyTraceBack_Here lead to a page near by, and from there to the agent, which goes on to the function; so
+ * do, up to 3.10, the evaluation loop's beginning and its switch. */
+static int change_code(struct ct_agent *g, struct ct_rthread *t, const struct ct_maps *maps, struct ct_error *err)
 {
 	const struct ct_python *py = g->py;
-	unsigned char code[14] = {0xff, 0x25, 0, 0, 0, 0}; /* jmp *0(%rip) */
+	unsigned char code[CT_PY_NEAR] = {0xff, 0x25, 0, 0, 0, 0}; /* jmp *0(%rip) */
+	const struct ct_py_site *const site[] = {&py->begin, &py->dispatch};
+	unsigned char jump[5];
 	const ct_u64 page = near_page(maps, py->eval + g->bias), to = g->head.base + CT_PYA_EXC_ENTRY;
 
-	if (!py->ncalls)
+	if (!py->ncalls && !g->layout->off.f_lasti)
 		return 0;
 	g->near = page;
 	memcpy(code + 6, &to, 8);
+	if (g->layout->off.f_lasti)
+		ct_python_sites(py, g->bias, page, &g->head, code);
 	if (!page ||
 	    ct_replica_call(t, SYS_mmap, page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)page ||
@@ -488,6 +496,11 @@ static int watch_exceptions(struct ct_agent *g, struct ct_rthread *t, const stru
 			return ct_fail(err, CT_EXIT_FAILED, "the interpreter's code at %#llx cannot be changed",
 				       (unsigned long long)at);
 	}
+	for (int i = 0; g->layout->off.f_lasti && i < 2; i++)
+		if (!ct_python_jump(py, site[i], g->bias, page, jump) ||
+		    !overwrite(g, t->proc->memfd, site[i]->at + g->bias, jump, sizeof(jump)))
+			return ct_fail(err, CT_EXIT_FAILED, "the interpreter's code at %#llx cannot be changed",
+				       (unsigned long long)(site[i]->at + g->bias));
 	return 0;
 }
 
@@ -583,6 +596,8 @@ static void fill_head(struct ct_agent *g, ct_u64 answers)
 	h->frame_reg = pushed[g->py->frame_reg];
 	h->next_reg = pushed[g->py->next_reg];
 	h->stack_reg = pushed[g->py->stack_reg];
+	h->switch_reg = pushed[g->py->dispatch_reg];
+	h->begin_reg = pushed[g->py->begin_reg];
 	h->values = limits->values;
 	h->depth = limits->depth;
 	h->items = limits->items;
@@ -596,7 +611,7 @@ static int install(struct ct_agents *a, struct ct_rthread *t, const struct ct_py
 		   const struct ct_maps *maps, bool new_image, struct ct_error *err)
 {
 	struct ct_agent *g = calloc(1, sizeof(*g));
-	unsigned char *stubs = calloc(256, CT_PYA_STUB_SIZE);
+	unsigned char *stubs = calloc(256 + 1, CT_PYA_STUB_SIZE);
 	int ret = -1;
 
 	if (!g || !stubs) {
@@ -615,13 +630,16 @@ static int install(struct ct_agents *a, struct ct_rthread *t, const struct ct_py
 		goto out;
 	}
 	if (!map_region(a, t) || !ct_mem_write(t->proc->memfd, BASE, python_blob, sizeof(python_blob)) ||
-	    !ct_mem_write(t->proc->memfd, BASE, &g->head, sizeof(g->head)) ||
-	    !ct_mem_write(t->proc->memfd, BASE + CT_PYA_STUBS, stubs, 256 * CT_PYA_STUB_SIZE)) {
+	    !ct_mem_write(t->proc->memfd, BASE + CT_PYA_STUBS, stubs, (256 + 1) * CT_PYA_STUB_SIZE)) {
 		ct_fail(err, CT_EXIT_FAILED, "the agent cannot be put at %#llx of the replayed process", BASE);
 		goto out;
 	}
-	if (watch_exceptions(g, t, maps, err))
+	if (change_code(g, t, maps, err))
 		goto out;
+	if (!ct_mem_write(t->proc->memfd, BASE, &g->head, sizeof(g->head))) {
+		ct_fail(err, CT_EXIT_FAILED, "the agent's tables cannot be written");
+		goto out;
+	}
 	if (!overwrite(g, t->proc->memfd, py->table + bias, g->head.stub, JUMP_TABLE)) {
 		ct_fail(err, CT_EXIT_FAILED, "the interpreter's dispatch table cannot be changed");
 		goto out;
@@ -771,14 +789,18 @@ void ct_agents_expected(const struct ct_replica *p, struct ct_regs *regs)
 {
 	if (p->agent && p->agent->ruby)
 		ct_ruby_regs_expected(p->agent->ruby, regs);
-	else if (p->agent)
+	else if (p->agent) {
+		ct_python_sites_expected(p->agent->py, p->agent->bias, p->agent->near, regs);
 		ct_python_regs_expected(p->agent->py, p->agent->bias, &p->agent->head, p->memfd, regs);
+	}
 }
 
 void ct_agents_original(const struct ct_replica *p, struct ct_regs *regs)
 {
 	if (p->agent && p->agent->ruby)
 		ct_ruby_regs_original(p->agent->ruby, regs);
-	else if (p->agent)
+	else if (p->agent) {
+		ct_python_sites_original(p->agent->py, p->agent->bias, p->agent->near, regs);
 		ct_python_regs_original(&p->agent->head, regs);
+	}
 }

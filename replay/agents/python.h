@@ -11,7 +11,16 @@
 #include "replay/agents/python_shared.h"
 #include "replay/tracee.h"
 
-#define CT_PY_CALLS 4 /* places at which the evaluation loop calls PyTraceBack_Here */
+#define CT_PY_COVERED 16
+#define CT_PY_NEAR    0x1000 /* bytes of code near the interpreter's */
+#define CT_PY_CALLS   4      /* places at which the evaluation loop calls PyTraceBack_Here */
+
+/* Instructions that a jump to the agent replaces. */
+struct ct_py_site {
+	ct_u64 at;
+	unsigned covered; /* bytes of whole instructions */
+	unsigned char code[CT_PY_COVERED];
+};
 
 /* One build. Addresses are those of the file; add where it is loaded. */
 struct ct_python {
@@ -28,10 +37,17 @@ struct ct_python {
 	ct_u64 traceback;                        /* PyTraceBack_Here */
 	ct_u64 traceback_call[CT_PY_CALLS];      /* calls of it inside of eval */
 	unsigned ncalls;
+	/* Up to 3.10: where the evaluation loop begins, and where it dispatches by a switch. */
+	struct ct_py_site begin, dispatch;
+	unsigned dispatch_reg, begin_reg;
+	ct_u64 dispatch_table; /* the switch's; 0: the register has the handler's address */
 };
 
 /* 1: `path` is an interpreter and *py describes it; 0: it is not one; -1: it is, but cannot be watched (*err). */
 int ct_python_find(const char *path, struct ct_python *py, struct ct_error *err);
+
+/* Up to 3.10: registers, and where the loop begins and dispatches by a switch. `code`: that of py->eval. */
+bool ct_python_old_find(struct ct_python *py, const unsigned char *code);
 
 /* What instructions mean to a watcher, per opcode. */
 enum {
@@ -48,6 +64,11 @@ enum {
 	CT_PYOP_CALL_KW,     /* the same, names of arguments on top of the stack */
 	CT_PYOP_CALL_EX,     /* the same, arguments in a tuple */
 	CT_PYOP_CALLED,      /* second part of such a call */
+	CT_PYOP_CALL_METHOD, /* up to 3.10: method, self, arguments, or NULL, callable, arguments */
+	CT_PYOP_YIELD_FROM,
+	CT_PYOP_RERAISE,   /* what comes next is a handler */
+	CT_PYOP_ASYNC_END, /* the same, or what follows it */
+	CT_PYOP_ADD,       /* of strings: takes the value out of the variable that the next instruction stores in */
 };
 struct ct_python_layout {
 	unsigned first, last; /* versions (major, minor) it holds for: 0x030b */
@@ -57,18 +78,29 @@ struct ct_python_layout {
 		tstate_tid;
 	unsigned co_firstlineno, co_localsplusnames, co_kinds, co_filename, co_name, co_qualname, co_argcount,
 		co_posonly, co_kwonly, co_flags, co_names;
-	unsigned str_ascii, str_compact; /* data of strings */
+	unsigned str_ascii, str_compact;                                               /* data of strings */
+	unsigned co_varnames, co_freevars, co_cellvars, tid_in_pthread, function_name; /* up to 3.10 */
 	unsigned type_name, type_flags, type_basicsize, type_itemsize, type_dictoffset, type_members, type_base,
 		type_cached_keys;
 	unsigned char op[256], skip[256];
 	unsigned tracing; /* the opcode that stands for all others while the program traces itself */
 };
 const struct ct_python_layout *ct_python_layout(unsigned version);
+extern const struct ct_python_layout ct_python_old_layouts[3];
 
 /* The code of all stubs, to lie at base + CT_PYA_STUBS; head->stub[] and head->original[] are filled in. -1: too long.
  */
 int ct_python_stubs(const struct ct_python *py, const struct ct_python_layout *layout, ct_u64 bias, ct_u64 base,
 		    struct ct_pya_head *head, unsigned char *code);
+/* Up to 3.10: the code that goes to `near`, CT_PY_NEAR bytes, of which the first ones are taken, and head's fields. */
+void ct_python_sites(const struct ct_python *py, ct_u64 bias, ct_u64 near, struct ct_pya_head *head,
+		     unsigned char *code);
+/* What is to be written over a site's beginning: five bytes. False: too far away. */
+bool ct_python_jump(const struct ct_python *py, const struct ct_py_site *site, ct_u64 bias, ct_u64 near,
+		    unsigned char jump[5]);
+/* A thread in the middle of replaced instructions is where they were moved to. */
+void ct_python_sites_expected(const struct ct_python *py, ct_u64 bias, ct_u64 near, struct ct_regs *regs);
+void ct_python_sites_original(const struct ct_python *py, ct_u64 bias, ct_u64 near, struct ct_regs *regs);
 /* A thread that stands between the load of a handler's address and the jump there holds a stub's address now. To be
  * reached: recorded registers as they will be; when compared: the other way. */
 void ct_python_regs_expected(const struct ct_python *py, ct_u64 bias, const struct ct_pya_head *head, int memfd,

@@ -4,6 +4,7 @@
 #include <Zydis/Zydis.h>
 #include <elf.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -179,7 +180,7 @@ static bool is_table(const struct ct_python *py, const ct_u64 target[256])
 			k++;
 		different += k == i;
 	}
-	return different >= 128; /* no other table of a compiler's has that many */
+	return different >= 100; /* no other table of a compiler's has that many */
 }
 
 static int reg_number(ZydisRegister reg)
@@ -350,6 +351,28 @@ static bool free_threaded(const struct image *im, ct_u64 runtime)
 	return flag != 0;
 }
 
+/* Up to 3.10 the version is nowhere but in the text that Py_GetVersion() makes. */
+static unsigned old_version(const struct image *im)
+{
+	const Elf64_Sym *f = symbol(im, "Py_GetVersion");
+	const unsigned char *code = f ? at(im, f->st_value, f->st_size) : NULL;
+	unsigned major, minor, micro = 0;
+	ct_s32 word;
+
+	for (size_t i = 0; code && i + 4 <= f->st_size; i++) { /* an operand: an address, or how far it is away */
+		const char *text;
+
+		memcpy(&word, code + i, 4);
+		for (int relative = 0; relative < 2; relative++) {
+			text = at(im, (relative ? f->st_value + i + 4 : 0) + (ct_u64)(ct_s64)word, 8);
+			if (text && memchr(text, 0, 8) && strspn(text, "0123456789.+") >= 5 &&
+			    sscanf(text, "%u.%u.%u", &major, &minor, &micro) == 3 && major == 3 && minor < 256)
+				return major << 24 | minor << 16 | (micro & 255) << 8;
+		}
+	}
+	return 0;
+}
+
 static int describe(const struct image *im, const char *path, struct ct_python *py, struct ct_error *err)
 {
 	const Elf64_Sym *eval = symbol(im, "_PyEval_EvalFrameDefault"), *runtime = symbol(im, "_PyRuntime"),
@@ -360,10 +383,8 @@ static int describe(const struct image *im, const char *path, struct ct_python *
 
 	if (!eval || !runtime)
 		return 0;
-	if (!version || !at(im, version->st_value, 8))
-		return ct_fail(err, CT_EXIT_FAILED, "%s is a CPython older than 3.11, which cannot be watched yet",
-			       path);
-	py->version = *(const ct_u32 *)at(im, version->st_value, 8);
+	py->version = version && at(im, version->st_value, 8) ? *(const ct_u32 *)at(im, version->st_value, 8)
+							      : old_version(im);
 	if (!ct_python_layout(py->version))
 		return ct_fail(err, CT_EXIT_FAILED, "%s is CPython %u.%u, whose layout is not known", path,
 			       py->version >> 24, py->version >> 16 & 255);
@@ -401,7 +422,9 @@ static int describe(const struct image *im, const char *path, struct ct_python *
 		return ct_fail(err, CT_EXIT_FAILED, "%s: no dispatch table found (built without computed gotos?)",
 			       path);
 	find_jumps(im, py, from, to);
-	if (!find_registers(im, py))
+	if (py->version < 0x030b0000
+		    ? !at(im, py->eval, py->eval_size) || !ct_python_old_find(py, at(im, py->eval, py->eval_size))
+		    : !find_registers(im, py))
 		return ct_fail(err, CT_EXIT_FAILED, "%s: the registers of its evaluation loop are not recognised",
 			       path);
 	return 1;

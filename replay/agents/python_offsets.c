@@ -42,6 +42,7 @@ static const struct ct_python_layout layouts[] = {
 			.dict_keys = 32,
 			.dict_values = 40,
 			.dict_used = 16,
+			.dict_log = 1,
 			.managed = 1},
 		.tstate_current = 576,
 		.interp_head = 40,
@@ -140,6 +141,7 @@ static const struct ct_python_layout layouts[] = {
 			.dict_keys = 32,
 			.dict_values = 40,
 			.dict_used = 16,
+			.dict_log = 1,
 			.managed = 2,
 			.extended_arg = 144,
 			.ex_callable = 2,
@@ -237,6 +239,7 @@ static const struct ct_python_layout layouts[] = {
 			.dict_keys = 32,
 			.dict_values = 40,
 			.dict_used = 16,
+			.dict_log = 1,
 			.values_data = 8,
 			.managed = 3,
 			.extended_arg = 71,
@@ -336,6 +339,7 @@ static const struct ct_python_layout layouts[] = {
 			.dict_keys = 32,
 			.dict_values = 40,
 			.dict_used = 16,
+			.dict_log = 1,
 			.values_data = 8,
 			.managed = 3,
 			.extended_arg = 69,
@@ -433,6 +437,9 @@ static const struct ct_python_layout layouts[] = {
 
 const struct ct_python_layout *ct_python_layout(unsigned version)
 {
+	for (size_t i = 0; i < 3; i++)
+		if (version >> 16 == ct_python_old_layouts[i].first)
+			return &ct_python_old_layouts[i];
 	for (size_t i = 0; i < sizeof(layouts) / sizeof(*layouts); i++)
 		if (version >> 16 >= layouts[i].first && version >> 16 <= layouts[i].last)
 			return &layouts[i];

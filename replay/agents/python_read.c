@@ -50,7 +50,7 @@ size_t ct_py_utf8(const unsigned char *data, unsigned unit, size_t chars, char *
 	return (size_t)((char *)p - out);
 }
 
-static char *read_str(int memfd, const struct ct_python_layout *l, ct_u64 o)
+char *ct_py_read_str(int memfd, const struct ct_python_layout *l, ct_u64 o)
 {
 	ct_u64 chars = word(memfd, o + 16);
 	ct_u32 state = half(memfd, o + 32), unit = state >> 2 & 7;
@@ -115,6 +115,12 @@ int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, st
 	ct_u32 flags = half(memfd, addr + l->off.co_flags);
 
 	memset(c, 0, sizeof(*c));
+	if (l->off.f_lasti) {
+		if (!ct_py_read_old_code(memfd, l, addr, c))
+			return 0;
+		ct_py_code_deinit(c);
+		return -1;
+	}
 	c->count = (ct_u32)word(memfd, addr + 16);
 	c->first_line = half(memfd, addr + l->off.co_firstlineno);
 	c->nlocals = half(memfd, addr + l->off.co_nlocalsplus);
@@ -124,8 +130,8 @@ int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, st
 		half(memfd, addr + l->co_argcount) + half(memfd, addr + l->co_kwonly) + !!(flags & 4) + !!(flags & 8);
 	if (c->nlocals > 65536)
 		return -1;
-	c->file = read_str(memfd, l, word(memfd, addr + l->off.co_filename));
-	c->name = read_str(memfd, l, word(memfd, addr + l->off.co_qualname));
+	c->file = ct_py_read_str(memfd, l, word(memfd, addr + l->off.co_filename));
+	c->name = ct_py_read_str(memfd, l, word(memfd, addr + l->off.co_qualname));
 	c->variable = calloc(c->nlocals + 1, sizeof(*c->variable));
 	c->kind = calloc(c->nlocals + 1, 1);
 	if (!c->file || !c->name || !c->variable || !c->kind || read_lines(memfd, l, addr, c)) {
@@ -135,7 +141,7 @@ int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, st
 	if (c->nlocals)
 		ct_mem_read(memfd, kinds + l->off.bytes_data, c->kind, c->nlocals);
 	for (ct_u32 i = 0; i < c->nlocals; i++)
-		c->variable[i] = read_str(memfd, l, word(memfd, names + l->off.tuple_items + 8ull * i));
+		c->variable[i] = ct_py_read_str(memfd, l, word(memfd, names + l->off.tuple_items + 8ull * i));
 	return 0;
 }
 
@@ -241,7 +247,7 @@ int ct_py_read_type(int memfd, const struct ct_python_layout *l, ct_u64 addr, st
 	t->kind = kind < 0 ? CT_PYK_OPAQUE : (ct_u32)kind;
 	t->flags = (flags & MANAGED_DICT ? CT_PYTF_MANAGED : 0) | (flags & INLINE_VALUES ? CT_PYTF_INLINE : 0);
 	t->cached_keys = flags & HEAP_TYPE ? l->type_cached_keys : 0;
-	t->named = 40; /* func_qualname */
+	t->named = l->function_name ? l->function_name : 40; /* func_qualname */
 	return 0;
 }
 
@@ -257,7 +263,7 @@ char *ct_py_read_native(int memfd, const struct ct_python_layout *l, const struc
 	char *name = read_cstr(memfd, word(memfd, n->def)), *owner = NULL, *both = NULL;
 
 	if (n->owner)
-		owner = n->module ? read_str(memfd, l, n->owner)
+		owner = n->module ? ct_py_read_str(memfd, l, n->owner)
 				  : read_cstr(memfd, word(memfd, n->owner + l->off.type_name));
 	if (!name || !owner)
 		both = name, name = NULL;
@@ -283,7 +289,8 @@ size_t ct_py_read_frames(int memfd, const struct ct_python_layout *l, ct_u64 run
 			ct_u64 f = l->tstate_frame
 					   ? word(memfd, tstate + l->tstate_frame)
 					   : word(memfd, word(memfd, tstate + l->tstate_cframe) + l->cframe_frame);
-			ct_u32 tid = (ct_u32)word(memfd, tstate + l->tstate_tid);
+			const ct_u64 thread = word(memfd, tstate + l->tstate_tid);
+			const ct_u32 tid = l->tid_in_pthread ? half(memfd, thread + l->tid_in_pthread) : (ct_u32)thread;
 
 			for (; f && n < most; f = word(memfd, f + l->off.f_previous)) {
 				unsigned char owner = 0;

@@ -9,12 +9,17 @@ struct ct_py_code {
 	char *file, *name;
 	char **variable; /* names, by slot */
 	unsigned char *kind;
-	ct_s32 *lines; /* by instruction unit; -1: none */
+	ct_s32 *lines; /* by instruction unit; -1: none; up to 3.9 then a byte for each: ct_python_old_lines */
 	ct_u32 nlocals, count, start, first_line, nargs;
-	bool module; /* its variables are in a dict */
+	ct_u32 cells; /* up to 3.10: the first slot of those that hold cells */
+	bool module;  /* its variables are in a dict */
 };
 /* 0, or -1: that is no code object. */
 int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *c);
+/* The same up to 3.10; the caller has emptied *c, and empties it after a failure. */
+int ct_py_read_old_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *c);
+/* A str, malloc'ed; NULL if it is none. */
+char *ct_py_read_str(int memfd, const struct ct_python_layout *l, ct_u64 o);
 void ct_py_code_deinit(struct ct_py_code *c);
 
 #define CT_PY_SLOTS 64

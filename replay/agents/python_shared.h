@@ -10,8 +10,11 @@
  * replay one thread runs at a time, and it is never stopped within the agent but by the agent itself. */
 #define CT_PYA_ENTRY               0x2000ull   /* where stubs go, with blob.ld */
 #define CT_PYA_EXC_ENTRY           0x2100ull   /* where the patched calls of PyTraceBack_Here go */
+#define CT_PYA_BEGIN_ENTRY         0x2200ull   /* where the patched beginning of the evaluation loop goes, up to 3.10 */
 #define CT_PYA_STUBS               0x100000ull /* one for each handler of an opcode */
 #define CT_PYA_STUB_SIZE           256ull
+#define CT_PYA_SWITCH              0x110000ull /* a stub for what is dispatched by a switch, up to 3.10 */
+#define CT_PYA_SWITCH_INDEX        256u
 #define CT_PYA_CODES               0x200000ull /* struct ct_pya_code, hashed by address */
 #define CT_PYA_NCODES              65536u
 #define CT_PYA_TYPES               0x800000ull /* struct ct_pya_type, hashed by address */
@@ -23,6 +26,8 @@
 #define CT_PYA_PENDING             0x2200000ull /* frames that are in a call of a C function, hashed, without gaps */
 #define CT_PYA_NPENDING            65536u
 #define CT_PYA_PENDING_HOME(frame) (((frame) >> 3) * 0x9e3779b97f4a7c15ull >> 48)
+#define CT_PYA_THREADS             0x2300000ull /* struct ct_pya_thread, by hash; up to 3.10 */
+#define CT_PYA_NTHREADS            8192u
 #define CT_PYA_HEAP                0x3000000ull /* line tables, slot tables: the tracer's */
 #define CT_PYA_HEAP_END            0x40000000ull
 #define CT_PYA_BUFFER              0x40000000ull
@@ -54,6 +59,12 @@ struct ct_pya_offsets {
 	ct_u32 int_tagged; /* the length of an int is (word at 16) >> 3, its sign the lowest two bits */
 	ct_u32 str_ascii, str_compact, tuple_items, bytes_data;
 	ct_u32 dict_keys, dict_values, dict_used, values_data;
+	/* Up to 3.10: frames are objects, evaluated by a call of C each, and hold an index instead of an address. */
+	ct_u32 f_lasti;       /* 0: not such a version */
+	ct_u32 lasti_bytes;   /* code bytes for each of it */
+	ct_u32 line_starts;   /* a line begins where the table says, and after a jump back: up to 3.9 */
+	ct_u32 handler_lines; /* the same for most handlers of exceptions: 3.9 */
+	ct_u32 dict_log;      /* keys of a dict: 0: their size at 8, not its logarithm */
 	ct_u32 managed; /* instances: 1: values pointer at -32, dict at -24; 2: one tagged pointer at -24; 3: values
 			   inline */
 };
@@ -61,7 +72,7 @@ struct ct_pya_offsets {
 struct ct_pya_code {
 	ct_u64 code, linetable, qualname, consts;
 	ct_u64 first; /* address of the first instruction */
-	ct_u64 lines; /* ct_s32 for each instruction unit; -1: none */
+	ct_u64 lines; /* ct_s32 for each instruction unit; -1: none; if off.line_starts, then a byte for each */
 	ct_u32 count;
 	ct_u32 start; /* unit of the first RESUME */
 	ct_u32 id;
@@ -69,7 +80,7 @@ struct ct_pya_code {
 	ct_u32 wanted; /* 0: its lines are not asked for */
 	ct_u32 module; /* its variables are in a dict */
 	ct_u32 version;
-	ct_u32 pad;
+	ct_u32 cells; /* up to 3.10: the first slot of those that hold cells */
 };
 
 /* How values of a type are read. */
@@ -119,6 +130,15 @@ struct ct_pya_seen {
 	ct_u64 key, digest;
 };
 
+/* Up to 3.10: what is known of a thread's innermost frame. Instructions by address. */
+struct ct_pya_thread {
+	ct_u64 thread;
+	ct_u64 frame, prev;     /* the last instruction in it, 0: none yet */
+	ct_u64 back, back_prev; /* the same for its caller, if it is about to end */
+	ct_u64 begun;           /* it has not executed anything: 1 + CT_PYE_* */
+	ct_u64 raised;          /* an exception came to it since: 2: thrown into it before it executed anything */
+};
+
 struct ct_pya_native {
 	ct_u64 def; /* PyMethodDef */
 	ct_u64 owner,
@@ -153,6 +173,10 @@ struct ct_pya_head {
 	ct_u64 foreign_told;  /* that there is a subinterpreter */
 	ct_u64 rax, rcx;      /* saved by stubs */
 	ct_u64 stub[256];
+	/* Up to 3.10: */
+	ct_u64 moved_begin;  /* the replaced instructions of the evaluation loop's beginning */
+	ct_u64 switch_table; /* addresses of handlers; 0: the register has one */
+	ct_u32 switch_reg, begin_reg;
 };
 
 /* At the start of the buffer; records follow. */
@@ -192,6 +216,7 @@ enum {
 	CT_PYR_NATIVE, /* frame that calls a C function, its id << 32 | code id; its arguments follow as values of
 			  CT_PYA_CALLEE(frame) */
 	CT_PYR_NATIVE_END, /* frame; a value with slot CT_PYSLOT_RESULT came before, if it is known */
+	CT_PYR_AWAIT,      /* frame; arg 1: if nothing more is told of it, it has yielded; 0: no longer so */
 };
 #define CT_PYR(type, arg, words) ((ct_u64)(type) | (ct_u64)(arg) << 8 | (ct_u64)(words) << 32)
 #define CT_PYE_CALL              0

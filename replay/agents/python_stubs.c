@@ -86,6 +86,15 @@ static void fix_registers(struct emitter *e, const struct ct_python *py, unsigne
 	OP(0x04, 0x7f, 0x9e); /* add $0x7f,%al; sahf */
 }
 
+static void to_agent(struct emitter *e, unsigned k)
+{
+	OP(0x48, 0xc7, 0x05); /* movq $k,index(%rip) */
+	emit_rel(e, HEAD(index), 4);
+	emit(e, &(ct_u32){k}, 4);
+	OP(0xe9);
+	emit_rel(e, e->base + CT_PYA_ENTRY, 0);
+}
+
 static void stub(struct emitter *e, const struct ct_python *py, unsigned k, bool slow)
 {
 	size_t away[3] = {0};
@@ -110,11 +119,7 @@ static void stub(struct emitter *e, const struct ct_python *py, unsigned k, bool
 		OP(0x04, 0x7f, 0x9e);
 	}
 	memory(e, 0x8b, RAX, HEAD(rax));
-	OP(0x48, 0xc7, 0x05); /* movq $k,index(%rip) */
-	emit_rel(e, HEAD(index), 4);
-	emit(e, &(ct_u32){k}, 4);
-	OP(0xe9);
-	emit_rel(e, e->base + CT_PYA_ENTRY, 0);
+	to_agent(e, k);
 }
 
 int ct_python_stubs(const struct ct_python *py, const struct ct_python_layout *layout, ct_u64 bias, ct_u64 base,
@@ -140,6 +145,10 @@ int ct_python_stubs(const struct ct_python *py, const struct ct_python_layout *l
 		if (e.len > CT_PYA_STUB_SIZE)
 			return -1;
 	}
+	to_agent(&(struct emitter){.code = code + CT_PYA_SWITCH - CT_PYA_STUBS,
+				   .base = base,
+				   .at = base + CT_PYA_SWITCH},
+		 CT_PYA_SWITCH_INDEX);
 	return 0;
 }
 

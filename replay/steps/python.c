@@ -305,7 +305,7 @@ static int pop_to(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, boo
 		at--;
 	*found = at > 0 || !frame;
 	while (*found && t->depth > at)
-		if (pop(b, t, CT_LEAVE_EXCEPTION, NULL, err))
+		if (pop(b, t, top(t)->awaits ? CT_LEAVE_YIELD : CT_LEAVE_EXCEPTION, NULL, err))
 			return -1;
 	return 0;
 }
@@ -593,6 +593,13 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 			ret = pop(b, t, CT_LEAVE_RETURN, b->has_result ? &b->result : NULL, err);
 		b->has_result = false;
 		return ret;
+	case CT_PYR_AWAIT:
+		if (n < 2)
+			break;
+		for (size_t i = t->depth; i-- > 0;)
+			if (t->frame[i].frame == w[1])
+				t->frame[i].awaits = arg;
+		return 0;
 	case CT_PYR_RAISE: {
 		struct ct_pycode_entry *e;
 
@@ -604,6 +611,7 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 			return -1;
 		if (be_in(b, t, w[1], w[2], (ct_u32)w[3], err))
 			return -1;
+		top(t)->awaits = false;
 		e = &b->code[(ct_u32)w[3]];
 		if (w[3] >> 32 < e->code.count && e->code.lines[w[3] >> 32] > 0)
 			top(t)->line = (ct_u32)e->code.lines[w[3] >> 32];

@@ -16,6 +16,7 @@ struct ct_pyframe {
 	ct_u32 code;  /* or number of the C function */
 	ct_u32 line;
 	ct_u64 run;
+	bool awaits; /* what it awaits may make it yield without more being told of it */
 };
 struct ct_pythread {
 	ct_u32 tid;

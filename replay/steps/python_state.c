@@ -88,7 +88,7 @@ static void put_frame(const struct ct_pysteps *b, struct numbers *n, struct word
 	}
 	put(w, f->frame);
 	put(w, (ct_u64)f->line << 32 | (*number - 1));
-	put(w, f->run);
+	put(w, f->run | (ct_u64)f->awaits << 63);
 }
 
 int ct_pysteps_save(const struct ct_pysteps *b, ct_u64 **state, size_t *words, struct ct_error *err)
@@ -161,6 +161,8 @@ static bool get_frame(struct ct_pysteps *b, struct reader *r, struct ct_pyframe 
 	f->frame = get(r);
 	code = get(r);
 	f->run = get(r);
+	f->awaits = f->run >> 63;
+	f->run &= ~0ull >> 1;
 	f->code = (ct_u32)code;
 	f->line = (ct_u32)(code >> 32);
 	return !r->failed && f->frame && f->code < (ct_pyframe_native(f) ? b->nnative : b->ncode);

@@ -125,4 +125,9 @@ void ct_step_printer_destroy(struct ct_step_printer *p);
 /* CPython's location table (co_linetable, 3.11 and later): the line of each of `count` instruction units, -1: none. */
 void ct_python_lines(const unsigned char *table, size_t len, int first_line, ct_s32 *lines, size_t count);
 
+/* The same before 3.11. 3.10: starts is NULL; else there is room for a byte for each unit: whether an entry of the
+ * table is for it, be it of the same line. */
+void ct_python_old_lines(const unsigned char *table, size_t len, int first_line, ct_s32 *lines, size_t count,
+			 unsigned char *starts);
+
 #endif

@@ -11,6 +11,8 @@ TESTS=$PWD/tests/python
 bad=()
 for program in "$TESTS"/programs/*.py; do
 	name=$(basename "$program" .py)
+	since=$(sed -n '1s/^# since 3\.//p' "$program")
+	[ "$("$PYTHON" -c 'import sys; print(sys.version_info[1])')" -ge "${since:-8}" ] || continue
 	step "$name"
 	assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/$name.ctr" -- "$PYTHON" "$program"
 	rc=0

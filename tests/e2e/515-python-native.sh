@@ -8,10 +8,12 @@ source "$(dirname "$0")/100-common.sh"
 
 TESTS=$PWD/tests/python
 need /usr/bin/python3.11
-for PYTHON in /usr/bin/python3.11 "$(scripts/pythons 3.13)" "$(scripts/pythons 3.14)"; do
+for PYTHON in "$(scripts/pythons 3.9)" /usr/bin/python3.11 "$(scripts/pythons 3.13)" "$(scripts/pythons 3.14)"; do
 	for name in 04_exceptions 05_context 06_classes 09_threads 16_containers 21_functools 25_files 27_signals; do
 		step "$(basename "$PYTHON") $name"
 		program=$TESTS/programs/$name.py
+		# Before 3.11 a handler of a signal seems to be called by the C function at whose end it runs.
+		[[ $PYTHON = *python3.9 ]] && { [ $name = 27_signals ] || grep -q '^# since 3.1' "$program"; } && continue
 		assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/r.ctr" -- "$PYTHON" "$program"
 		assert_status 0 timeout 120 "$CTBPF" index --print --files "$program" "$T/r.ctr"
 		echo "$OUT" >"$T/steps"

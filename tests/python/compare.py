@@ -71,7 +71,12 @@ def compare(truth, steps, suffix):
     if suffix:
         while steps and steps[0][2] == "resume":  # where it was when it was attached to
             del steps[0]
-        truth = truth[max(0, len(truth) - len(steps)):]
+        end, left = [], len(steps)
+        for event in reversed(truth):
+            if left and (not event[2] or event[0] == steps[left - 1][0]):
+                end.append(event)
+                left -= 1
+        truth = end[::-1]
         if len(truth) < 100:
             sys.exit(f"only {len(truth)} events were recorded")
     wrong = 0

@@ -30,7 +30,8 @@ def run(path, out):
         if event in WHAT.values() and frame.f_code.co_filename == path and arg is not sys.setprofile:
             if not hasattr(thread, "number"):
                 thread.number = next(numbers)
-            events.append(f"{thread.number}\t{event}\t{frame.f_code.co_qualname}\t{' '.join(names(arg))}")
+            caller = getattr(frame.f_code, "co_qualname", frame.f_code.co_name)
+            events.append(f"{thread.number}\t{event}\t{caller}\t{' '.join(names(arg))}")
 
     with open(path) as f:
         code = compile(f.read(), path, "exec")

@@ -60,7 +60,7 @@ def trace(frame, event, arg):
     if code.co_filename != PATH:
         return None
     me = threads.setdefault(threading.get_ident() if not forked else -1, len(threads))
-    line = [str(me), event, str(frame.f_lineno), code.co_qualname]
+    line = [str(me), event, str(frame.f_lineno), getattr(code, "co_qualname", code.co_name)]
     if event == "line":
         line.extend(values(frame))
     elif event == "exception" and arg[0] in (StopIteration, StopAsyncIteration, GeneratorExit):

@@ -19,6 +19,11 @@
 #define OP_CALL_KW      10
 #define OP_CALL_EX      11
 #define OP_CALLED       12
+#define OP_CALL_METHOD  13
+#define OP_YIELD_FROM   14
+#define OP_RERAISE      15
+#define OP_ASYNC_END    16
+#define OP_ADD          17
 
 #define CO_FAST_CELL 0x40
 #define CO_FAST_FREE 0x80
@@ -191,9 +196,9 @@ static void forget_values(ct_u64 frame, const struct ct_pya_code *c)
 
 static void names(ct_u64 frame, ct_u64 space)
 {
-	ct_u64 keys = rd(space + H.off.dict_keys), n = rd(keys + 24), at = keys + 32 + (1ull << rd8(keys + 9));
+	const struct keys keys = read_keys(rd(space + H.off.dict_keys));
+	const ct_u64 n = keys.n, at = keys.at, step = keys.step;
 	ct_u64 values = rd(space + H.off.dict_values);
-	ct_u64 step = rd8(keys + 10) ? 16 : 24;
 	const struct ct_pya_seen *run = seen(frame, CT_PYSLOT_NAMED);
 
 	for (ct_u64 i = 0; i < n; i++) {
@@ -215,20 +220,29 @@ static void names(ct_u64 frame, ct_u64 space)
 /* A variable about to be stored by the instruction at hand, which two lines share; slot -1: none. */
 struct pending {
 	ct_u32 slot;
-	ct_u64 o;
+	ct_u64 o; /* or KEEP: what it was */
 };
+#define KEEP 1ull
+
+static int is_cell(const struct ct_pya_code *c, ct_u64 kinds, ct_u32 slot)
+{
+	return H.off.f_lasti ? slot >= c->cells : rd8(kinds + slot) & (CO_FAST_CELL | CO_FAST_FREE);
+}
 
 static void locals(ct_u64 frame, const struct ct_pya_code *c, const struct pending *pending)
 {
-	ct_u64 kinds = rd(c->code + H.off.co_kinds) + H.off.bytes_data;
+	ct_u64 kinds = H.off.f_lasti ? 0 : rd(c->code + H.off.co_kinds) + H.off.bytes_data;
 
 	for (ct_u32 i = 0; i < c->nlocals; i++) {
 		ct_u64 o = rd(frame + H.off.f_localsplus + 8 * i) & ~(ct_u64)H.off.ref_mask;
 
-		if (o && (rd8(kinds + i) & (CO_FAST_CELL | CO_FAST_FREE)) && find_type(rd(o + 8))->kind == CT_PYK_CELL)
+		if (o && is_cell(c, kinds, i) && find_type(rd(o + 8))->kind == CT_PYK_CELL)
 			o = rd(o + 16);
-		if (pending && i == pending->slot)
+		if (pending && i == pending->slot) {
+			if (pending->o == KEEP)
+				continue;
 			o = pending->o;
+		}
 		if (buffer()->pos + CT_PYA_ROOM / 2 > CT_PYA_BUFFER_LEN)
 			request(CT_PYREQ_DRAIN, 0, 0);
 		changed_value(frame, i, 0, 0, o);
@@ -329,7 +343,9 @@ static void leave(ct_u64 frame, const struct ct_pya_code *c, ct_u64 how, ct_u64 
 	done(p + 3);
 }
 
-HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
+#include "replay/agents/blob/python_old.h"
+
+static void new_step(ct_u64 *regs)
 {
 	const ct_u64 frame = regs[H.frame_reg], ip = regs[H.next_reg];
 	const unsigned char opcode = rd8(ip), op = H.op[opcode];
@@ -436,19 +452,31 @@ same:
 	H.cur_frame = frame;
 }
 
+HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
+{
+	if (H.off.f_lasti)
+		old_step(regs);
+	else
+		new_step(regs);
+}
+
 /* At a call of PyTraceBack_Here(frame object) by the evaluation loop: an exception has come to this frame. */
 HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 {
-	const ct_u64 frame = rd(((struct regs *)regs)->rdi + H.off.pyframe_frame);
+	const ct_u64 object = ((struct regs *)regs)->rdi;
+	const ct_u64 frame = H.off.f_lasti ? object : rd(object + H.off.pyframe_frame);
 	ct_u64 tstate = 0, interp, type, exc, *p;
 	struct ct_pya_code *c;
 
 	H.target = H.traceback;
-	H.cur_frame = 0;
+	if (!H.off.f_lasti)
+		H.cur_frame = 0;
 	if (foreign(frame))
 		return;
 	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
 		request(CT_PYREQ_DRAIN, 0, 0);
+	if (H.off.f_lasti)
+		old_exception(frame);
 	c = find_code(code_of(frame), 0);
 	answered();
 	native_gone(frame); /* a C function that it was in has raised it, or let it through */
@@ -465,7 +493,7 @@ HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 	p[0] = CT_PYR(CT_PYR_RAISE, 0, 4);
 	p[1] = frame;
 	p[2] = previous(frame);
-	p[3] = (rd(frame + H.off.f_prev_instr) - c->first) / 2 << 32 | c->id;
+	p[3] = ((H.off.f_lasti ? last_instr(frame) : rd(frame + H.off.f_prev_instr)) - c->first) / 2 << 32 | c->id;
 	done(p + 4);
 }
 
@@ -489,4 +517,5 @@ HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 	"	popfq\n"                                                                                                     \
 	"	mov	H+32(%rip), %rsp\n"                                                                                      \
 	"	jmp	*H+24(%rip)\n"
-__asm__(ENTRY("entry", "agent_step") ENTRY("exc_entry", "agent_exception") ".text\n");
+__asm__(ENTRY("entry", "agent_step") ENTRY("exc_entry", "agent_exception")
+		ENTRY("begin_entry", "agent_begin") ".text\n");

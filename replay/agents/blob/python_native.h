@@ -96,6 +96,21 @@ static ct_u64 stack_item(ct_u64 addr)
 	return rd(addr) & ~(ct_u64)H.off.ref_mask;
 }
 
+/* Up to 3.10. */
+static int old_call(struct call *c, ct_u64 arg, ct_u64 sp, unsigned op)
+{
+	if (op == OP_CALL_KW)
+		sp -= 8; /* their names */
+	c->args = sp - 8 * arg;
+	c->nargs = arg;
+	c->callable = rd(c->args - 8);
+	if (op == OP_CALL_METHOD && rd(c->args - 16)) {
+		c->first = c->callable;
+		c->callable = rd(c->args - 16);
+	}
+	return c->callable != 0;
+}
+
 static int read_call(struct call *c, ct_u64 ip, ct_u64 sp, unsigned op)
 {
 	ct_u64 arg = rd8(ip + 1), base, tuple;
@@ -103,6 +118,8 @@ static int read_call(struct call *c, ct_u64 ip, ct_u64 sp, unsigned op)
 	if (H.off.extended_arg && (rd8(ip - 2) == H.off.extended_arg || rd8(ip - 2) == H.off.extended_quick))
 		arg |= (ct_u64)rd8(ip - 1) << 8;
 	c->first = 0;
+	if (H.off.f_lasti && op != OP_CALL_EX)
+		return old_call(c, arg, sp, op);
 	if (op == OP_CALL_EX) {
 		c->callable = stack_item(sp - 8 * (H.off.ex_callable + (H.off.ex_maybe ? arg & 1 : 0)));
 		tuple = stack_item(sp - 8 * (H.off.ex_maybe ? 1 + (arg & 1) : 2));

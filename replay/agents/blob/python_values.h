@@ -52,16 +52,38 @@ static ct_u64 *str(ct_u64 *p, ct_u64 id, ct_u64 o)
 
 static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth);
 
+struct keys {
+	ct_u64 n, at, step;
+	int unicode; /* no hash in front of key and value */
+};
+
+static struct keys read_keys(ct_u64 keys)
+{
+	struct keys k;
+	ct_u64 size;
+
+	if (H.off.dict_log) {
+		k.n = rd(keys + 24);
+		k.at = keys + 32 + (1ull << rd8(keys + 9));
+		k.unicode = rd8(keys + 10) != 0;
+	} else {
+		size = rd(keys + 8);
+		k.n = rd(keys + 32);
+		k.at = keys + 40 + size * (size <= 0xff ? 1 : size <= 0xffff ? 2 : size <= 0xffffffff ? 4 : 8);
+		k.unicode = 0;
+	}
+	k.step = k.unicode ? 16 : 24;
+	return k;
+}
+
 /* Entries of a dict's keys, with the values beside them or in `values`; at most H.items. */
 static ct_u64 *entries(ct_u64 *p, ct_u64 *end, ct_u64 keys, ct_u64 values, unsigned depth, ct_u64 *count, int *more)
 {
-	ct_u64 n = rd(keys + 24), at = keys + 32 + (1ull << rd8(keys + 9));
-	unsigned char kind = rd8(keys + 10);
-	ct_u64 step = kind ? 16 : 24;
+	const struct keys e = read_keys(keys);
 
-	for (ct_u64 i = 0; i < n; i++) {
-		ct_u64 k = rd(at + i * step + (kind ? 0 : 8));
-		ct_u64 v = values ? rd(values + 8 * i) : rd(at + i * step + (kind ? 8 : 16));
+	for (ct_u64 i = 0; i < e.n; i++) {
+		ct_u64 k = rd(e.at + i * e.step + (e.unicode ? 0 : 8));
+		ct_u64 v = values ? rd(values + 8 * i) : rd(e.at + i * e.step + (e.unicode ? 8 : 16));
 
 		if (!k || !v)
 			continue;

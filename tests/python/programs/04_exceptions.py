@@ -1,3 +1,4 @@
+# since 3.11
 """Exceptions: raised, caught, chained, re-raised, in finally, through frames, in groups."""
 
 

@@ -1,3 +1,4 @@
+# since 3.9
 """Context managers: classes, generators, several at once, exceptions swallowed."""
 import contextlib
 

@@ -1,3 +1,4 @@
+# since 3.10
 """Structural pattern matching."""
 from dataclasses import dataclass
 

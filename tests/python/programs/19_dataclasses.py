@@ -1,3 +1,4 @@
+# since 3.10
 """Dataclasses and enums."""
 import enum
 from dataclasses import asdict, dataclass, field, replace

@@ -1,3 +1,4 @@
+# since 3.9
 """Functions called from C: sorted, map, filter, reduce, partial, itertools, total_ordering."""
 import functools
 import itertools

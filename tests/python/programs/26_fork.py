@@ -1,3 +1,4 @@
+# since 3.9
 """A child process by fork, and one by subprocess."""
 import os
 import subprocess
