@@ -11,6 +11,7 @@
 
 #include "attach/survey_priv.h"
 #include "cmd.h"
+#include "live.h"
 #include "out.h"
 #include "survey_system.h"
 
@@ -151,6 +152,28 @@ static int check_system(struct check *check, struct ct_error *err)
 	return 0;
 }
 
+/* What can be had of its interpreters. */
+static void find_interpreters(pid_t pid, struct ct_findings *f)
+{
+	struct live_runtime list[LIVE_RUNTIMES];
+	const size_t n = live_find_runtimes(pid, list);
+
+	for (size_t i = 0; i < n; i++)
+		if (*list[i].trouble)
+			ct_finding_add(f, CT_FIND_NOTE, "interpreter", "only native frames can be had of it",
+				       "%s: %.280s", list[i].name, list[i].trouble);
+		else
+			ct_finding_add(
+				f, CT_FIND_NOTE, "interpreter", NULL,
+				"%s: frames and variables of the live process (ctbpf stack, ctbpf top); lines, calls "
+				"and values of a recording (ctbpf index)",
+				list[i].name);
+	if (!n && ct_findings_by_id(f, "runtime"))
+		ct_finding_add(
+			f, CT_FIND_NOTE, "interpreter", NULL,
+			"what this runtime does is not known: stacks are native ones, and a recording has its events");
+}
+
 static int check_target(struct check *check, pid_t pid, struct ct_error *err)
 {
 	struct ct_findings findings = {0};
@@ -159,6 +182,7 @@ static int check_target(struct check *check, pid_t pid, struct ct_error *err)
 	ct_target_label(label, sizeof(label), pid);
 	int ret = ct_survey_target(pid, &findings, err);
 	if (!ret) {
+		find_interpreters(pid, &findings);
 		set_status(check, &findings);
 		verdict(check, label, &findings, text, sizeof(text));
 	}

@@ -31,6 +31,8 @@ static const struct command commands[] = {
 	{"verify", cmd_verify, "replay a recording and prove that it is the same"},
 	{"index", cmd_index, "find out every line, call and value of the interpreters in a recording"},
 	{"export", cmd_export, "write a recording in the format of another tool"},
+	{"stack", cmd_stack, "show the stacks of a live process, native and interpreted"},
+	{"top", cmd_top, "show which functions a live process spends its time in"},
 	{"dap", cmd_dap, "debug a recording in an editor, forwards and backwards"},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -18,7 +18,7 @@
 
 #include "python_blob.h"
 #include "replay/inproc.h"
-#include "replay/agents/python_read.h"
+#include "replay/agents/python_peek.h"
 #include "replay/agents/ruby.h"
 #include "replay/steps/merge.h"
 #include "replay/steps/python.h"
@@ -325,28 +325,11 @@ static long know_code(struct ct_agent *g, int memfd, ct_u64 addr, struct ct_pya_
 static int on_type(struct ct_agent *g, int memfd, ct_u64 addr, ct_u64 entry)
 {
 	struct ct_pya_slot slots[CT_PY_SLOTS];
-	struct ct_pya_type e = {.type = addr};
-	struct ct_py_type t;
-	long id;
+	struct ct_pya_type e;
 
-	if (ct_py_read_type(memfd, g->layout, addr, &t))
+	if (ct_py_fill_type(g->all->steps, memfd, g->layout, addr, &e, slots))
 		return fail(g->all, "a type cannot be read");
-	ct_mem_read(memfd, addr + g->layout->off.type_name, &e.name, 8);
-	e.kind = t.kind;
-	e.flags = t.flags;
-	e.dictoffset = t.dictoffset;
-	e.basicsize = t.basicsize;
-	e.cached_keys = t.cached_keys;
-	e.named = t.named;
-	e.nslots = t.nslots;
-	for (ct_u32 i = 0; i < t.nslots; i++) {
-		slots[i].offset = t.slot[i].offset;
-		slots[i].name = (ct_u64)ct_pysteps_text(g->all->steps, t.slot[i].name ? t.slot[i].name : "?");
-	}
-	id = ct_pysteps_type(g->all->steps, t.name);
-	e.id = (ct_u32)id;
-	ct_py_type_deinit(&t);
-	if (id < 0 || !to_heap(g, memfd, slots, e.nslots * sizeof(*slots), &e.slots) ||
+	if (!to_heap(g, memfd, slots, e.nslots * sizeof(*slots), &e.slots) ||
 	    !ct_mem_write(memfd, entry, &e, sizeof(e)))
 		return fail(g->all, "its tables cannot be written");
 	return 0;

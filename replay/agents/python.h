@@ -78,7 +78,8 @@ struct ct_python_layout {
 		tstate_tid;
 	unsigned co_firstlineno, co_localsplusnames, co_kinds, co_filename, co_name, co_qualname, co_argcount,
 		co_posonly, co_kwonly, co_flags, co_names;
-	unsigned str_ascii, str_compact;                                               /* data of strings */
+	unsigned str_ascii, str_compact; /* data of strings */
+	unsigned f_is_entry;             /* 3.11: the evaluation loop was called for this frame */
 	unsigned co_varnames, co_freevars, co_cellvars, tid_in_pthread, function_name; /* up to 3.10 */
 	unsigned type_name, type_flags, type_basicsize, type_itemsize, type_dictoffset, type_members, type_base,
 		type_cached_keys;

@@ -44,6 +44,7 @@ static const struct ct_python_layout layouts[] = {
 			.dict_used = 16,
 			.dict_log = 1,
 			.managed = 1},
+		.f_is_entry = 68,
 		.tstate_current = 576,
 		.interp_head = 40,
 		.interp_next = 0,

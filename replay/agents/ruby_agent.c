@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "replay/agents/ruby.h"
+#include "replay/agents/ruby_peek.h"
 #include "replay/inproc.h"
 #include "replay/trampoline.h"
 #include "ruby_blob.h"
@@ -328,39 +328,11 @@ static int on_type(struct ct_ruby_agent *g, int memfd, ct_u64 key, ct_u64 entry,
 {
 	const struct ct_rb_reader r = reader(g, memfd);
 	struct ct_rba_field fields[CT_RB_FIELDS];
-	struct ct_rb_fields f = {0};
 	struct ct_rba_type t;
-	char *name = NULL;
-	long id;
 
 	if (!ct_mem_read(memfd, entry, &t, sizeof(t)))
 		return fail(err, "its tables cannot be read");
-	t.key = key;
-	if ((key & 0xff) == CT_RBA_SHAPE) {
-		id = 0;
-		ct_rb_read_shape(&r, key >> 8, &f);
-	} else if ((key & 0xff) == CT_RBA_SYMBOL) {
-		name = ct_rb_symbol(&r, key);
-		id = ct_rbsteps_text(g->steps, name ? name : "?");
-	} else {
-		name = ct_rb_class_name(&r, key);
-		id = ct_rbsteps_type(g->steps, name ? name : "?");
-		ct_rb_read_fields(&r, key, &f);
-	}
-	free(name);
-	t.id = (ct_u32)id;
-	t.count_at = f.count_at;
-	t.count = f.count;
-	t.nfields = f.n;
-	for (ct_u32 i = 0; i < f.n; i++) {
-		long text = ct_rbsteps_text(g->steps, f.field[i].name);
-
-		fields[i] = (struct ct_rba_field){f.field[i].index, (ct_u64)text};
-		if (text < 0)
-			id = -1;
-	}
-	ct_rb_fields_deinit(&f);
-	if (id < 0)
+	if (ct_rb_fill_type(g->steps, &r, key, &t, fields))
 		return fail(err, "out of memory");
 	if (!to_heap(g, &t.fields, &t.room, t.nfields * sizeof(*fields)) ||
 	    (t.nfields && !ct_mem_write(memfd, t.fields, fields, t.nfields * sizeof(*fields))) ||

@@ -28,5 +28,7 @@ int ct_pysteps_records(struct ct_pysteps *b, const ct_u64 *words, size_t count, 
 /* One value as the agent wrote it (CT_PYV_*); children and texts live until the next call. Returns how many words it
  * took, 0 if it is none. */
 size_t ct_pysteps_value(struct ct_pysteps *b, const ct_u64 *words, size_t count, struct ct_value *v);
+/* Values read before are gone. */
+void ct_pysteps_free_all(struct ct_pysteps *b);
 
 #endif

@@ -66,6 +66,5 @@ struct ct_pythread *ct_pysteps_thread(struct ct_pysteps *b, ct_u32 tid);
 bool ct_pysteps_grow(void **list, size_t n, size_t size);
 bool ct_pysteps_put_to_sleep(struct ct_pysteps *b, const struct ct_pyframe *f);
 void *ct_pysteps_alloc(struct ct_pysteps *b, size_t size);
-void ct_pysteps_free_all(struct ct_pysteps *b);
 
 #endif

@@ -27,4 +27,9 @@ long ct_rbsteps_type(struct ct_rbsteps *b, const char *name);
 long ct_rbsteps_text(struct ct_rbsteps *b, const char *text);
 int ct_rbsteps_records(struct ct_rbsteps *b, const ct_u64 *words, size_t count, struct ct_error *err);
 
+/* One value as the agent wrote it (CT_RBV_*); children and texts live until they are freed. Returns how many words it
+ * took, 0 if it is none. */
+size_t ct_rbsteps_value(struct ct_rbsteps *b, const ct_u64 *words, size_t count, struct ct_value *v);
+void ct_rbsteps_free_values(struct ct_rbsteps *b);
+
 #endif

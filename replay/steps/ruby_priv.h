@@ -52,8 +52,4 @@ struct ct_rbsteps {
 	bool has_result, has_exc, has_away, breaks;
 };
 
-/* One value as the agent wrote it (CT_RBV_*); children and texts live until the arena is reset. Returns how many words
- * it took, 0 if it is none. */
-size_t ct_rbsteps_value(struct ct_rbsteps *b, const ct_u64 *words, size_t count, struct ct_value *v);
-
 #endif

@@ -168,3 +168,8 @@ size_t ct_rbsteps_value(struct ct_rbsteps *b, const ct_u64 *words, size_t count,
 {
 	return read_value(b, words, count, v, 0);
 }
+
+void ct_rbsteps_free_values(struct ct_rbsteps *b)
+{
+	ct_arena_reset(&b->arena);
+}

@@ -141,7 +141,7 @@ static bool has_timeout(const struct ct_regs *r)
 	}
 }
 
-static void find_reissue(struct ct_target *t, struct ct_thread *th)
+static void find_reissue(const struct ct_target *t, struct ct_thread *th)
 {
 	ct_u64 waiting = (th->state.pending | th->state.shared_pending) & ~th->state.blocked;
 
@@ -175,6 +175,24 @@ void ct_target_release(struct ct_target *t)
 		th->stopped = th->reissue = th->kept = false;
 	}
 	close_stopped(t);
+}
+
+void ct_thread_go_on(struct ct_thread *th)
+{
+	const struct ct_target once = {0};
+	char path[64], *status, *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", th->tid);
+	status = ct_read_file(path, NULL);
+	line = status ? strstr(status, "\nSigPnd:") : NULL;
+	if (line && sscanf(line, " SigPnd: %lx ShdPnd: %lx SigBlk: %lx", &th->state.pending, &th->state.shared_pending,
+			   &th->state.blocked) == 3)
+		find_reissue(&once, th);
+	free(status);
+	if (th->reissue)
+		reissue(th);
+	ptrace(PTRACE_DETACH, th->tid, 0, 0);
+	th->stopped = th->reissue = false;
 }
 
 static bool has_ended(pid_t pid, pid_t tid)

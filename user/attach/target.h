@@ -87,6 +87,8 @@ struct ct_inspector;
 int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_error *err);
 /* Lets all threads run, detached. Interrupted system calls are restarted by the kernel. */
 void ct_target_release(struct ct_target *t);
+/* The same for one thread that the caller has stopped, only to look at it: `tid` and `regs` are set. */
+void ct_thread_go_on(struct ct_thread *th);
 
 /* Pins, patches the vDSO, unregisters rseq; what it changes is written to CT_RUN_DIR first. */
 int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_error *err);
