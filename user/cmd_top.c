@@ -28,7 +28,7 @@ static const char help[] =
 	"  -p, --pid PID     the process\n"
 	"  -d, --delay SECS  seconds that each table is about (2)\n"
 	"  -n, --count COUNT so many tables (on a terminal: until Ctrl-C; else 1)\n"
-	"  -r, --rows N      functions in a table (20, or what the terminal has room for; 0: all)\n"
+	"  -r, --rows N      functions in a table (20; 0: all)\n"
 	"  --total           order by TOTAL\n"
 	"  -a, --all         functions of the interpreter's own code, too\n"
 	"  -h, --help        this text\n"
@@ -53,7 +53,7 @@ struct top {
 	pid_t pid;
 	double delay;
 	unsigned long long count, rows;
-	bool rows_set, by_total, all, terminal;
+	bool by_total, all, terminal;
 	struct function *list; /* by hash; names NULL: free */
 	size_t n, room;
 	unsigned stacks, looks;
@@ -330,7 +330,6 @@ static int parse(struct top *t, int argc, char **argv)
 		case 'r':
 			if (ct_parse_u64(optarg, 0, UINT_MAX, &t->rows))
 				return ct_cmd_usage(argv, "'%s' is no number of rows", optarg);
-			t->rows_set = true;
 			break;
 		case 'T': t->by_total = true; break;
 		case 'a': t->all = true; break;

@@ -2,10 +2,12 @@
 /* Native stacks of a live process: libdwfl unwinds by call frame information, with registers and stacks that have been
  * copied while the threads stood still. */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "live_priv.h"
 
@@ -56,16 +58,31 @@ static const Dwfl_Thread_Callbacks thread_callbacks = {.next_thread = next_threa
 						       .memory_read = read_memory,
 						       .set_initial_registers = set_registers};
 
+/* Files are those that the process sees, which may be in a container. */
+static pid_t seen_by;
+static int find_elf(Dwfl_Module *m, void **data, const char *name, Dwarf_Addr base, char **file, Elf **elf)
+{
+	char path[4200];
+	int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/root%.4000s", seen_by, name);
+	if (name[0] == '/' && (fd = open(path, O_RDONLY | O_CLOEXEC)) >= 0 && !(*file = strdup(name))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd >= 0 ? fd : dwfl_linux_proc_find_elf(m, data, name, base, file, elf);
+}
+
 int live_native_open(struct live *l, struct ct_error *err)
 {
 	static char *no_path;
-	static const Dwfl_Callbacks callbacks = {.find_elf = dwfl_linux_proc_find_elf,
-						 .find_debuginfo = dwfl_standard_find_debuginfo,
-						 .debuginfo_path = &no_path};
+	static const Dwfl_Callbacks callbacks = {
+		.find_elf = find_elf, .find_debuginfo = dwfl_standard_find_debuginfo, .debuginfo_path = &no_path};
 
 	if (l->dwfl)
 		dwfl_end(l->dwfl);
 	l->opened = time(NULL);
+	seen_by = l->pid;
 	l->dwfl = dwfl_begin(&callbacks);
 	if (!l->dwfl || dwfl_linux_proc_report(l->dwfl, l->pid) || dwfl_report_end(l->dwfl, NULL, NULL) ||
 	    !dwfl_attach_state(l->dwfl, NULL, l->pid, &thread_callbacks, l))

@@ -74,11 +74,16 @@ char *ct_py_read_str(int memfd, const struct ct_python_layout *l, ct_u64 o)
 
 static char *read_cstr(int memfd, ct_u64 addr)
 {
-	char buf[256];
+	char buf[256] = "";
 	size_t n = 0;
 
-	while (addr && n < sizeof(buf) - 1 && ct_mem_read(memfd, addr + n, buf + n, 1) && buf[n])
-		n++;
+	while (addr && n < sizeof(buf) - 1 && !memchr(buf, 0, n)) {
+		const size_t page = 4096 - ((addr + n) & 4095), room = sizeof(buf) - 1 - n;
+
+		if (!ct_mem_read(memfd, addr + n, buf + n, page < room ? page : room))
+			break;
+		n += page < room ? page : room;
+	}
 	buf[n] = 0;
 	return strdup(buf);
 }

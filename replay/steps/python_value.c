@@ -130,6 +130,8 @@ static size_t read_value(struct ct_pysteps *b, const ct_u64 *w, size_t words, st
 	case CT_PYK_STR: {
 		unsigned unit = flags >> 4 ? flags >> 4 : 1;
 
+		if (unit != 1 && unit != 2 && unit != 4)
+			return 0;
 		n = (count * unit + 7) / 8;
 		text = n <= words - 3 ? ct_pysteps_alloc(b, count * 4 + 1) : NULL;
 		if (!text)
