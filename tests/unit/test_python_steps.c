@@ -81,6 +81,33 @@ Test(python_lines, broken_tables_end)
 	cr_assert(eq(i32, have[0], -1));
 }
 
+Test(python_lines, before_3_10_the_line_changes_behind_a_distance)
+{
+	/* 4 bytes on: +1; 2 on: +1, then -1 in the same place, which begins a stretch nevertheless */
+	static const unsigned char table[] = {4, 1, 2, 1, 0, 0xff};
+	static const ct_s32 want[] = {3, 3, 4, 4, 4};
+	static const unsigned char begins[] = {1, 0, 1, 1, 0};
+	unsigned char starts[5];
+	ct_s32 have[5];
+
+	ct_python_old_lines(table, sizeof(table), 3, have, 5, starts);
+	for (int i = 0; i < 5; i++) {
+		cr_assert(eq(i32, have[i], want[i]), "unit %d", i);
+		cr_assert(eq(u8, starts[i], begins[i]), "unit %d", i);
+	}
+}
+
+Test(python_lines, in_3_10_stretches_have_a_line_or_none)
+{
+	static const unsigned char table[] = {2, 1, 4, 0x80, 0, 5, 2, 0xff, 9};
+	static const ct_s32 want[] = {4, -1, -1, 8, -1};
+	ct_s32 have[5];
+
+	ct_python_old_lines(table, sizeof(table), 3, have, 5, NULL);
+	for (int i = 0; i < 5; i++)
+		cr_assert(eq(i32, have[i], want[i]), "unit %d", i);
+}
+
 /* ---- values ---- */
 
 static char *text;
@@ -285,6 +312,18 @@ Test(python_stacks, a_generator_is_the_same_run_when_it_goes_on)
 	      "7 f.py:21 g return\n",
 	      THREAD(7), ENTER(0x100, 0, 0), ENTER(0x200, 0x100, 1), LINE(0x200, 1, 1), YIELD(0x200, 1),
 	      RESUMED(0x200, 0x100, 1), RETURN(0x200, 1));
+}
+
+Test(python_stacks, a_frame_that_awaits_has_yielded_when_its_caller_goes_on)
+{
+	const ct_u64 awaits = CT_PYR(CT_PYR_AWAIT, 1, 2), no_more = CT_PYR(CT_PYR_AWAIT, 0, 2);
+
+	add_code("f", 1);
+	add_code("g", 10);
+	STEPS("7 f.py:1 f call #1\n7 f.py:10 g call #2\n7 f.py:10 g yield\n7 f.py:2 f line\n7 f.py:10 g resume #2\n"
+	      "7 f.py:10 g unwind\n7 f.py:3 f line\n",
+	      THREAD(7), ENTER(0x10, 0, 0), ENTER(0x20, 0x10, 1), awaits, 0x20, LINE(0x10, 0, 1),
+	      RESUMED(0x20, 0x10, 1), awaits, 0x20, no_more, 0x20, LINE(0x10, 0, 2));
 }
 
 Test(python_stacks, an_exception_thrown_into_a_generator_wakes_it)
