@@ -56,7 +56,7 @@ struct top {
 	bool by_total, all, terminal;
 	struct function *list; /* by hash; names NULL: free */
 	size_t n, room;
-	unsigned stacks, looks;
+	unsigned stacks, looks, met; /* met: looks at which something ran */
 	ct_u64 stopped_ns, worst_ns;
 };
 
@@ -130,7 +130,7 @@ static void forget(struct top *t)
 	free(t->list);
 	t->list = NULL;
 	t->n = t->room = 0;
-	t->stacks = t->looks = 0;
+	t->stacks = t->looks = t->met = 0;
 	t->stopped_ns = t->worst_ns = 0;
 }
 
@@ -184,12 +184,12 @@ static void print_head(struct top *t, double seconds)
 		ct_out_str(&t->out, "\033[H\033[2J");
 	ct_out_fmt(&t->out, "process %d: %u looks in %.1f s met %u running threads; ", (int)t->pid, t->looks, seconds,
 		   t->stacks);
-	if (t->looks)
+	if (t->met)
 		ct_out_fmt(&t->out, "each stopped them for %s (at most %s)\n",
-			   ct_human_seconds(a, (double)t->stopped_ns / 1e9 / t->looks),
+			   ct_human_seconds(a, (double)t->stopped_ns / 1e9 / t->met),
 			   ct_human_seconds(b, (double)t->worst_ns / 1e9));
 	else
-		ct_out_char(&t->out, '\n');
+		ct_out_str(&t->out, "none was stopped\n");
 }
 
 static int print_table(struct top *t, double seconds, struct ct_error *err)
@@ -256,8 +256,9 @@ static int one_table(struct top *t, struct live *l, struct ct_error *err)
 		ret = live_look(l, &stacks, err);
 		if (!ret) {
 			t->looks++;
-			t->stopped_ns += stacks.stopped_ns;
-			if (stacks.stopped_ns > t->worst_ns)
+			t->met += stacks.n > 0;
+			t->stopped_ns += stacks.n ? stacks.stopped_ns : 0;
+			if (stacks.n && stacks.stopped_ns > t->worst_ns)
 				t->worst_ns = stacks.stopped_ns;
 			for (size_t i = 0; !ret && i < stacks.n; i++)
 				if (stacks.thread[i].n)

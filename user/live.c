@@ -311,6 +311,7 @@ static void copy_stack(struct live *l, struct live_copy *c)
 	const ct_u64 sp = c->thread.regs.r[CT_RSP];
 	const struct ct_map *m = ct_maps_find(&l->maps, sp);
 	struct ct_error none;
+	size_t most;
 
 	if (!m) { /* a thread that has come meanwhile */
 		ct_maps_deinit(&l->maps);
@@ -321,13 +322,12 @@ static void copy_stack(struct live *l, struct live_copy *c)
 	if (!m)
 		return;
 	c->stack_at = sp - m->start < 128 ? m->start : sp - 128; /* the red zone */
-	c->stack_len = m->end - c->stack_at < LIVE_STACK ? m->end - c->stack_at : LIVE_STACK;
-	c->stack = malloc(c->stack_len);
-	if (!c->stack || !ct_mem_read(l->memfd, c->stack_at, c->stack, c->stack_len)) {
-		free(c->stack);
-		c->stack = NULL;
-		c->stack_len = 0;
-	}
+	most = m->end - c->stack_at < LIVE_STACK ? m->end - c->stack_at : LIVE_STACK;
+	/* It may end before, at a guard page that no mapping tells of. */
+	c->stack = malloc(most);
+	for (ssize_t got = 1; c->stack && c->stack_len < most && got > 0; c->stack_len += got > 0 ? (size_t)got : 0)
+		got = pread(l->memfd, c->stack + c->stack_len, most - c->stack_len,
+			    (off_t)(c->stack_at + c->stack_len));
 }
 
 static void add_local(void *ctx, const char *name, const struct ct_value *v)
@@ -430,6 +430,21 @@ static void free_copies(struct live_copy *list, size_t n)
 	free(list);
 }
 
+/* Threads that have come have stacks of their own, maybe where others had them. */
+static void refresh_maps(struct live *l, const pid_t *tids, size_t n)
+{
+	struct ct_error none;
+	ct_u64 sum = n;
+
+	for (size_t i = 0; i < n; i++)
+		sum = (sum ^ (ct_u64)tids[i]) * 0x100000001b3ull;
+	if (sum == l->threads)
+		return;
+	l->threads = sum;
+	ct_maps_deinit(&l->maps);
+	ct_maps_read(l->pid, &l->maps, &none);
+}
+
 static int take_copies(struct live *l, struct live_copy **out, size_t *count, ct_u64 *stopped_ns, struct ct_error *err)
 {
 	struct live_copy *list;
@@ -444,6 +459,7 @@ static int take_copies(struct live *l, struct live_copy **out, size_t *count, ct
 		free(tids);
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	}
+	refresh_maps(l, tids, all);
 	for (size_t i = 0; i < all; i++)
 		n += read_status(l->pid, tids[i], &list[n]);
 	free(tids);
@@ -503,7 +519,7 @@ static int make_stacks(struct live *l, struct live_copy *list, size_t n, struct 
 		struct live_thread *t = &out->thread[out->n];
 		size_t count = 0;
 
-		if (!list[i].looked_at && l->options.running_only)
+		if (!list[i].looked_at && (l->options.running_only || can_stop(l, &list[i]))) /* or it has ended */
 			continue;
 		out->n++;
 		t->tid = list[i].thread.tid;

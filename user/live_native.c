@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +41,9 @@ static bool read_memory(Dwfl *dwfl, Dwarf_Addr addr, Dwarf_Word *result, void *a
 		memcpy(result, c->stack + (addr - c->stack_at), 8);
 		return true;
 	}
+	/* The thread runs on: what its stack has by now is another one's. */
+	if (c && addr + LIVE_STACK > c->thread.regs.r[CT_RSP] && addr < c->thread.regs.r[CT_RSP] + LIVE_STACK)
+		return false;
 	return ct_mem_read(l->memfd, addr, result, 8);
 }
 
@@ -107,7 +111,24 @@ struct unwinding {
 	struct live *l;
 	struct live_native *list;
 	size_t n;
+	bool astray;
 };
+
+/* Where call frame information is wrong, as at some places of hand-written code, what seems to be a return address may
+ * be anything. */
+static bool is_code(struct live *l, ct_u64 pc)
+{
+	const struct ct_map *m = ct_maps_find(&l->maps, pc);
+	struct ct_error none;
+
+	if (!m && time(NULL) - l->mapped > 1) {
+		l->mapped = time(NULL);
+		ct_maps_deinit(&l->maps);
+		if (!ct_maps_read(l->pid, &l->maps, &none))
+			m = ct_maps_find(&l->maps, pc);
+	}
+	return m && (m->prot & PROT_EXEC);
+}
 
 static int on_frame(Dwfl_Frame *state, void *arg)
 {
@@ -121,6 +142,9 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 		return DWARF_CB_ABORT;
 	memset(n, 0, sizeof(*n));
 	n->pc = activation ? pc : pc - 1;
+	u->astray = u->n && !is_code(u->l, n->pc);
+	if (u->astray)
+		return DWARF_CB_ABORT;
 	n->loop = in_loop(u->l, n->pc, &ruby);
 	if (ruby && !dwfl_frame_reg(state, dwarf_of[u->l->ruby.ec_reg], &ec))
 		n->ec = ec;
@@ -130,7 +154,7 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 
 size_t live_native_unwind(struct live *l, struct live_copy *c, struct live_native *list, char note[160])
 {
-	struct unwinding u = {l, list, 0};
+	struct unwinding u = {l, list, 0, false};
 	const char *why;
 	int ret;
 
@@ -138,9 +162,13 @@ size_t live_native_unwind(struct live *l, struct live_copy *c, struct live_nativ
 	dwfl_errno();
 	ret = dwfl_getthread_frames(l->dwfl, c->thread.tid, on_frame, &u);
 	why = ret < 0 ? dwfl_errmsg(0) : NULL;
+	if (ret < 0 && !why)
+		why = "its memory cannot be read";
 	l->unwound = NULL;
 	if (u.n == LIVE_FRAMES)
 		snprintf(note, 160, "more than %d native frames", LIVE_FRAMES);
+	else if (u.astray)
+		snprintf(note, 160, "further out the native stack cannot be unwound: no code at the return address");
 	else if (why)
 		snprintf(note, 160, "further out the native stack cannot be unwound: %s", why);
 	return u.n;

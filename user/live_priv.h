@@ -44,6 +44,8 @@ struct live {
 	Dwfl *dwfl;
 	time_t opened; /* when it was told what is mapped */
 	struct ct_maps maps;
+	time_t mapped;  /* when they were read, if again */
+	ct_u64 threads; /* a sum of those that were there then */
 	struct live_runtime runtime[LIVE_RUNTIMES];
 	size_t nruntimes;
 	struct ct_python python;
