@@ -304,16 +304,16 @@ static long know_code(struct ct_agent *g, int memfd, ct_u64 addr, struct ct_pya_
 	if (off->co_version)
 		ct_mem_read(memfd, addr + off->co_version, &c->version, 4);
 	c->first = addr + off->co_code;
-	c->count = code.count;
+	c->count = code.code.count;
 	c->start = code.start;
-	c->nlocals = code.nlocals;
+	c->nlocals = code.code.nvars;
 	c->module = code.module;
-	if (!to_heap(g, memfd, code.lines, code.count * sizeof(*code.lines), &c->lines)) {
-		ct_py_code_deinit(&code);
+	if (!to_heap(g, memfd, code.code.lines, code.code.count * sizeof(*code.code.lines), &c->lines)) {
+		ct_step_code_deinit(&code.code);
 		return fail(g->all, "its memory is full");
 	}
-	id = ct_pysteps_code(g->all->steps, &code, &wanted);
-	ct_py_code_deinit(&code);
+	id = ct_pysteps_code(g->all->steps, &code.code, &wanted);
+	ct_step_code_deinit(&code.code);
 	c->id = (ct_u32)id;
 	c->wanted = wanted;
 	return id < 0 ? fail(g->all, "out of memory") : id;

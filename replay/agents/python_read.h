@@ -4,18 +4,15 @@
 #define CT_AGENT_PYTHON_READ_H
 
 #include "replay/agents/python.h"
+#include "replay/steps/steps.h"
 
 struct ct_py_code {
-	char *file, *name;
-	char **variable; /* names, by slot */
-	unsigned char *kind;
-	ct_s32 *lines; /* by instruction unit; -1: none */
-	ct_u32 nlocals, count, start, first_line, nargs;
-	bool module; /* its variables are in a dict */
+	struct ct_step_code code; /* positions are instruction units */
+	ct_u32 start;             /* the unit of the first RESUME */
+	bool module;              /* its variables are in a dict */
 };
 /* 0, or -1: that is no code object. */
-int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *c);
-void ct_py_code_deinit(struct ct_py_code *c);
+int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *out);
 
 #define CT_PY_SLOTS 64
 struct ct_py_type {

@@ -79,7 +79,7 @@ void ct_rb_read_fields(const struct ct_rb_reader *r, ct_u64 klass, struct ct_rb_
 void ct_rb_fields_deinit(struct ct_rb_fields *f);
 
 struct ct_rb_iseq {
-	struct ct_rb_code code;
+	struct ct_step_code code;
 	struct ct_rba_slot *slots;
 	struct ct_rba_var *vars;
 	ct_u32 size, level;
