@@ -109,6 +109,14 @@ int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms)
 	return wait_interrupted(tid, timeout_ms, ct_wait_stop_fairly);
 }
 
+unsigned ct_reg_index(unsigned number)
+{
+	static const unsigned char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
+						CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
+
+	return index[number];
+}
+
 int ct_get_regs(pid_t tid, struct ct_regs *regs)
 {
 	struct user_regs_struct u;

@@ -55,6 +55,8 @@ int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms);
 typedef void ct_wait_hook(void *ctx);
 void ct_wait_set_hook(ct_wait_hook *hook, void *ctx);
 
+/* Index in struct ct_regs of a general register by hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
+unsigned ct_reg_index(unsigned number);
 int ct_get_regs(pid_t tid, struct ct_regs *regs);
 int ct_set_regs(pid_t tid, const struct ct_regs *regs);
 /* NT_X86_XSTATE into buf (CT_XSAVE_MAX bytes); returns its length or -errno. */
