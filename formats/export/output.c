@@ -29,16 +29,11 @@ void ex_fail(struct ex_out *o, const struct ct_error *err)
 	o->failed = true;
 }
 
-int ex_no_memory(struct ct_error *err)
-{
-	return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-}
-
 static void fail_memory(struct ex_out *o)
 {
 	struct ct_error err;
 
-	ex_no_memory(&err);
+	ct_fail_memory(&err);
 	ex_fail(o, &err);
 }
 

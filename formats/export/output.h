@@ -46,7 +46,6 @@ const struct ct_name *ex_name(const struct ct_export_source *src, enum ct_names 
 bool ex_times(const struct ct_export_source *src, ct_u64 *first_ns, ct_u64 *last_ns);
 /* Until when an open call is known to have gone on. */
 int ex_end_time(const struct ct_export_source *src, ct_u64 *ns, struct ct_error *err);
-int ex_no_memory(struct ct_error *err);
 
 /* One file of its own each. */
 int ex_perfetto(const struct ct_export_source *src, const struct ct_export_options *opts, struct ex_out *o,
