@@ -81,12 +81,12 @@ int ct_wait_stop_fairly(pid_t tid, int *status, unsigned timeout_ms)
 	return ret == -ETIMEDOUT ? ct_wait_stop(tid, status, 0) : ret; /* it may have stopped between the two looks */
 }
 
-static int wait_interrupted(pid_t tid, unsigned timeout_ms, int (*wait)(pid_t, int *, unsigned))
+int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms)
 {
 	int status, ret;
 
 	for (;;) {
-		ret = wait(tid, &status, timeout_ms);
+		ret = ct_wait_stop_fairly(tid, &status, timeout_ms);
 		if (ret)
 			return ret;
 		if (!WIFSTOPPED(status))
@@ -97,16 +97,6 @@ static int wait_interrupted(pid_t tid, unsigned timeout_ms, int (*wait)(pid_t, i
 		if (ptrace(PTRACE_CONT, tid, 0, status >> 16 ? 0 : WSTOPSIG(status)))
 			return -errno;
 	}
-}
-
-int ct_wait_interrupted(pid_t tid, unsigned timeout_ms)
-{
-	return wait_interrupted(tid, timeout_ms, ct_wait_stop);
-}
-
-int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms)
-{
-	return wait_interrupted(tid, timeout_ms, ct_wait_stop_fairly);
 }
 
 unsigned ct_reg_index(unsigned number)

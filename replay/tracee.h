@@ -40,14 +40,13 @@ char *ct_read_file(const char *path, size_t *len);
 
 /* PTRACE_SEIZE; returns -errno. */
 int ct_seize(pid_t tid, unsigned long options);
-/* Waits until `tid` is in the stop that PTRACE_INTERRUPT asked for; signals that come first are passed on.
- * 0, or -errno: -ESRCH it is gone, -ETIMEDOUT it does not stop (uninterruptible). */
-int ct_wait_interrupted(pid_t tid, unsigned timeout_ms);
 /* waitpid for one tid with a limit; as waitpid's status, or -errno. */
 int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms);
 /* The same for a thread that will stop as soon as it is given a CPU: while it waits for one, up to two minutes, time
  * does not count. On a machine with a real-time process, seconds may pass. */
 int ct_wait_stop_fairly(pid_t tid, int *status, unsigned timeout_ms);
+/* The same until `tid` is in the stop that PTRACE_INTERRUPT asked for; signals that come first are passed on.
+ * 0, or -errno: -ESRCH it is gone, -ETIMEDOUT it does not stop (uninterruptible). */
 int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms);
 
 /* Called again and again by this thread while it waits for a stop: whoever the tracee's CPU is busy with may itself be

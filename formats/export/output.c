@@ -206,11 +206,6 @@ bool ex_pb_uint(struct sd_buf *b, unsigned field, ct_u64 v)
 	return pb_tag(b, field, EX_PB_VARINT) && sd_put_uint(b, v);
 }
 
-bool ex_pb_double(struct sd_buf *b, unsigned field, double v)
-{
-	return pb_tag(b, field, EX_PB_FIXED64) && sd_put(b, &v, sizeof(v));
-}
-
 bool ex_pb_bytes(struct sd_buf *b, unsigned field, const void *data, size_t len)
 {
 	return pb_tag(b, field, EX_PB_BYTES) && sd_put_uint(b, len) && sd_put(b, data, len);
