@@ -22,7 +22,7 @@ agrees() {
 
 # Where another suite's packages can be had: scripts/setup tells if not.
 rubies=("$RUBY")
-other=$(scripts/rubies 3.3) && rubies+=("$other")
+other=$(scripts/interpreter ruby 3.3) && rubies+=("$other")
 bad=()
 for program in "$TESTS"/programs/*.rb; do
 	for ruby in "${rubies[@]}"; do
