@@ -57,7 +57,6 @@ assert_contains "$OUT" "belongs to another recording"
 step "a full disk"
 mkdir "$T/small"
 mount -t tmpfs -o size=64k none "$T/small"
-trap 'umount "$T/small" 2>/dev/null || true; cleanup' EXIT
 for f in codetracer perfetto; do
 	assert_status 1 "$CTBPF" export -f "$f" -o "$T/small/x" "$T/program.ctr"
 	assert_contains "$OUT" "No space left"
