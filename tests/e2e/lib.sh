@@ -51,6 +51,7 @@ need() { # COMMAND...
 start_target() { # NAME COMMAND...
 	local name=$1
 	shift
+	: >"$T/$name.log" # at once: nobody shall read that of a target before this one
 	"$@" >"$T/$name.log" 2>&1 </dev/null &
 	PID=$!
 	STARTED+=("$PID")
