@@ -117,7 +117,7 @@ $(B)/agents/%.bin: $(B)/agents/%.o replay/agents/blob/blob.ld
 $(B)/gen/%.h: $(B)/agents/%.bin
 	$(Q)mkdir -p $(@D) && { echo 'static const unsigned char $*[] = {'; od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g'; \
 	  echo '};'; } >$@.tmp && mv $@.tmp $@
-$(B)/replay/agents/agents.o: $(B)/gen/python_blob.h
+$(B)/replay/agents/python_agent.o: $(B)/gen/python_blob.h
 $(B)/replay/agents/ruby_agent.o: $(B)/gen/ruby_blob.h
 
 # --- tests -----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Errors as values: formatting the message of a failure.
  *
- * The three helpers return -1, so that a failing function can `return ct_fail(...)`. */
+ * The helpers return -1, so that a failing function can `return ct_fail(...)`. */
 #include "error.h"
 
 #include <errno.h>
@@ -49,6 +49,11 @@ int ct_fail_errno(struct ct_error *err, enum ct_exit status, const char *fmt, ..
 	err->status = status;
 	errno = saved;
 	return -1;
+}
+
+int ct_fail_memory(struct ct_error *err)
+{
+	return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 }
 
 int ct_fail_prefix(struct ct_error *err, const char *fmt, ...)

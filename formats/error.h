@@ -29,6 +29,9 @@ int ct_fail(struct ct_error *err, enum ct_exit status, const char *fmt, ...) __a
 int ct_fail_errno(struct ct_error *err, enum ct_exit status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Memory was not given. */
+int ct_fail_memory(struct ct_error *err);
+
 /* Puts "<prefix>: " before the message already in *err; returns -1. */
 int ct_fail_prefix(struct ct_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

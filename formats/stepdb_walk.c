@@ -42,11 +42,6 @@ static int damaged(struct ct_error *err, const char *what, ct_u64 id)
 		       what, (unsigned long long)id);
 }
 
-static int no_memory(struct ct_error *err)
-{
-	return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-}
-
 static bool is_chosen(const struct walk *w, ct_u64 thread)
 {
 	return !w->spec.threads || w->spec.threads[thread];
@@ -120,14 +115,14 @@ static int push(struct walk *w, struct ct_walk_thread *t, ct_u64 call, enum ct_w
 
 		f = realloc(t->frame, cap * sizeof(*f));
 		if (!f)
-			return no_memory(err);
+			return ct_fail_memory(err);
 		t->frame = f;
 		t->cap = cap;
 	}
 	if (!t->active) {
 		t->active = calloc((size_t)w->nfunctions + 1, sizeof(*t->active));
 		if (!t->active)
-			return no_memory(err);
+			return ct_fail_memory(err);
 	}
 	f = &t->frame[t->depth++];
 	*f = (struct ct_walk_frame){.call = call,
@@ -165,7 +160,7 @@ static int adopt(struct walk *w, struct ct_walk_thread *t, ct_u64 call, const st
 			ct_u64 *more = realloc(chain, (cap = cap ? 2 * cap : 64) * sizeof(*chain));
 
 			if (!more) {
-				ret = no_memory(err);
+				ret = ct_fail_memory(err);
 				break;
 			}
 			chain = more;
@@ -410,7 +405,7 @@ static int open_resumes(struct walk *w, struct ct_error *err)
 	struct ct_scan_spec spec = {.table = CT_VALUES, .keys = keys};
 
 	if (!keys)
-		return no_memory(err);
+		return ct_fail_memory(err);
 	for (ct_u32 id = 1; id <= n; id++) {
 		const ct_u64 *v = ct_stepdb_name(w->db, CT_VARIABLES, id)->v;
 
@@ -466,7 +461,7 @@ int ct_stepdb_walk(struct ct_stepdb *db, const struct ct_walk_spec *spec, const 
 	w.thread = calloc((size_t)w.nthreads + 1, sizeof(*w.thread));
 	w.generator = calloc((size_t)w.nfunctions + 1, 1);
 	if (!w.thread || !w.generator)
-		ret = no_memory(err);
+		ret = ct_fail_memory(err);
 	for (ct_u32 i = 0; w.thread && i < w.nthreads; i++)
 		w.thread[i].id = i + 1;
 	if (ret == 0 && (w.spec.first == 1 || w.spec.first <= info.steps)) {

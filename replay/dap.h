@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The Debug Adapter Protocol's server: its face to the command, and what a debuggee has to be for it.
  *
- * dap_frame.c: messages; dap_server.c: requests; dap_run.c: moving; dap_look.c: looking; dap_breaks.c: breakpoints;
+ * dap_frame.c: messages; dap_server.c: requests; dap_run.c: moving; dap_requests.c: looking; dap_breaks.c: breakpoints;
  * dap_steps*.c: the debuggee that is a step database. docs/dap.md says what is answered. */
 #ifndef CT_DAP_H
 #define CT_DAP_H

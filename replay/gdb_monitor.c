@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* `monitor COMMAND` in gdb: what only a recording has. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,20 +10,6 @@
 
 #define AROUND 10 /* events shown before and behind the present one */
 
-static void say(struct ct_gdb *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct ct_gdb *g, const char *fmt, ...)
-{
-	char text[1400];
-	va_list args;
-	int n;
-
-	va_start(args, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	if (n > 0)
-		ct_gdb_put_hex(&g->out, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
-}
-
 static void when(struct ct_gdb *g, const char *args)
 {
 	char text[CT_MOMENT_TEXT];
@@ -33,11 +18,12 @@ static void when(struct ct_gdb *g, const char *args)
 
 	(void)args;
 	if (ct_timeline_now_text(g->tl, text, &err)) {
-		say(g, "%s\n", err.msg);
+		ct_gdb_putf_hex(&g->out, "%s\n", err.msg);
 		return;
 	}
 	ct_timeline_range(g->tl, &begin, &end);
-	say(g, "%s (of events %llu to %llu)\n", text, (unsigned long long)begin, (unsigned long long)end - 1);
+	ct_gdb_putf_hex(&g->out, "%s (of events %llu to %llu)\n", text, (unsigned long long)begin,
+			(unsigned long long)end - 1);
 }
 
 static void seek(struct ct_gdb *g, const char *args)
@@ -45,9 +31,9 @@ static void seek(struct ct_gdb *g, const char *args)
 	struct ct_error err;
 
 	if (!*args)
-		say(g, "seek POS: e:NUMBER, e:NUMBER@ADDRESS#PASS, t:+1.25s, start, end\n");
+		ct_gdb_putf_hex(&g->out, "seek POS: e:NUMBER, e:NUMBER@ADDRESS#PASS, t:+1.25s, start, end\n");
 	else if (ct_timeline_seek_text(g->tl, args, &err))
-		say(g, "%s\n", err.msg);
+		ct_gdb_putf_hex(&g->out, "%s\n", err.msg);
 	else
 		g->last = (struct ct_stopped){.why = CT_ARRIVED_STEP, .tid = 0};
 }
@@ -59,11 +45,13 @@ static void checkpoint(struct ct_gdb *g, const char *args)
 
 	(void)args;
 	if (ct_timeline_mark(g->tl, &err))
-		say(g, "%s\n", err.msg);
+		ct_gdb_putf_hex(&g->out, "%s\n", err.msg);
 	ct_timeline_stats(g->tl, &st);
-	say(g, "%zu checkpoints, %.1f MB, one every %.0f ms of replay; %llu returns to one, %llu single steps\n",
-	    st.checkpoints, (double)st.bytes / 1e6, (double)st.spacing_us / 1e3, (unsigned long long)st.restores,
-	    (unsigned long long)st.steps);
+	ct_gdb_putf_hex(
+		&g->out,
+		"%zu checkpoints, %.1f MB, one every %.0f ms of replay; %llu returns to one, %llu single steps\n",
+		st.checkpoints, (double)st.bytes / 1e6, (double)st.spacing_us / 1e3, (unsigned long long)st.restores,
+		(unsigned long long)st.steps);
 }
 
 static void events(struct ct_gdb *g, const char *args)
@@ -88,19 +76,19 @@ static void events(struct ct_gdb *g, const char *args)
 		while (ct_cursor_next(cur, &ev, NULL) > 0 && ev->seq < now.next + around) {
 			const void *payload = ct_event_payload(ev);
 
-			say(g, "%s e:%llu thread %u %s", ev->seq == now.next ? "=>" : "  ", (unsigned long long)ev->seq,
-			    ev->tid, ct_event_type_name(ev->type));
+			ct_gdb_putf_hex(&g->out, "%s e:%llu thread %u %s", ev->seq == now.next ? "=>" : "  ",
+					(unsigned long long)ev->seq, ev->tid, ct_event_type_name(ev->type));
 			if (ev->type == CT_EV_SYSCALL && ((const struct ct_ev_syscall *)payload)->nr >= 0) {
 				const struct ct_ev_syscall *sc = payload;
 				const struct ct_syscall *row = ct_syscall(sc->nr);
 
-				say(g, " %s = %lld", row ? row->name : "?", (long long)sc->ret);
+				ct_gdb_putf_hex(&g->out, " %s = %lld", row ? row->name : "?", (long long)sc->ret);
 			} else if (ev->type == CT_EV_SIGNAL) {
-				say(g, " %d", ((const struct ct_ev_signal *)payload)->sig);
+				ct_gdb_putf_hex(&g->out, " %d", ((const struct ct_ev_signal *)payload)->sig);
 			} else if (ev->type == CT_EV_SWITCH) {
-				say(g, " to %u", ((const struct ct_ev_switch *)payload)->to);
+				ct_gdb_putf_hex(&g->out, " to %u", ((const struct ct_ev_switch *)payload)->to);
 			}
-			say(g, "\n");
+			ct_gdb_putf_hex(&g->out, "\n");
 		}
 	ct_cursor_destroy(cur);
 }
@@ -134,12 +122,12 @@ static void program_output(struct ct_gdb *g, const char *args)
 				continue;
 			ct_gdb_put_hex(&g->out, it.data, it.buf->len < left ? it.buf->len : (size_t)left);
 			if (it.buf->len < it.buf->want)
-				say(g, "[...]");
+				ct_gdb_putf_hex(&g->out, "[...]");
 			left -= it.buf->want;
 		}
 	}
 	if (!g->out.len)
-		say(g, "nothing yet\n");
+		ct_gdb_putf_hex(&g->out, "nothing yet\n");
 	ct_cursor_destroy(cur);
 }
 
@@ -162,7 +150,7 @@ static void help(struct ct_gdb *g, const char *args)
 {
 	(void)args;
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		say(g, "monitor %-10s %s\n", commands[i].name, commands[i].text);
+		ct_gdb_putf_hex(&g->out, "monitor %-10s %s\n", commands[i].name, commands[i].text);
 }
 
 void ct_gdb_monitor(struct ct_gdb *g, struct ct_gdb_text hex)
@@ -186,5 +174,5 @@ void ct_gdb_monitor(struct ct_gdb *g, struct ct_gdb_text hex)
 				ct_gdb_putf(&g->out, "OK");
 			return;
 		}
-	say(g, "there is no `monitor %s`; `monitor help` lists what there is\n", text);
+	ct_gdb_putf_hex(&g->out, "there is no `monitor %s`; `monitor help` lists what there is\n", text);
 }

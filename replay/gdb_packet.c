@@ -208,6 +208,20 @@ static bool one_action(struct ct_gdb_text part, struct ct_gdb_action *a, struct 
 	return part.p == part.end || (ct_gdb_word(&part, ":") && ct_gdb_thread(&part, id) && part.p == part.end);
 }
 
+/* The next one of a list, each behind a semicolon. */
+static bool next_action(struct ct_gdb_text *t, struct ct_gdb_action *a, struct ct_gdb_thread *id)
+{
+	struct ct_gdb_text part;
+
+	if (!ct_gdb_word(t, ";"))
+		return false;
+	part = (struct ct_gdb_text){t->p, t->p};
+	while (part.end < t->end && *part.end != ';')
+		part.end++;
+	t->p = part.end;
+	return one_action(part, a, id);
+}
+
 bool ct_gdb_parse_cont(struct ct_gdb_text t, ct_u64 tid, struct ct_gdb_action *action)
 {
 	struct ct_gdb_action a;
@@ -215,14 +229,7 @@ bool ct_gdb_parse_cont(struct ct_gdb_text t, ct_u64 tid, struct ct_gdb_action *a
 
 	*action = (struct ct_gdb_action){0};
 	while (t.p < t.end) {
-		if (!ct_gdb_word(&t, ";") || t.p == t.end)
-			return false;
-		struct ct_gdb_text part = {t.p, t.p};
-
-		while (part.end < t.end && *part.end != ';')
-			part.end++;
-		t.p = part.end;
-		if (!one_action(part, &a, &id))
+		if (!next_action(&t, &a, &id))
 			return false;
 		if (!action->what && (id.tid <= 0 || (ct_u64)id.tid == tid))
 			*action = a;
@@ -236,18 +243,13 @@ bool ct_gdb_stepped(struct ct_gdb_text t, ct_s64 *tid)
 	struct ct_gdb_thread id;
 
 	*tid = 0;
-	while (ct_gdb_word(&t, ";")) {
-		struct ct_gdb_text part = {t.p, t.p};
-
-		while (part.end < t.end && *part.end != ';')
-			part.end++;
-		t.p = part.end;
-		if (!one_action(part, &a, &id))
+	while (t.p < t.end) {
+		if (!next_action(&t, &a, &id))
 			return false;
 		if ((a.what == 's' || a.what == 'r') && !*tid)
 			*tid = id.tid > 0 ? id.tid : -1;
 	}
-	return t.p == t.end;
+	return true;
 }
 
 static bool copy_text(struct ct_gdb_text from, char *to, size_t room)
@@ -298,17 +300,32 @@ void ct_gdb_put(struct ct_gdb_out *o, const void *data, size_t len)
 	o->data[o->len] = 0;
 }
 
+/* What does not fit is left out. Returns the length of what did. */
+static size_t format(char *text, size_t room, const char *fmt, va_list args)
+{
+	int n = vsnprintf(text, room, fmt, args);
+
+	return n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
+}
+
 void ct_gdb_putf(struct ct_gdb_out *o, const char *fmt, ...)
 {
 	char text[4400];
 	va_list args;
-	int n;
 
 	va_start(args, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, args);
+	ct_gdb_put(o, text, format(text, sizeof(text), fmt, args));
 	va_end(args);
-	if (n > 0)
-		ct_gdb_put(o, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+}
+
+void ct_gdb_putf_hex(struct ct_gdb_out *o, const char *fmt, ...)
+{
+	char text[1400];
+	va_list args;
+
+	va_start(args, fmt);
+	ct_gdb_put_hex(o, text, format(text, sizeof(text), fmt, args));
+	va_end(args);
 }
 
 void ct_gdb_put_hex(struct ct_gdb_out *o, const void *bytes, size_t len)

@@ -81,6 +81,7 @@ struct ct_gdb_out {
 };
 void ct_gdb_put(struct ct_gdb_out *o, const void *data, size_t len);
 void ct_gdb_putf(struct ct_gdb_out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void ct_gdb_putf_hex(struct ct_gdb_out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void ct_gdb_put_hex(struct ct_gdb_out *o, const void *bytes, size_t len);
 /* Bytes of a reply as they are, for a packet: escaped. */
 void ct_gdb_put_binary(struct ct_gdb_out *o, const void *bytes, size_t len);

@@ -13,14 +13,13 @@
 /* Register that a rdrand or rdseed at `code` writes to, as an index of struct ct_regs; -1: it is neither. */
 static int random_target(const unsigned char *code, ct_u32 len)
 {
-	static const signed char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
-					      CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
 	unsigned rex = 0;
 
 	for (ct_u32 i = 0; i + 2 < len; i++) { /* prefixes, 0f c7, ModRM: register form, /6 or /7 */
 		if (code[i] == 0x0f)
-			return code[i + 1] == 0xc7 && code[i + 2] >= 0xf0 ? index[(code[i + 2] & 7) | (rex & 1) << 3]
-									  : -1;
+			return code[i + 1] == 0xc7 && code[i + 2] >= 0xf0
+				       ? (int)ct_reg_index((code[i + 2] & 7) | (rex & 1) << 3)
+				       : -1;
 		rex = (code[i] & 0xf0) == 0x40 ? code[i] : 0;
 	}
 	return -1;

@@ -60,8 +60,6 @@ static bool read_memory(struct memory *m, ct_u64 addr, void *buf, size_t len)
 /* The memory operand that the ModRM byte code[i] would have, 0: none, or nothing to sample. */
 static ct_u64 operand(const unsigned char *code, int i, const struct ct_regs *regs)
 {
-	static const unsigned char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
-						CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
 	const unsigned mod = code[i] >> 6, rm = code[i] & 7, rex = (code[i - 2] & 0xf0) == 0x40 ? code[i - 2] : 0;
 	const int disp_at = i + 1 + (rm == 4);
 	ct_s32 disp32;
@@ -75,12 +73,12 @@ static ct_u64 operand(const unsigned char *code, int i, const struct ct_regs *re
 	if (mod == 0 && rm == 5)
 		return regs->r[CT_RIP] - BEFORE + i + 5 + disp32;
 	if (rm != 4)
-		return regs->r[index[rm | (rex & 1) << 3]] + disp;
+		return regs->r[ct_reg_index(rm | (rex & 1) << 3)] + disp;
 	if (mod == 0 && (code[i + 1] & 7) == 5)
 		return 0;
-	addr = regs->r[index[(code[i + 1] & 7) | (rex & 1) << 3]] + disp;
+	addr = regs->r[ct_reg_index((code[i + 1] & 7) | (rex & 1) << 3)] + disp;
 	if ((code[i + 1] & 0x38) != 0x20 || (rex & 2))
-		addr += regs->r[index[(code[i + 1] >> 3 & 7) | (rex & 2) << 2]] << (code[i + 1] >> 6);
+		addr += regs->r[ct_reg_index((code[i + 1] >> 3 & 7) | (rex & 2) << 2)] << (code[i + 1] >> 6);
 	return addr;
 }
 

@@ -65,11 +65,11 @@ static bool decode(const struct before *b, ct_u64 at, struct code *c)
 /* Index of the general register that `reg` is (a part of); -1: it is none. */
 static int general(ZydisRegister reg)
 {
-	static const unsigned char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
-						CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
 	const ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
 
-	return whole >= ZYDIS_REGISTER_RAX && whole <= ZYDIS_REGISTER_R15 ? index[whole - ZYDIS_REGISTER_RAX] : -1;
+	return whole >= ZYDIS_REGISTER_RAX && whole <= ZYDIS_REGISTER_R15
+		       ? (int)ct_reg_index(whole - ZYDIS_REGISTER_RAX)
+		       : -1;
 }
 
 static void add(struct before *b, const struct guess *g)

@@ -81,12 +81,12 @@ int ct_wait_stop_fairly(pid_t tid, int *status, unsigned timeout_ms)
 	return ret == -ETIMEDOUT ? ct_wait_stop(tid, status, 0) : ret; /* it may have stopped between the two looks */
 }
 
-static int wait_interrupted(pid_t tid, unsigned timeout_ms, int (*wait)(pid_t, int *, unsigned))
+int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms)
 {
 	int status, ret;
 
 	for (;;) {
-		ret = wait(tid, &status, timeout_ms);
+		ret = ct_wait_stop_fairly(tid, &status, timeout_ms);
 		if (ret)
 			return ret;
 		if (!WIFSTOPPED(status))
@@ -99,14 +99,12 @@ static int wait_interrupted(pid_t tid, unsigned timeout_ms, int (*wait)(pid_t, i
 	}
 }
 
-int ct_wait_interrupted(pid_t tid, unsigned timeout_ms)
+unsigned ct_reg_index(unsigned number)
 {
-	return wait_interrupted(tid, timeout_ms, ct_wait_stop);
-}
+	static const unsigned char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
+						CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
 
-int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms)
-{
-	return wait_interrupted(tid, timeout_ms, ct_wait_stop_fairly);
+	return index[number];
 }
 
 int ct_get_regs(pid_t tid, struct ct_regs *regs)

@@ -40,14 +40,13 @@ char *ct_read_file(const char *path, size_t *len);
 
 /* PTRACE_SEIZE; returns -errno. */
 int ct_seize(pid_t tid, unsigned long options);
-/* Waits until `tid` is in the stop that PTRACE_INTERRUPT asked for; signals that come first are passed on.
- * 0, or -errno: -ESRCH it is gone, -ETIMEDOUT it does not stop (uninterruptible). */
-int ct_wait_interrupted(pid_t tid, unsigned timeout_ms);
 /* waitpid for one tid with a limit; as waitpid's status, or -errno. */
 int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms);
 /* The same for a thread that will stop as soon as it is given a CPU: while it waits for one, up to two minutes, time
  * does not count. On a machine with a real-time process, seconds may pass. */
 int ct_wait_stop_fairly(pid_t tid, int *status, unsigned timeout_ms);
+/* The same until `tid` is in the stop that PTRACE_INTERRUPT asked for; signals that come first are passed on.
+ * 0, or -errno: -ESRCH it is gone, -ETIMEDOUT it does not stop (uninterruptible). */
 int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms);
 
 /* Called again and again by this thread while it waits for a stop: whoever the tracee's CPU is busy with may itself be
@@ -55,6 +54,8 @@ int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms);
 typedef void ct_wait_hook(void *ctx);
 void ct_wait_set_hook(ct_wait_hook *hook, void *ctx);
 
+/* Index in struct ct_regs of a general register by hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
+unsigned ct_reg_index(unsigned number);
 int ct_get_regs(pid_t tid, struct ct_regs *regs);
 int ct_set_regs(pid_t tid, const struct ct_regs *regs);
 /* NT_X86_XSTATE into buf (CT_XSAVE_MAX bytes); returns its length or -errno. */

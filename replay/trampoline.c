@@ -9,88 +9,46 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "replay/emitter.h"
 #include "replay/inproc.h"
 
 #define CODE_MAX 512
 
 #define DIRECTION 0x400ull /* DF */
 
-struct emitter {
-	unsigned char code[CODE_MAX];
-	size_t len;
-	ct_u64 base;
-	bool failed;
-};
-
-static void emit(struct emitter *e, const void *bytes, size_t len)
-{
-	if (e->len + len > sizeof(e->code)) {
-		e->failed = true;
-		return;
-	}
-	memcpy(e->code + e->len, bytes, len);
-	e->len += len;
-}
-
-static void emit32(struct emitter *e, ct_s64 v)
-{
-	ct_s32 v32 = (ct_s32)v;
-
-	if (v32 != v)
-		e->failed = true;
-	emit(e, &v32, 4);
-}
-
-/* rel32 to an absolute address, as the last part of an instruction. */
-static void emit_rel(struct emitter *e, ct_u64 target)
-{
-	emit32(e, (ct_s64)(target - (e->base + e->len + 4)));
-}
-
-#define OP(e, ...) emit(e, (const unsigned char[]){__VA_ARGS__}, sizeof((const unsigned char[]){__VA_ARGS__}))
-
 /* lea (%rcx,%reg,1<<scale),%rcx; rsp can only be the base. */
-static void emit_add(struct emitter *e, int reg, int scale)
+static void emit_add(struct ct_emitter *e, int reg, int scale)
 {
 	if (reg == 4)
-		OP(e, 0x48, 0x8d, 0x0c, 0x0c); /* lea (%rsp,%rcx,1),%rcx */
+		CT_EMIT(e, 0x48, 0x8d, 0x0c, 0x0c); /* lea (%rsp,%rcx,1),%rcx */
 	else
-		OP(e, (unsigned char)(0x48 | (reg & 8 ? 2 : 0)), 0x8d, 0x0c,
-		   (unsigned char)(scale << 6 | (reg & 7) << 3 | 1));
+		CT_EMIT(e, (unsigned char)(0x48 | (reg & 8 ? 2 : 0)), 0x8d, 0x0c,
+			(unsigned char)(scale << 6 | (reg & 7) << 3 | 1));
 }
 
 /* Goes on behind this if rcx is 0, else to where the last of `fail` say. A jrcxz alone does not reach far enough. */
-static void emit_unless_zero(struct emitter *e, size_t *fail, unsigned *nfail)
+static void emit_unless_zero(struct ct_emitter *e, size_t *fail, unsigned *nfail)
 {
-	OP(e, 0xe3, 0x05);                   /* jrcxz over the jump */
-	OP(e, 0xe9, 0x00, 0x00, 0x00, 0x00); /* jmp fail */
+	CT_EMIT(e, 0xe3, 0x05);                   /* jrcxz over the jump */
+	CT_EMIT(e, 0xe9, 0x00, 0x00, 0x00, 0x00); /* jmp fail */
 	fail[(*nfail)++] = e->len;
 }
 
-static void emit_restore(struct emitter *e, ct_u64 save, ct_u64 wide)
+static void emit_restore(struct ct_emitter *e, ct_u64 save, ct_u64 wide)
 {
-	OP(e, 0x48, 0x8b, 0x15); /* mov wide(%rip),%rdx */
-	emit_rel(e, wide);
-	OP(e, 0x48, 0x8b, 0x0d); /* mov save(%rip),%rcx */
-	emit_rel(e, save);
+	CT_EMIT(e, 0x48, 0x8b, 0x15); /* mov wide(%rip),%rdx */
+	ct_emit_rel(e, wide, 0);
+	CT_EMIT(e, 0x48, 0x8b, 0x0d); /* mov save(%rip),%rcx */
+	ct_emit_rel(e, save, 0);
 }
 
-/* By hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
-static unsigned reg_index(int reg)
+static ct_u64 reg_value(const struct ct_regs *r, unsigned reg)
 {
-	static const unsigned char index[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
-						CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
-
-	return index[reg];
-}
-
-static ct_u64 reg_value(const struct ct_regs *r, int reg)
-{
-	return r->r[reg_index(reg)];
+	return r->r[ct_reg_index(reg)];
 }
 
 /* One replaced instruction at its new place. Only what can be moved without a change of meaning. */
-static bool relocate(struct emitter *e, ZydisDecoder *dec, const unsigned char *bytes, size_t len, ct_u64 at)
+static bool relocate(struct ct_emitter *e, ZydisDecoder *dec, const unsigned char *bytes, size_t len, ct_u64 at)
 {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
@@ -105,32 +63,32 @@ static bool relocate(struct emitter *e, ZydisDecoder *dec, const unsigned char *
 				continue;
 			target = at + insn.length + (ct_u64)insn.raw.imm[i].value.s;
 			if (insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR) {
-				OP(e, 0xe9);
+				CT_EMIT(e, 0xe9);
 			} else if (insn.meta.category == ZYDIS_CATEGORY_COND_BR && insn.opcode >= 0x70 &&
 				   insn.opcode <= 0x8f) {
-				OP(e, 0x0f, (unsigned char)(0x80 | (insn.opcode & 15)));
+				CT_EMIT(e, 0x0f, (unsigned char)(0x80 | (insn.opcode & 15)));
 			} else if (insn.opcode == 0xe8) { /* the return address is that of the original */
 				const ct_u64 back = at + insn.length;
 
-				OP(e, 0x48, 0x8d, 0x64, 0x24, 0xf8); /* lea -8(%rsp),%rsp */
-				OP(e, 0xc7, 0x04, 0x24);             /* movl $,(%rsp) */
-				emit(e, &back, 4);
-				OP(e, 0xc7, 0x44, 0x24, 0x04); /* movl $,4(%rsp) */
-				emit(e, (const unsigned char *)&back + 4, 4);
-				OP(e, 0xe9);
+				CT_EMIT(e, 0x48, 0x8d, 0x64, 0x24, 0xf8); /* lea -8(%rsp),%rsp */
+				CT_EMIT(e, 0xc7, 0x04, 0x24);             /* movl $,(%rsp) */
+				ct_emit(e, &back, 4);
+				CT_EMIT(e, 0xc7, 0x44, 0x24, 0x04); /* movl $,4(%rsp) */
+				ct_emit(e, (const unsigned char *)&back + 4, 4);
+				CT_EMIT(e, 0xe9);
 			} else {
 				return false; /* loop, jrcxz */
 			}
-			emit_rel(e, target);
+			ct_emit_rel(e, target, 0);
 			return true;
 		}
 		if (insn.raw.disp.size != 32)
 			return false;
 		/* rip-relative memory operand: the displacement follows the instruction to its new place */
 		size_t disp_at = e->len + insn.raw.disp.offset;
-		ct_s64 disp = insn.raw.disp.value + (ct_s64)(at - (e->base + e->len));
+		ct_s64 disp = insn.raw.disp.value + (ct_s64)(at - (e->at + e->len));
 
-		emit(e, bytes, insn.length);
+		ct_emit(e, bytes, insn.length);
 		if ((ct_s32)disp != disp || e->failed)
 			return false;
 		memcpy(e->code + disp_at, &(ct_s32){(ct_s32)disp}, 4);
@@ -140,13 +98,13 @@ static bool relocate(struct emitter *e, ZydisDecoder *dec, const unsigned char *
 	case ZYDIS_CATEGORY_CALL:
 	case ZYDIS_CATEGORY_SYSCALL:
 	case ZYDIS_CATEGORY_INTERRUPT: return false;
-	default: emit(e, bytes, insn.length); return true;
+	default: ct_emit(e, bytes, insn.length); return true;
 	}
 }
 
 size_t ct_relocate(const unsigned char *bytes, size_t len, ct_u64 at, ct_u64 to, unsigned char *out, size_t room)
 {
-	struct emitter e = {.base = to};
+	struct ct_emitter e = {.code = out, .room = room, .at = to};
 	ZydisDecodedInstruction insn;
 	ZydisDecoder dec;
 
@@ -155,10 +113,7 @@ size_t ct_relocate(const unsigned char *bytes, size_t len, ct_u64 at, ct_u64 to,
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&dec, NULL, bytes + i, len - i, &insn)) ||
 		    !relocate(&e, &dec, bytes + i, len - i, at + i))
 			return 0;
-	if (e.failed || e.len > room)
-		return 0;
-	memcpy(out, e.code, e.len);
-	return e.len;
+	return e.failed ? 0 : e.len;
 }
 
 /* An unmapped page within reach of a rel32 jump. */
@@ -269,7 +224,8 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	const ct_u64 ip = regs->r[CT_RIP];
 	unsigned char bytes[CT_TRAMPOLINE_MAX + 16], jump[CT_TRAMPOLINE_JUMP] = {0xe9}, hop[2] = {0xeb};
 	ct_u64 from;
-	struct emitter e = {0};
+	unsigned char code[CODE_MAX];
+	struct ct_emitter e = {.code = code, .room = sizeof(code)};
 	ZydisDecodedInstruction insn;
 	ZydisDecoder dec;
 	unsigned covered = 0;
@@ -306,15 +262,15 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	tr->mapped = !tr->page;
 	if (!tr->page && !(tr->page = find_room(t->real, ip)))
 		return -1;
-	e.base = tr->page;
+	e.at = tr->page;
 
 	/* rcx and rdx are saved in a page of their own: a store near code that runs costs a flush of the pipeline. */
-	OP(&e, 0x48, 0x89, 0x0d); /* mov %rcx,save(%rip) */
-	emit_rel(&e, e.base + save);
-	OP(&e, 0x48, 0x89, 0x15); /* mov %rdx,wide(%rip) */
-	emit_rel(&e, e.base + wide);
+	CT_EMIT(&e, 0x48, 0x89, 0x0d); /* mov %rcx,save(%rip) */
+	ct_emit_rel(&e, e.at + save, 0);
+	CT_EMIT(&e, 0x48, 0x89, 0x15); /* mov %rdx,wide(%rip) */
+	ct_emit_rel(&e, e.at + wide, 0);
 	if (unknown & 1u << CT_RCX)
-		OP(&e, 0xb9, 0x00, 0x00, 0x00, 0x00); /* mov $0,%ecx */
+		CT_EMIT(&e, 0xb9, 0x00, 0x00, 0x00, 0x00); /* mov $0,%ecx */
 	else
 		sum = reg_value(regs, 1);
 	if (tr->rep.len && unknown & ~(1u << CT_RFLAGS)) /* sums of those are of what stays the same */
@@ -323,7 +279,8 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 		int scale = tr->rep.size == 8 ? 3 : tr->rep.size == 4 ? 2 : tr->rep.size == 2 ? 1 : 0;
 		int reg = tr->rep.rsi ? 6 : 7;
 
-		OP(&e, 0x48, 0x8d, 0x0c, (unsigned char)(scale << 6 | 1 << 3 | reg)); /* lea (%reg,%rcx,size),%rcx */
+		CT_EMIT(&e, 0x48, 0x8d, 0x0c,
+			(unsigned char)(scale << 6 | 1 << 3 | reg)); /* lea (%reg,%rcx,size),%rcx */
 		sum = (sum << scale) + reg_value(regs, reg);
 	}
 	for (int reg = 0; reg < 16; reg++) {
@@ -332,35 +289,35 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 		if (reg == 1 || (tr->rep.len && (reg == 6 || reg == 7) && (reg == 6 ? tr->rep.rsi : tr->rep.rdi)) ||
 		    (tr->rep.loads && reg == 0))
 			continue;
-		if (unknown >> reg_index(reg) & 1)
+		if (unknown >> ct_reg_index(reg) & 1)
 			continue;
 		emit_add(&e, reg, scale);
 		sum += reg_value(regs, reg) << scale;
 	}
-	OP(&e, 0x48, 0xba); /* movabs $-sum,%rdx */
+	CT_EMIT(&e, 0x48, 0xba); /* movabs $-sum,%rdx */
 	sum = -sum;
-	emit(&e, &sum, 8);
+	ct_emit(&e, &sum, 8);
 	emit_add(&e, 2, 0);
 	emit_unless_zero(&e, fail, &nfail);
 	for (int i = 0; i < CT_TRAMPOLINE_HINTS; i++) { /* at first: of a word that is zero */
-		const ct_u64 addr = e.base + zero, want = 0;
+		const ct_u64 addr = e.at + zero, want = 0;
 
-		OP(&e, 0x48, 0xb9); /* movabs $addr,%rcx */
-		tr->hint[i] = e.base + e.len;
-		emit(&e, &addr, 8);
-		OP(&e, 0x48, 0x8b, 0x09); /* mov (%rcx),%rcx */
-		OP(&e, 0x48, 0xba);       /* movabs $-want,%rdx */
-		emit(&e, &want, 8);
+		CT_EMIT(&e, 0x48, 0xb9); /* movabs $addr,%rcx */
+		tr->hint[i] = e.at + e.len;
+		ct_emit(&e, &addr, 8);
+		CT_EMIT(&e, 0x48, 0x8b, 0x09); /* mov (%rcx),%rcx */
+		CT_EMIT(&e, 0x48, 0xba);       /* movabs $-want,%rdx */
+		ct_emit(&e, &want, 8);
 		emit_add(&e, 2, 0);
 		emit_unless_zero(&e, fail, &nfail);
 	}
-	emit_restore(&e, e.base + save, e.base + wide);
-	OP(&e, 0xcc); /* int3 */
-	tr->stop = e.base + e.len;
+	emit_restore(&e, e.at + save, e.at + wide);
+	CT_EMIT(&e, 0xcc); /* int3 */
+	tr->stop = e.at + e.len;
 	for (unsigned i = 0; i < nfail && !e.failed; i++)
 		memcpy(e.code + fail[i] - 4, &(ct_s32){(ct_s32)(e.len - fail[i])}, 4);
-	emit_restore(&e, e.base + save, e.base + wide);
-	tr->go_on = e.base + e.len;
+	emit_restore(&e, e.at + save, e.at + wide);
+	tr->go_on = e.at + e.len;
 	tr->place[tr->nplaces].moved = tr->go_on;
 	tr->place[tr->nplaces++].original = ip;
 	for (unsigned at = 0; at < covered; at += insn.length) {
@@ -368,14 +325,14 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 		if (!relocate(&e, &dec, bytes + at, covered - at, ip + at))
 			return -1;
 		if (!at)
-			tr->moved_next = e.base + e.len;
-		tr->place[tr->nplaces].moved = e.base + e.len;
+			tr->moved_next = e.at + e.len;
+		tr->place[tr->nplaces].moved = e.at + e.len;
 		tr->place[tr->nplaces++].original = ip + at + insn.length;
 	}
-	OP(&e, 0xe9); /* jmp back */
-	emit_rel(&e, ip + covered);
+	CT_EMIT(&e, 0xe9); /* jmp back */
+	ct_emit_rel(&e, ip + covered, 0);
 	from = tr->jump == 2 ? tr->slot : ip;
-	rel = (ct_s64)(e.base - (from + CT_TRAMPOLINE_JUMP));
+	rel = (ct_s64)(e.at - (from + CT_TRAMPOLINE_JUMP));
 	if (e.failed || (ct_s32)rel != rel)
 		return -1;
 	memcpy(jump + 1, &(ct_s32){(ct_s32)rel}, 4);

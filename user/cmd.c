@@ -29,6 +29,14 @@ int ct_cmd_usage(char **argv, const char *fmt, ...)
 	return CT_EXIT_USAGE;
 }
 
+int ct_cmd_one_recording(int argc, char **argv)
+{
+	if (optind + 1 == argc)
+		return 0;
+	return ct_cmd_usage(argv,
+			    optind == argc ? "name a recording (a directory NAME.ctr)" : "name one recording only");
+}
+
 int ct_cmd_fail(char **argv, const struct ct_error *err)
 {
 	fflush(stdout); /* so that the two streams keep their order on a terminal */

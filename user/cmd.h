@@ -34,6 +34,8 @@ int cmd_top(int argc, char **argv);
 /* A usage error: prints "ctbpf NAME: <message>" (unless fmt is NULL: getopt has printed it) and where to read
  * more to standard error. Returns CT_EXIT_USAGE. */
 int ct_cmd_usage(char **argv, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* For commands whose only argument is a recording: 0 if argv has it at `optind`, else as ct_cmd_usage. */
+int ct_cmd_one_recording(int argc, char **argv);
 /* Prints "ctbpf NAME: <message of err>" to standard error; returns its exit status (1 if it holds none). */
 int ct_cmd_fail(char **argv, const struct ct_error *err);
 /* Prints a help text to standard output; returns 0. */

@@ -283,9 +283,8 @@ int cmd_dump(int argc, char **argv)
 		default: return ct_cmd_usage(argv, NULL);
 		}
 	}
-	if (optind + 1 != argc)
-		return ct_cmd_usage(argv, optind == argc ? "name a recording (a directory NAME.ctr)"
-							 : "name one recording only");
+	if (ct_cmd_one_recording(argc, argv))
+		return CT_EXIT_USAGE;
 
 	ct_cmd_open(&out);
 	int ret = print(&dump, argv[optind], &filter, (ct_u32)snapshot, steps, argv);

@@ -43,15 +43,19 @@ static const char help[] =
 enum { OPT_FUNCTION = 256, OPT_CALL, OPT_CALLS, OPT_FROM, OPT_TO, OPT_THREAD, OPT_BY, OPT_DEPTH, OPT_MIN, OPT_JSON };
 
 struct choice {
+	struct graph *g;
 	const char *function, *from, *to;
-	unsigned long long tid;
+	ct_u32 tid;
 };
 
-static int run(struct graph *g, const struct choice *c, struct ct_error *err)
+static int run(void *ctx, struct ct_error *err)
 {
+	const struct choice *c = ctx;
+	struct graph *g = c->g;
+
 	if (query_open_steps(&g->q, true, err) < 0 || query_find_span(&g->q, c->from, c->to, &g->span, err) < 0)
 		return -1;
-	if (c->tid && !(g->threads = query_find_threads(&g->q, (ct_u32)c->tid, err)))
+	if (c->tid && !(g->threads = query_find_threads(&g->q, c->tid, err)))
 		return -1;
 	if (c->function && !(g->roots = query_match_functions(&g->q, c->function, err)))
 		return -1;
@@ -73,12 +77,10 @@ int cmd_graph(int argc, char **argv)
 						{"help", no_argument, NULL, 'h'},
 						{0}};
 	unsigned long long depth = 32, call = 0;
-	struct ct_error err = {0};
-	struct choice choice = {0};
 	struct graph g = {0};
-	struct ct_out out;
+	struct choice choice = {.g = &g};
 	char *end;
-	int opt, ret = CT_EXIT_OK;
+	int opt, ret;
 
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (opt) {
@@ -91,8 +93,8 @@ int cmd_graph(int argc, char **argv)
 		case OPT_FROM: choice.from = optarg; break;
 		case OPT_TO: choice.to = optarg; break;
 		case OPT_THREAD:
-			if (ct_parse_u64(optarg, 1, UINT_MAX, &choice.tid))
-				return ct_cmd_usage(argv, "--thread wants a thread id, not '%s'", optarg);
+			if (!query_thread_option(argv, optarg, &choice.tid))
+				return CT_EXIT_USAGE;
 			break;
 		case OPT_BY:
 			if (strcmp(optarg, "steps") != 0 && strcmp(optarg, "time") != 0)
@@ -113,9 +115,8 @@ int cmd_graph(int argc, char **argv)
 		default: return ct_cmd_usage(argv, NULL);
 		}
 	}
-	if (optind + 1 != argc)
-		return ct_cmd_usage(argv, optind == argc ? "name a recording (a directory NAME.ctr)"
-							 : "name one recording only");
+	if (ct_cmd_one_recording(argc, argv))
+		return CT_EXIT_USAGE;
 	if (g.single && !call)
 		return ct_cmd_usage(argv, "--calls wants --call ID: which call to look into");
 	if (call && (choice.function || choice.from || choice.to || choice.tid))
@@ -123,21 +124,12 @@ int cmd_graph(int argc, char **argv)
 				    "--call is a stretch and a function by itself: leave --function, --from, --to "
 				    "and --thread out");
 
-	ct_cmd_open(&out);
-	g.q.out = &out;
 	g.call = call;
 	g.depth = depth;
-	g.q.rec = ct_recording_open(argv[optind], &err);
-	if (!g.q.rec || run(&g, &choice, &err) < 0) {
-		ct_out_flush(&out); /* the message belongs behind what was answered */
-		ret = ct_cmd_fail(argv, &err);
-	}
+	ret = query_run(&g.q, argv, run, &choice);
 	ct_keymap_free(&g.map);
 	free(g.node);
 	free(g.threads);
 	free(g.roots);
-	ct_stepdb_close(g.q.db);
-	if (g.q.rec)
-		ct_recording_close(g.q.rec);
-	return ct_cmd_close(argv, &out, ret);
+	return ret;
 }

@@ -175,14 +175,19 @@ enum {
 };
 
 struct question {
+	struct query *q;
 	int kind; /* OPT_* of a ready question; 0: none */
 	const char *text;
+	const char *sql; /* NULL: none */
 };
 
-static int answer(struct query *q, const struct question *question, const char *sql, struct ct_error *err)
+static int answer(void *ctx, struct ct_error *err)
 {
+	const struct question *question = ctx;
+	struct query *q = question->q;
+
 	/* The log can be asked without a step database. */
-	if (query_open_steps(q, !sql, err) < 0)
+	if (query_open_steps(q, !question->sql, err) < 0)
 		return -1;
 	switch (question->kind) {
 	case OPT_HISTORY: return query_history(q, question->text, err);
@@ -191,7 +196,7 @@ static int answer(struct query *q, const struct question *question, const char *
 	case OPT_SLOWEST: return query_slowest(q, err);
 	case OPT_EXCEPTIONS: return query_exceptions(q, err);
 	case OPT_WHERE: return query_where(q, question->text, err);
-	default: return sql ? query_sql(q, sql, err) : query_summary(q, err);
+	default: return question->sql ? query_sql(q, question->sql, err) : query_summary(q, err);
 	}
 }
 
@@ -209,12 +214,10 @@ int cmd_query(int argc, char **argv)
 						{"csv", no_argument, NULL, OPT_CSV},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
-	struct question question = {0};
-	struct ct_error err = {0};
 	unsigned long long limit = 100;
 	struct query q = {0};
-	struct ct_out out;
-	int opt, ret = CT_EXIT_OK;
+	struct question question = {.q = &q};
+	int opt;
 
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (opt) {
@@ -230,7 +233,8 @@ int cmd_query(int argc, char **argv)
 		default:
 			if (question.kind)
 				return ct_cmd_usage(argv, "one question at a time");
-			question = (struct question){opt, optarg};
+			question.kind = opt;
+			question.text = optarg;
 		}
 	}
 	if (optind == argc)
@@ -239,16 +243,7 @@ int cmd_query(int argc, char **argv)
 		return ct_cmd_usage(argv, question.kind ? "a ready question or SQL, not both"
 							: "SQL is one argument: put it in quotes");
 
-	ct_cmd_open(&out);
-	q.out = &out;
 	q.limit = limit;
-	q.rec = ct_recording_open(argv[optind], &err);
-	if (!q.rec || answer(&q, &question, argv[optind + 1], &err) < 0) {
-		ct_out_flush(&out); /* the message belongs behind what was answered */
-		ret = ct_cmd_fail(argv, &err);
-	}
-	ct_stepdb_close(q.db);
-	if (q.rec)
-		ct_recording_close(q.rec);
-	return ct_cmd_close(argv, &out, ret);
+	question.sql = argv[optind + 1];
+	return query_run(&q, argv, answer, &question);
 }

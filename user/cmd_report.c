@@ -109,13 +109,21 @@ static void put_head(struct report *r)
 	ct_out_char(r->q.out, '\n');
 }
 
-static int run(struct report *r, unsigned sections, const char *from, const char *to, struct ct_error *err)
+struct choice {
+	struct report *r;
+	unsigned sections; /* 0: all that there is */
+	const char *from, *to;
+};
+
+static int run(void *ctx, struct ct_error *err)
 {
-	unsigned wanted = sections ? sections : ALL;
+	const struct choice *c = ctx;
+	struct report *r = c->r;
+	unsigned wanted = c->sections ? c->sections : ALL;
 	struct ct_error first = {0};
 	int ret = 0;
 
-	if (query_open_steps(&r->q, false, err) < 0 || query_find_span(&r->q, from, to, &r->span, err) < 0)
+	if (query_open_steps(&r->q, false, err) < 0 || query_find_span(&r->q, c->from, c->to, &r->span, err) < 0)
 		return -1;
 	if (r->q.form == QUERY_TABLE)
 		put_head(r);
@@ -123,7 +131,7 @@ static int run(struct report *r, unsigned sections, const char *from, const char
 		r->threads = query_find_threads(&r->q, r->tid, &first);
 		ret = r->threads ? 0 : -1;
 		/* Threads without an interpreter have none. */
-		if (ret < 0 && !(sections & OF_STEPS)) {
+		if (ret < 0 && !(c->sections & OF_STEPS)) {
 			wanted &= ~(unsigned)OF_STEPS;
 			ret = 0;
 		}
@@ -141,7 +149,7 @@ static int run(struct report *r, unsigned sections, const char *from, const char
 	}
 	if (r->q.db || !(wanted & OF_STEPS))
 		return 0;
-	if (sections & OF_STEPS)
+	if (c->sections & OF_STEPS)
 		return ct_fail(err, CT_EXIT_FAILED,
 			       "%s has no step database, which functions and exceptions come from; run `ctbpf index "
 			       "%s` first",
@@ -199,20 +207,18 @@ int cmd_report(int argc, char **argv)
 						{"csv", no_argument, NULL, OPT_CSV},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
-	const char *from = NULL, *to = NULL;
-	unsigned long long top = 20, tid;
-	struct ct_error err = {0};
+	unsigned long long top = 20;
 	struct report r = {0};
-	unsigned sections = 0;
-	struct ct_out out;
-	int opt, ret = CT_EXIT_OK;
+	struct choice choice = {.r = &r};
+	unsigned one;
+	int opt, ret;
 
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (opt) {
-		case OPT_FUNCTIONS: sections |= FUNCTIONS; break;
-		case OPT_SYSCALLS: sections |= SYSCALLS; break;
-		case OPT_OFFCPU: sections |= OFFCPU; break;
-		case OPT_EXCEPTIONS: sections |= EXCEPTIONS; break;
+		case OPT_FUNCTIONS: choice.sections |= FUNCTIONS; break;
+		case OPT_SYSCALLS: choice.sections |= SYSCALLS; break;
+		case OPT_OFFCPU: choice.sections |= OFFCPU; break;
+		case OPT_EXCEPTIONS: choice.sections |= EXCEPTIONS; break;
 		case OPT_BY:
 			if (!find_key(optarg, &r.by))
 				return ct_cmd_usage(argv, "--by wants steps, total, time, calls or bytes, not '%s'",
@@ -222,12 +228,11 @@ int cmd_report(int argc, char **argv)
 			if (ct_parse_u64(optarg, 0, INT_MAX, &top))
 				return ct_cmd_usage(argv, "--top wants a number of rows, not '%s'", optarg);
 			break;
-		case OPT_FROM: from = optarg; break;
-		case OPT_TO: to = optarg; break;
+		case OPT_FROM: choice.from = optarg; break;
+		case OPT_TO: choice.to = optarg; break;
 		case OPT_THREAD:
-			if (ct_parse_u64(optarg, 1, UINT_MAX, &tid))
-				return ct_cmd_usage(argv, "--thread wants a thread id, not '%s'", optarg);
-			r.tid = (ct_u32)tid;
+			if (!query_thread_option(argv, optarg, &r.tid))
+				return CT_EXIT_USAGE;
 			break;
 		case OPT_JSON: r.q.form = QUERY_JSON; break;
 		case OPT_CSV: r.q.form = QUERY_CSV; break;
@@ -235,24 +240,15 @@ int cmd_report(int argc, char **argv)
 		default: return ct_cmd_usage(argv, NULL);
 		}
 	}
-	if (optind + 1 != argc)
-		return ct_cmd_usage(argv, optind == argc ? "name a recording (a directory NAME.ctr)"
-							 : "name one recording only");
+	if (ct_cmd_one_recording(argc, argv))
+		return CT_EXIT_USAGE;
 	/* A file of commas has one kind of rows. */
-	if (r.q.form == QUERY_CSV && (!sections || sections & (sections - 1)))
+	one = choice.sections;
+	if (r.q.form == QUERY_CSV && (!one || one & (one - 1)))
 		return ct_cmd_usage(argv, "--csv wants one section: --functions, --syscalls, --offcpu or --exceptions");
 
-	ct_cmd_open(&out);
-	r.q.out = &out;
 	r.top = top;
-	r.q.rec = ct_recording_open(argv[optind], &err);
-	if (!r.q.rec || run(&r, sections, from, to, &err) < 0) {
-		ct_out_flush(&out); /* the message belongs behind what was answered */
-		ret = ct_cmd_fail(argv, &err);
-	}
+	ret = query_run(&r.q, argv, run, &choice);
 	free(r.threads);
-	ct_stepdb_close(r.q.db);
-	if (r.q.rec)
-		ct_recording_close(r.q.rec);
-	return ct_cmd_close(argv, &out, ret);
+	return ret;
 }

@@ -3,7 +3,6 @@
  *
  * script_tell.c puts them in order, script_print.c shows them. */
 #include <getopt.h>
-#include <limits.h>
 #include <stdlib.h>
 
 #include "cmd.h"
@@ -50,27 +49,34 @@ static const char help[] =
 
 enum { OPT_FROM = 256, OPT_TO, OPT_THREAD, OPT_FUNCTION, OPT_NO_VALUES, OPT_JSON };
 
-static int run(struct script *s, const char *from, const char *to, const char *function, struct ct_error *err)
+struct asked {
+	struct script *s;
+	const char *from, *to, *function;
+};
+
+static int run(void *ctx, struct ct_error *err)
 {
+	const struct asked *a = ctx;
+	struct script *s = a->s;
 	ct_u64 row[CT_STEP_NCOLS];
 	struct ct_stepdb_info info;
 
-	if (query_open_steps(&s->q, true, err) < 0 || query_find_span(&s->q, from, to, &s->span, err) < 0)
+	if (query_open_steps(&s->q, true, err) < 0 || query_find_span(&s->q, a->from, a->to, &s->span, err) < 0)
 		return -1;
 	if (s->tid && !(s->threads = query_find_threads(&s->q, s->tid, err)))
 		return -1;
-	if (function && !(s->functions = query_match_functions(&s->q, function, err)))
+	if (a->function && !(s->functions = query_match_functions(&s->q, a->function, err)))
 		return -1;
 	/* Programs do much before their first line; `--from start` tells it. */
 	ct_stepdb_info(s->q.db, &info);
-	if (!from && info.steps) {
+	if (!a->from && info.steps) {
 		if (!ct_stepdb_step_row(s->q.db, 1, row, err))
 			return -1;
 		s->span.first_seq = row[CT_STEP_EVENT] + 1;
 	}
 	s->sources = ct_sources_create(s->q.rec, s->q.db);
 	if (!s->sources)
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return ct_fail_memory(err);
 	return script_tell(s, err);
 }
 
@@ -84,45 +90,31 @@ int cmd_script(int argc, char **argv)
 						{"json", no_argument, NULL, OPT_JSON},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
-	const char *from = NULL, *to = NULL, *function = NULL;
 	struct script s = {.dump = {.strmax = 64}};
-	struct ct_error err = {0};
-	unsigned long long tid;
-	struct ct_out out;
-	int opt, ret = CT_EXIT_OK;
+	struct asked asked = {.s = &s};
+	int opt, ret;
 
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (opt) {
-		case OPT_FROM: from = optarg; break;
-		case OPT_TO: to = optarg; break;
+		case OPT_FROM: asked.from = optarg; break;
+		case OPT_TO: asked.to = optarg; break;
 		case OPT_THREAD:
-			if (ct_parse_u64(optarg, 1, UINT_MAX, &tid))
-				return ct_cmd_usage(argv, "--thread wants a thread id, not '%s'", optarg);
-			s.tid = (ct_u32)tid;
+			if (!query_thread_option(argv, optarg, &s.tid))
+				return CT_EXIT_USAGE;
 			break;
-		case OPT_FUNCTION: function = optarg; break;
+		case OPT_FUNCTION: asked.function = optarg; break;
 		case OPT_NO_VALUES: s.no_values = true; break;
 		case OPT_JSON: s.q.form = QUERY_JSON; break;
 		case 'h': return ct_cmd_help(help);
 		default: return ct_cmd_usage(argv, NULL);
 		}
 	}
-	if (optind + 1 != argc)
-		return ct_cmd_usage(argv, optind == argc ? "name a recording (a directory NAME.ctr)"
-							 : "name one recording only");
+	if (ct_cmd_one_recording(argc, argv))
+		return CT_EXIT_USAGE;
 
-	ct_cmd_open(&out);
-	s.q.out = &out;
-	s.q.rec = ct_recording_open(argv[optind], &err);
-	if (!s.q.rec || run(&s, from, to, function, &err) < 0) {
-		ct_out_flush(&out); /* the message belongs behind what was told */
-		ret = ct_cmd_fail(argv, &err);
-	}
+	ret = query_run(&s.q, argv, run, &asked);
 	ct_sources_destroy(s.sources);
 	free(s.threads);
 	free(s.functions);
-	ct_stepdb_close(s.q.db);
-	if (s.q.rec)
-		ct_recording_close(s.q.rec);
-	return ct_cmd_close(argv, &out, ret);
+	return ret;
 }

@@ -9,11 +9,6 @@
 
 #define POSITION 0x3158444e49425443ull /* "CTBINDX1" */
 
-static int no_memory(struct ct_error *err)
-{
-	return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-}
-
 /* ---- position ----------------------------------------------------------------------------------------------- */
 
 int ct_index_position(const struct ct_index_store *s, ct_u64 seq, void **position, size_t *len, struct ct_error *err)
@@ -23,14 +18,14 @@ int ct_index_position(const struct ct_index_store *s, ct_u64 seq, void **positio
 
 	if (ct_agents_save(s->agents, &state, &words, err))
 		return -1;
-	count = words + 5 + 5 * s->nthreads + 2 * s->nsleeping;
+	count = words + 5 + 5 * s->nthreads + 2 * s->sleeping.count;
 	for (size_t i = 0; i < s->nthreads; i++)
 		count += 2 * s->thread[i].depth;
 	*position = begin = p = malloc(count * sizeof(*p));
 	*len = ct_agents_resumable(s->agents) && count * sizeof(*p) <= CT_STEPDB_POSITION ? count * sizeof(*p) : 0;
 	if (!p) {
 		free(state);
-		return no_memory(err);
+		return ct_fail_memory(err);
 	}
 	*p++ = POSITION;
 	*p++ = seq;
@@ -52,12 +47,11 @@ int ct_index_position(const struct ct_index_store *s, ct_u64 seq, void **positio
 			*p++ = t->stack[k].call;
 		}
 	}
-	*p++ = s->nsleeping;
-	for (size_t i = 0; i < s->room; i++)
-		if (s->sleeping[i].run) {
-			*p++ = s->sleeping[i].run;
-			*p++ = s->sleeping[i].call;
-		}
+	*p++ = s->sleeping.count;
+	for (const struct index_run *r = NULL; (r = ct_keyed_next(&s->sleeping, r));) {
+		*p++ = r->run;
+		*p++ = r->call;
+	}
 	return (size_t)(p - begin) == count ? 0 : ct_fail(err, CT_EXIT_FAILED, "the position has another length");
 }
 
@@ -66,7 +60,7 @@ static int load_thread(struct ct_index_store *s, const ct_u64 **p, const ct_u64 
 	struct index_thread *more = realloc(s->thread, (s->nthreads + 1) * sizeof(*more)), *t;
 
 	if (!more)
-		return no_memory(err);
+		return ct_fail_memory(err);
 	s->thread = more;
 	t = &more[s->nthreads++];
 	*t = (struct index_thread){.tid = (ct_u32)(*p)[0],
@@ -80,7 +74,7 @@ static int load_thread(struct ct_index_store *s, const ct_u64 **p, const ct_u64 
 	*p += 5;
 	t->stack = malloc((t->room + 1) * sizeof(*t->stack));
 	if (!t->stack)
-		return no_memory(err);
+		return ct_fail_memory(err);
 	for (; t->depth < t->room; *p += 2) {
 		t->stack[t->depth++] = (struct index_run){(*p)[0], (*p)[1]};
 		if (ct_index_know(s, (*p)[1], err))
@@ -114,9 +108,12 @@ int ct_index_load(struct ct_index_store *s, const void *position, size_t len, ct
 	n = *p++;
 	if (n != (ct_u64)(end - p) / 2)
 		return ct_fail(err, CT_EXIT_FAILED, "steps: where it stood makes no sense");
-	for (; n; n--, p += 2)
-		if (ct_index_put_to_sleep(s, &(struct index_run){p[0], p[1]}, err) || ct_index_know(s, p[1], err))
+	for (; n; n--, p += 2) {
+		if (!ct_keyed_put(&s->sleeping, &(struct index_run){p[0], p[1]}))
+			return ct_fail_memory(err);
+		if (ct_index_know(s, p[1], err))
 			return -1;
+	}
 	if (s->nknown)
 		qsort(s->known, s->nknown, sizeof(*s->known), compare_known);
 	return 0;
@@ -130,7 +127,7 @@ int ct_index_know(struct ct_index_store *s, ct_u64 call, struct ct_error *err)
 		void *more = realloc(s->known, (s->nknown ? s->nknown * 2 : 1) * sizeof(*s->known));
 
 		if (!more)
-			return no_memory(err);
+			return ct_fail_memory(err);
 		s->known = more;
 	}
 	s->known[s->nknown++] = (struct index_known){.call = call};
@@ -192,7 +189,7 @@ static int find(struct ct_index_store *s, ct_u64 call, struct index_known **foun
 	if (!k || k->settled)
 		return 0;
 	if (!k->read && ct_stepdb_locals(s->before, call, UINT64_MAX, learn, &l, err) < 0)
-		return *err->msg ? -1 : no_memory(err);
+		return *err->msg ? -1 : ct_fail_memory(err);
 	k->read = true;
 	*found = k;
 	return 1;

@@ -5,30 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/steps/merge.h"
+
 #define COMMIT_SECONDS 1 /* between commits; each ends chunks and waits for the disk */
-
-static int no_memory(struct ct_error *err)
-{
-	return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-}
-
-static int set_id(ct_u32 **list, size_t *count, ct_u32 at, ct_u32 id, struct ct_error *err)
-{
-	ct_u32 *more = realloc(*list, (at + 1) * sizeof(*more));
-
-	if (!more)
-		return no_memory(err);
-	*list = more;
-	more[at] = id;
-	*count = at + 1;
-	return 0;
-}
 
 static int on_file(void *ctx, ct_u32 id, const char *path, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
 
-	return set_id(&s->file, &s->nfile, id, ct_stepdb_file(s->w, path, strlen(path)), err);
+	return ct_step_renumber(&s->file, id, ct_stepdb_file(s->w, path, strlen(path)), err);
 }
 
 static int on_language(void *ctx, const char *language, struct ct_error *err)
@@ -47,7 +32,7 @@ static int on_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u
 	ct_u32 f = ct_stepdb_function(s->w, name, strlen(name), native ? 0 : s->file[file], line,
 				      native ? "c" : s->language);
 
-	return set_id(&s->function, &s->nfunction, id, f, err);
+	return ct_step_renumber(&s->function, id, f, err);
 }
 
 static int on_thread(void *ctx, ct_u32 tid, ct_u32 pid, struct ct_error *err)
@@ -57,7 +42,7 @@ static int on_thread(void *ctx, ct_u32 tid, ct_u32 pid, struct ct_error *err)
 	ct_u32 id = ct_stepdb_thread_by_tid(s->w, tid);
 
 	if (!more)
-		return no_memory(err);
+		return ct_fail_memory(err);
 	s->thread = more;
 	if (!id)
 		id = ct_stepdb_thread(s->w, tid, pid, "", s->seq);
@@ -189,7 +174,7 @@ static int hold_value(struct ct_index_store *s, const struct index_thread *t, ct
 		void *more = realloc(s->pending, room * sizeof(*s->pending));
 
 		if (!more)
-			return no_memory(err);
+			return ct_fail_memory(err);
 		s->pending = more;
 		s->pending_room = room;
 	}
@@ -198,7 +183,7 @@ static int hold_value(struct ct_index_store *s, const struct index_thread *t, ct
 		void *more = realloc(s->held, room);
 
 		if (!more)
-			return no_memory(err);
+			return ct_fail_memory(err);
 		s->held = more;
 		s->held_room = room;
 	}
@@ -210,66 +195,12 @@ static int hold_value(struct ct_index_store *s, const struct index_thread *t, ct
 
 /* ---- calls -------------------------------------------------------------------------------------------------- */
 
-struct index_run *ct_index_sleeper(struct ct_index_store *s, ct_u64 run)
-{
-	size_t i = run * 0x9e3779b97f4a7c15ull >> 32 & (s->room - 1);
-
-	while (s->sleeping[i].run && s->sleeping[i].run != run)
-		i = (i + 1) & (s->room - 1);
-	return &s->sleeping[i];
-}
-
-int ct_index_put_to_sleep(struct ct_index_store *s, const struct index_run *r, struct ct_error *err)
-{
-	struct index_run *to;
-
-	if (s->nsleeping * 2 >= s->room) {
-		struct index_run *old = s->sleeping;
-		size_t room = s->room;
-
-		s->sleeping = calloc(room ? room * 2 : 1024, sizeof(*s->sleeping));
-		if (!s->sleeping) {
-			s->sleeping = old;
-			return no_memory(err);
-		}
-		s->room = room ? room * 2 : 1024;
-		for (size_t i = 0; i < room; i++)
-			if (old[i].run)
-				*ct_index_sleeper(s, old[i].run) = old[i];
-		free(old);
-	}
-	to = ct_index_sleeper(s, r->run);
-	s->nsleeping += !to->run;
-	*to = *r;
-	return 0;
-}
-
-/* Takes a run out of the sleeping ones; those behind it move up. */
-static bool take_sleeper(struct ct_index_store *s, ct_u64 run, struct index_run *r)
-{
-	struct index_run *at = s->nsleeping ? ct_index_sleeper(s, run) : NULL;
-	size_t mask = s->room - 1;
-
-	if (!at || !at->run)
-		return false;
-	*r = *at;
-	at->run = 0;
-	s->nsleeping--;
-	for (size_t i = ((size_t)(at - s->sleeping) + 1) & mask; s->sleeping[i].run; i = (i + 1) & mask) {
-		struct index_run moved = s->sleeping[i];
-
-		s->sleeping[i].run = 0;
-		*ct_index_sleeper(s, moved.run) = moved;
-	}
-	return true;
-}
-
 static int on_drop(void *ctx, ct_u64 run, struct ct_error *err)
 {
 	struct ct_index_store *s = ctx;
 	struct index_run r;
 
-	return take_sleeper(s, run, &r) && ct_stepdb_drop(s->w, r.call) ? ct_stepdb_failed(s->w, err) : 0;
+	return ct_keyed_take(&s->sleeping, run, &r) && ct_stepdb_drop(s->w, r.call) ? ct_stepdb_failed(s->w, err) : 0;
 }
 
 static int on_call(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, ct_u64 run, enum ct_enter how,
@@ -288,11 +219,11 @@ static int on_call(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, ct_u64 r
 		struct index_run *more = realloc(t->stack, (t->room ? t->room * 2 : 64) * sizeof(*more));
 
 		if (!more)
-			return no_memory(err);
+			return ct_fail_memory(err);
 		t->stack = more;
 		t->room = t->room ? t->room * 2 : 64;
 	}
-	if (how == CT_ENTER_RESUMED && take_sleeper(s, run, &r)) {
+	if (how == CT_ENTER_RESUMED && ct_keyed_take(&s->sleeping, run, &r)) {
 		if (ct_stepdb_reenter(s->w, t->id, r.call))
 			return ct_stepdb_failed(s->w, err);
 	} else {
@@ -423,8 +354,8 @@ static int on_leave(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, enum ct
 	switch (how) {
 	case CT_LEAVE_RETURN: ret = ct_stepdb_return(s->w, t->id, NULL, 0); break;
 	case CT_LEAVE_YIELD:
-		if (ct_index_put_to_sleep(s, &t->stack[t->depth], err))
-			return -1;
+		if (!ct_keyed_put(&s->sleeping, &t->stack[t->depth]))
+			return ct_fail_memory(err);
 		ret = ct_stepdb_suspend(s->w, t->id, NULL, 0);
 		break;
 	case CT_LEAVE_EXCEPTION:
@@ -444,9 +375,10 @@ static struct ct_index_store *make(struct ct_recording *rec, struct ct_step_sink
 	struct ct_index_store *s = calloc(1, sizeof(*s));
 
 	if (!s) {
-		no_memory(err);
+		ct_fail_memory(err);
 		return NULL;
 	}
+	s->sleeping.size = sizeof(struct index_run);
 	clock_gettime(CLOCK_MONOTONIC, &s->committed);
 	if (ct_uuid_parse(json_string_value(json_object_get(ct_recording_manifest(rec), "uuid")), uuid)) {
 		ct_fail(err, CT_EXIT_FAILED, "%s: its manifest has no UUID", ct_recording_path(rec));
@@ -532,7 +464,7 @@ void ct_index_store_destroy(struct ct_index_store *s)
 		return;
 	for (size_t i = 0; i < s->nthreads; i++)
 		free(s->thread[i].stack);
-	free(s->sleeping);
+	ct_keyed_free(&s->sleeping);
 	free(s->pending);
 	free(s->held);
 	ct_stepdb_writer_close(s->w);

@@ -7,6 +7,7 @@
 
 #include "formats/stepdb_node.h"
 #include "formats/stepdb_read.h"
+#include "replay/steps/keyed.h"
 #include "user/index_store.h"
 
 struct index_run { /* of a function, that may be resumed: its call */
@@ -34,11 +35,9 @@ struct ct_index_store {
 	ct_u8 *held;
 	size_t nheld, held_room;
 	ct_u32 *file, *function;
-	size_t nfile, nfunction;
 	struct index_thread *thread;
 	size_t nthreads;
-	struct index_run *sleeping; /* hashed by run */
-	size_t nsleeping, room;
+	struct ct_keyed sleeping; /* struct index_run */
 	ct_u64 seq, ns;
 	const char *language;           /* of functions told of from here on */
 	const struct ct_agents *agents; /* whose state is kept with a commit; NULL: not to be gone on from */
@@ -58,10 +57,6 @@ struct ct_index_store {
 	} * known;
 	size_t nknown, nsettled;
 };
-
-/* The entry of a run among the sleeping ones; its run is 0 if there is none. */
-struct index_run *ct_index_sleeper(struct ct_index_store *s, ct_u64 run);
-int ct_index_put_to_sleep(struct ct_index_store *s, const struct index_run *r, struct ct_error *err);
 
 /* What a commit keeps, malloc'ed: the event before which to go on, the agents' state, threads and runs. Longer than
  * can be kept: *len is 0. */

@@ -378,8 +378,8 @@ static void copy_python(struct live *l, struct live_copy *list, size_t n)
 			struct live_frame *f = &c->inner[c->ninner];
 
 			f->kind = LIVE_PYTHON;
-			f->function = strdup(code ? code->name : "?");
-			f->file = code ? strdup(code->file) : NULL;
+			f->function = strdup(code ? code->code.name : "?");
+			f->file = code ? strdup(code->code.file) : NULL;
 			f->line = from->line;
 			c->entry[c->ninner] = from->entry;
 			if (l->options.locals)

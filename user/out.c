@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -414,14 +413,6 @@ char *ct_human_time(char buf[CT_HUMAN], uint64_t real_ns, bool iso)
 bool ct_is_terminal(int fd)
 {
 	return isatty(fd) == 1;
-}
-
-int ct_terminal_width(int fd)
-{
-	struct winsize size = {0};
-	if (!ct_is_terminal(fd))
-		return 0;
-	return !ioctl(fd, TIOCGWINSZ, &size) && size.ws_col ? size.ws_col : 80;
 }
 
 bool ct_use_colour(int fd)

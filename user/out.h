@@ -80,8 +80,6 @@ char *ct_human_time(char buf[CT_HUMAN], uint64_t real_ns, bool iso);
 /* ---- Terminals ---- */
 
 bool ct_is_terminal(int fd);
-/* Columns of the terminal, or 0 if it is none. */
-int ct_terminal_width(int fd);
 /* Whether to colour what goes to fd: a terminal, and neither NO_COLOR nor TERM=dumb is set. */
 bool ct_use_colour(int fd);
 

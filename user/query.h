@@ -48,6 +48,11 @@ static inline bool query_enough(const struct query *q, ct_u64 shown)
 {
 	return (q->limit && shown >= q->limit) || q->out->error;
 }
+/* Opens the recording that argv has at `optind` and standard output; what `answer` says of an error is said behind what
+ * it printed. All is closed then, the step database too. Returns the command's status. */
+int query_run(struct query *q, char **argv, int (*answer)(void *ctx, struct ct_error *err), void *ctx);
+/* Value of an option --thread; otherwise usage is told, and false. */
+bool query_thread_option(char **argv, const char *text, ct_u32 *tid);
 /* Opens the recording's step database. Without one q->db stays NULL, unless it is needed. */
 int query_open_steps(struct query *q, bool needed, struct ct_error *err);
 /* Cells; numbers and nanoseconds unless it is a table. */

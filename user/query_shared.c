@@ -4,13 +4,47 @@
  * `query`, `report`, `graph` and `script` are its users. */
 #include <ctype.h>
 #include <fnmatch.h>
+#include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd.h"
 #include "query.h"
 
 /* ---- Opening ---- */
+
+int query_run(struct query *q, char **argv, int (*answer)(void *ctx, struct ct_error *err), void *ctx)
+{
+	struct ct_error err = {0};
+	struct ct_out out;
+	int ret = CT_EXIT_OK;
+
+	ct_cmd_open(&out);
+	q->out = &out;
+	q->rec = ct_recording_open(argv[optind], &err);
+	if (!q->rec || answer(ctx, &err) < 0) {
+		ct_out_flush(&out); /* the message belongs behind what was answered */
+		ret = ct_cmd_fail(argv, &err);
+	}
+	ct_stepdb_close(q->db);
+	if (q->rec)
+		ct_recording_close(q->rec);
+	return ct_cmd_close(argv, &out, ret);
+}
+
+bool query_thread_option(char **argv, const char *text, ct_u32 *tid)
+{
+	unsigned long long number;
+
+	if (ct_parse_u64(text, 1, UINT_MAX, &number)) {
+		ct_cmd_usage(argv, "--thread wants a thread id, not '%s'", text);
+		return false;
+	}
+	*tid = (ct_u32)number;
+	return true;
+}
 
 int query_open_steps(struct query *q, bool needed, struct ct_error *err)
 {

@@ -26,7 +26,7 @@ int cdt_init(struct cdt *c, const struct ct_export_source *src, const struct ct_
 
 		ids->id = calloc((size_t)ct_stepdb_names(src->db, tables[i]) + 1, sizeof(*ids->id));
 		if (!ids->id)
-			return ex_no_memory(err);
+			return ct_fail_memory(err);
 	}
 	return 0;
 }
@@ -40,7 +40,7 @@ void cdt_deinit(struct cdt *c)
 bool cdt_check(struct cdt *c, bool good)
 {
 	if (!good)
-		ex_no_memory(&c->err);
+		ct_fail_memory(&c->err);
 	return good;
 }
 
@@ -92,6 +92,19 @@ bool cdt_variable(struct cdt *c, ct_u32 name, ct_u32 *id)
 	}
 	*id = *at - 1;
 	return true;
+}
+
+bool cdt_toplevel(struct cdt *c)
+{
+	struct sd_buf none = {0};
+	const bool ok = cdt_encode_none(c, &none);
+	ct_u32 path;
+
+	free(none.data);
+	if (!ok || !cdt_path(c, 1, &path))
+		return false;
+	c->ids[CT_FUNCTIONS].n++;
+	return c->ops->function(c, path, 1, "<toplevel>", 10);
 }
 
 /* ---- The program ---- */
@@ -177,7 +190,7 @@ int ct_export_codetracer(const struct ct_export_source *src, const struct ct_exp
 	const struct ct_name *first = ct_stepdb_name(src->db, CT_THREADS, 1);
 	char *workdir = find_workdir(src, first ? (ct_u32)first->v[CT_TH_PID] : 0), name[32];
 	struct cdt_sources sources = {0};
-	int ret = workdir ? cdt_sources_open(&sources, src, opts, workdir, err) : ex_no_memory(err);
+	int ret = workdir ? cdt_sources_open(&sources, src, opts, workdir, err) : ct_fail_memory(err);
 
 	*result = (struct ct_export_result){0};
 	for (ct_u32 id = 1; id <= ct_stepdb_names(src->db, CT_THREADS) && ret == 0; id++) {

@@ -90,6 +90,8 @@ void cdt_deinit(struct cdt *c);
 bool cdt_path(struct cdt *c, ct_u64 file, ct_u32 *id);
 bool cdt_function(struct cdt *c, ct_u64 function, ct_u32 *id);
 bool cdt_variable(struct cdt *c, ct_u32 name, ct_u32 *id);
+/* What a trace begins with: type 0, that of a value nobody knows, and function 0, which calls everything. */
+bool cdt_toplevel(struct cdt *c);
 /* Memory failed, if `good` is not true; returns it. */
 bool cdt_check(struct cdt *c, bool good);
 

@@ -324,18 +324,13 @@ static const struct cdt_ops ops = {.cbor = true,
 
 /* ---- Beginning and end ---- */
 
-/* The first record is the thread's start, in a call of everything; type 0 is that of a value nobody knows. */
+/* The first record is the thread's start, in a call of everything. */
 static bool put_start(struct cdt *c)
 {
 	const struct ct_name *thread = ct_stepdb_name(c->src->db, CT_THREADS, c->thread);
-	struct ctfs *t = c->writer;
-	ct_u32 path;
 
-	if (!cdt_encode_none(c, &t->record) || !cdt_path(c, 1, &path))
-		return false;
-	c->ids[CT_FUNCTIONS].n++;
-	return define_function(c, path, 1, "<toplevel>", 10) &&
-	       put_step_record(c, STEP_THREAD_START, thread->v[CT_TH_TID]) && put_call(c, 0, NULL, 0);
+	return cdt_toplevel(c) && put_step_record(c, STEP_THREAD_START, thread->v[CT_TH_TID]) &&
+	       put_call(c, 0, NULL, 0);
 }
 
 int cdt_ctfs_begin(struct cdt *c, struct ct_error *err)
@@ -343,14 +338,14 @@ int cdt_ctfs_begin(struct cdt *c, struct ct_error *err)
 	struct ctfs *t = calloc(1, sizeof(*t));
 
 	if (!t)
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	c->writer = t;
 	c->ops = &ops;
 	t->fd = ct_file_createat(c->dirfd, "trace.ct");
 	t->waiting_fd = nameless(c, "calls.tmp");
 	t->text_fd = nameless(c, "text.tmp");
 	if (!cn_open(&t->cn, t->fd))
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	if (t->fd < 0 || t->waiting_fd < 0 || t->text_fd < 0)
 		return ct_fail_errno(err, CT_EXIT_FAILED, "trace.ct: cannot make it");
 	cn_names_open(&t->paths, &t->cn, "paths");
@@ -361,7 +356,7 @@ int cdt_ctfs_begin(struct cdt *c, struct ct_error *err)
 	    !cn_table_open(&t->values, &t->cn, "values", 256, true) ||
 	    !cn_table_open(&t->calls, &t->cn, "calls", 256, true) ||
 	    !cn_table_open(&t->events, &t->cn, "events", 64, true))
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	if (put_start(c))
 		return 0;
 	*err = c->err;

@@ -161,19 +161,11 @@ static const struct cdt_ops ops = {.path = define_path,
 				   .leave = put_leave,
 				   .event = put_event};
 
-/* A trace begins with a call of everything; type 0 is that of a value nobody knows. */
 static bool put_start(struct cdt *c)
 {
 	const struct ct_name *thread = ct_stepdb_name(c->src->db, CT_THREADS, c->thread);
-	struct sd_buf none = {0};
-	bool ok = cdt_encode_none(c, &none);
-	ct_u32 path;
 
-	free(none.data);
-	if (!ok || !cdt_path(c, 1, &path))
-		return false;
-	c->ids[CT_FUNCTIONS].n++;
-	if (!define_function(c, path, 1, "<toplevel>", 10) || !put_call(c, 0, NULL, 0))
+	if (!cdt_toplevel(c) || !put_call(c, 0, NULL, 0))
 		return false;
 	ex_u64(begin(c, "ThreadStart"), thread->v[CT_TH_TID]);
 	return end(c, "}");
@@ -184,7 +176,7 @@ int cdt_legacy_begin(struct cdt *c, struct ct_error *err)
 	struct legacy *l = calloc(1, sizeof(*l));
 
 	if (!l)
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	c->writer = l;
 	c->ops = &ops;
 	l->fd[0] = ct_file_createat(c->dirfd, "trace.json");

@@ -66,7 +66,7 @@ int cdt_sources_open(struct cdt_sources *s, const struct ct_export_source *src, 
 	s->start_ns = first_ns - src->rec->monotonic_ns + src->rec->realtime_ns;
 	s->file = calloc((size_t)ct_stepdb_names(src->db, CT_FILES) + 1, sizeof(*s->file));
 	if (!s->file)
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	cursor = ct_cursor_create(src->rec, err);
 	if (!cursor)
 		return -1;

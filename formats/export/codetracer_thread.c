@@ -335,7 +335,7 @@ static int enter(void *arg, struct ex_timeline *t, struct ex_frame *f, ct_u64 ns
 
 	(void)ns;
 	if (!l)
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	f->data = l;
 	if ((c->steps && !f->resumed && put_events(th, f->row[CT_CALL_ENTER_EVENT], err) < 0) ||
 	    take_values(th, t, err) < 0)
@@ -429,7 +429,7 @@ int cdt_thread(struct cdt *c, ct_u64 end_ns, struct ct_error *err)
 {
 	struct thread *th = calloc(1, sizeof(*th));
 	const struct ex_sink sink = {th, enter, leave, step};
-	int ret = th ? 0 : ex_no_memory(err);
+	int ret = th ? 0 : ct_fail_memory(err);
 
 	if (ret == 0) {
 		th->c = c;

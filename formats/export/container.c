@@ -24,7 +24,7 @@ static void no_memory(struct container *cn)
 {
 	struct ct_error err;
 
-	ex_no_memory(&err);
+	ct_fail_memory(&err);
 	cn_fail(cn, &err);
 }
 

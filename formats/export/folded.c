@@ -24,7 +24,7 @@ static int put_stack(const struct stacks *s, ct_u32 at, struct sd_buf *path, str
 	path->len = 0;
 	for (; s->node[at].parent; at = s->node[at].parent)
 		if (!sd_put(path, &s->node[at].key, sizeof(ct_u32)))
-			return ex_no_memory(err);
+			return ct_fail_memory(err);
 	thread = ct_stepdb_name(s->src->db, CT_THREADS, s->node[at].key);
 	put_frame(o, thread);
 	ex_fmt(o, "%sthread %llu", thread->len ? " " : "", (unsigned long long)thread->v[CT_TH_TID]);

@@ -29,16 +29,11 @@ void ex_fail(struct ex_out *o, const struct ct_error *err)
 	o->failed = true;
 }
 
-int ex_no_memory(struct ct_error *err)
-{
-	return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-}
-
 static void fail_memory(struct ex_out *o)
 {
 	struct ct_error err;
 
-	ex_no_memory(&err);
+	ct_fail_memory(&err);
 	ex_fail(o, &err);
 }
 
@@ -209,11 +204,6 @@ static bool pb_tag(struct sd_buf *b, unsigned field, unsigned type)
 bool ex_pb_uint(struct sd_buf *b, unsigned field, ct_u64 v)
 {
 	return pb_tag(b, field, EX_PB_VARINT) && sd_put_uint(b, v);
-}
-
-bool ex_pb_double(struct sd_buf *b, unsigned field, double v)
-{
-	return pb_tag(b, field, EX_PB_FIXED64) && sd_put(b, &v, sizeof(v));
 }
 
 bool ex_pb_bytes(struct sd_buf *b, unsigned field, const void *data, size_t len)

@@ -33,9 +33,8 @@ void ex_json(struct ex_out *o, const void *text, size_t len);
 bool ex_utf8(struct sd_buf *b, const void *text, size_t len);
 
 /* Protobuf: fields of a message being built. Numbers of fields are below 2^28. */
-enum { EX_PB_VARINT = 0, EX_PB_FIXED64 = 1, EX_PB_BYTES = 2 };
+enum { EX_PB_VARINT = 0, EX_PB_BYTES = 2 };
 bool ex_pb_uint(struct sd_buf *b, unsigned field, ct_u64 v);
-bool ex_pb_double(struct sd_buf *b, unsigned field, double v);
 bool ex_pb_bytes(struct sd_buf *b, unsigned field, const void *data, size_t len);
 /* A string: UTF-8. */
 bool ex_pb_text(struct sd_buf *b, unsigned field, const void *text, size_t len);
@@ -46,7 +45,6 @@ const struct ct_name *ex_name(const struct ct_export_source *src, enum ct_names 
 bool ex_times(const struct ct_export_source *src, ct_u64 *first_ns, ct_u64 *last_ns);
 /* Until when an open call is known to have gone on. */
 int ex_end_time(const struct ct_export_source *src, ct_u64 *ns, struct ct_error *err);
-int ex_no_memory(struct ct_error *err);
 
 /* One file of its own each. */
 int ex_perfetto(const struct ct_export_source *src, const struct ct_export_options *opts, struct ex_out *o,

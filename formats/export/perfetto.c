@@ -250,14 +250,14 @@ int ex_perfetto(const struct ct_export_source *src, const struct ct_export_optio
 
 	p.functions = calloc((src->db ? ct_stepdb_names(src->db, CT_FUNCTIONS) : 0) / 8 + 1, 1);
 	if (!p.functions)
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	put_clocks(&p);
 	for (unsigned i = TK_RUNNING; i < TK_NTRACKS; i++)
 		if (src->db || i != TK_LINES)
 			put_track(&p, i);
 	ret = ex_tracks(src, opts, &w, err);
 	if (ret == 0 && p.failed)
-		ret = ex_no_memory(err);
+		ret = ct_fail_memory(err);
 	free(p.packet.data);
 	free(p.message.data);
 	free(p.part.data);

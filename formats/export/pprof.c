@@ -186,7 +186,7 @@ int ex_pprof(const struct ct_export_source *src, const struct ct_export_options 
 		put_number(&p, PROFILE_DEFAULT, S_TIME);
 	}
 	if (ret == 0 && p.failed)
-		ret = ex_no_memory(err);
+		ret = ct_fail_memory(err);
 	free(p.message.data);
 	free(p.part.data);
 	stacks_free(&s);

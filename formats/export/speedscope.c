@@ -73,7 +73,7 @@ static int put_thread(struct speedscope *s, ct_u32 id, ct_u64 end_ns, struct ct_
 		ex_json(s->o, name.data, name.len);
 	free(name.data);
 	if (!good)
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	ex_fmt(s->o, ",\"unit\":\"%s\",", s->opts->lines ? "none" : "nanoseconds");
 	if (ex_timeline(s->src, s->opts, id, end_ns, &sink, err) < 0)
 		return -1;

@@ -87,7 +87,7 @@ static int put_to_sleep(struct ex_timeline *t, const struct ex_frame *f, struct 
 	struct ex_asleep **bucket = &t->asleep[f->call % EX_ASLEEP], *a = malloc(sizeof(*a));
 
 	if (!a)
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	*a = (struct ex_asleep){f->call, f->location, *bucket};
 	*bucket = a;
 	return 0;
@@ -159,7 +159,7 @@ static int push(struct ex_timeline *t, ct_u64 call, const ct_u64 *row, bool resu
 			return cap > DEEPEST
 				       ? ct_fail(err, CT_EXIT_FAILED,
 						 "steps/calls.ctcol: the stack of thread %u has no end", t->thread)
-				       : ex_no_memory(err);
+				       : ct_fail_memory(err);
 		t->stack = stack;
 		t->cap = cap;
 	}
@@ -314,7 +314,7 @@ int ex_kind_keys(struct ct_stepdb *db, enum ct_value_kind kind, ct_u32 **keys, s
 	*n = 0;
 	*keys = malloc(((size_t)ct_stepdb_names(db, CT_VARIABLES) + 1) * sizeof(**keys));
 	if (!*keys)
-		return ex_no_memory(err);
+		return ct_fail_memory(err);
 	for (ct_u32 id = 1; id <= ct_stepdb_names(db, CT_VARIABLES); id++)
 		if (ct_stepdb_name(db, CT_VARIABLES, id)->v[CT_VAR_KIND] == kind)
 			(*keys)[(*n)++] = id;

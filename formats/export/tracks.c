@@ -42,7 +42,7 @@ static int is_known(struct tracks *t, ct_u32 id, bool is_thread, struct ct_error
 		ct_u64 *slots = calloc(n, sizeof(*slots));
 
 		if (!slots)
-			return ex_no_memory(err);
+			return ct_fail_memory(err);
 		for (size_t old = 0; old < t->nslots; old++) {
 			for (i = (t->slots[old] * HASH >> 32) % n; slots[i];)
 				i = (i + 1) % n;
@@ -259,7 +259,7 @@ static int put_syscall(struct tracks *t, const struct ct_event *e, struct ct_err
 			char *text = realloc(t->text, need + 256);
 
 			if (!text)
-				return ex_no_memory(err);
+				return ct_fail_memory(err);
 			t->text = text;
 			t->text_cap = need + 256;
 		}

@@ -108,4 +108,15 @@ void ct_python_regs_expected(const struct ct_python *py, ct_u64 bias, const stru
 			     struct ct_regs *regs);
 void ct_python_regs_original(const struct ct_pya_head *head, struct ct_regs *regs);
 
+/* ---- the agent in an address space ------------------------------------------------------------------------------ */
+
+struct ct_agent_place;
+struct ct_pysteps;
+struct ct_rthread;
+
+/* Has the dynamic linker done its work? Then the agent can be put in. */
+bool ct_python_ready(const struct ct_python *py, ct_u64 bias, int memfd);
+struct ct_agent *ct_python_install(struct ct_rthread *t, const struct ct_python *py, const struct ct_agent_place *place,
+				   struct ct_pysteps *steps, struct ct_error *err);
+
 #endif

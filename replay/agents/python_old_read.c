@@ -26,27 +26,28 @@ static unsigned char *read_bytes(int memfd, const struct ct_python_layout *l, ct
 	return data;
 }
 
-static bool add_names(int memfd, const struct ct_python_layout *l, ct_u64 tuple, struct ct_py_code *c)
+static bool add_names(int memfd, const struct ct_python_layout *l, ct_u64 tuple, struct ct_step_code *c)
 {
 	char **more;
 	ct_u64 n = 0, o;
 
 	if (!ct_mem_read(memfd, tuple + 16, &n, 8) || n > NAMES_MAX)
 		return false;
-	more = realloc(c->variable, (c->nlocals + n + 1) * sizeof(*more));
+	more = realloc(c->variable, (c->nvars + n + 1) * sizeof(*more));
 	if (!more)
 		return false;
 	c->variable = more;
 	for (ct_u64 i = 0; i < n; i++) {
 		if (!ct_mem_read(memfd, tuple + l->off.tuple_items + 8 * i, &o, 8))
 			return false;
-		c->variable[c->nlocals++] = ct_py_read_str(memfd, l, o);
+		c->variable[c->nvars++] = ct_py_read_str(memfd, l, o);
 	}
 	return true;
 }
 
-int ct_py_read_old_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *c)
+int ct_py_read_old_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *out)
 {
+	struct ct_step_code *c = &out->code;
 	ct_u32 head[7];  /* argcount, posonlyargcount, kwonlyargcount, nlocals, stacksize, flags, firstlineno */
 	ct_u64 word[10]; /* code, consts, names, varnames, freevars, cellvars, cell2arg, filename, name, lines */
 	unsigned char *table;
@@ -58,18 +59,17 @@ int ct_py_read_old_code(int memfd, const struct ct_python_layout *l, ct_u64 addr
 		return -1;
 	c->count = (ct_u32)(len / 2);
 	c->first_line = head[6];
-	c->module = !(head[5] & 1);
+	out->module = !(head[5] & 1);
 	c->nargs = head[0] + head[2] + !!(head[5] & 4) + !!(head[5] & 8);
 	c->file = ct_py_read_str(memfd, l, word[7]);
 	c->name = ct_py_read_str(memfd, l, word[8]);
 	if (!c->file || !c->name || !add_names(memfd, l, word[3], c))
 		return -1;
-	c->cells = c->nlocals;
+	out->cells = c->nvars;
 	if (!add_names(memfd, l, word[5], c) || !add_names(memfd, l, word[4], c))
 		return -1;
-	c->kind = calloc(c->nlocals + 1, 1);
 	c->lines = malloc((c->count + 1) * (sizeof(*c->lines) + 1));
-	table = c->kind && c->lines ? read_bytes(memfd, l, word[9], &len) : NULL;
+	table = c->lines ? read_bytes(memfd, l, word[9], &len) : NULL;
 	if (!table)
 		return -1;
 	ct_python_old_lines(table, len, (int)c->first_line, c->lines, c->count,

@@ -67,6 +67,7 @@ static struct ct_pya_type *find_type(ct_u64 type)
 	return &(*t)->entry;
 }
 
+#include "replay/agents/blob/node.h"
 #include "replay/agents/blob/python_values.h"
 
 /* ---- what has been read ------------------------------------------------------------------------------------------ */
@@ -140,7 +141,7 @@ static void forget_types(struct ct_py_peek *p)
 
 static void forget_code(struct known_code *c)
 {
-	ct_py_code_deinit(&c->code);
+	ct_step_code_deinit(&c->code.code);
 	c->addr = 0;
 }
 
@@ -191,11 +192,11 @@ static ct_u32 line_of(struct ct_py_peek *p, ct_u64 frame, ct_u64 code)
 	if (!c)
 		return 0;
 	first = H.off.f_lasti ? rd(code + H.off.co_code) + H.off.bytes_data : code + H.off.co_code;
-	if (last < first || (unit = (last - first) / 2) >= c->count)
-		return c->first_line;
-	while (unit && c->lines[unit] < 0)
+	if (last < first || (unit = (last - first) / 2) >= c->code.count)
+		return c->code.first_line;
+	while (unit && c->code.lines[unit] < 0)
 		unit--;
-	return c->lines[unit] < 0 ? c->first_line : (ct_u32)c->lines[unit];
+	return c->code.lines[unit] < 0 ? c->code.first_line : (ct_u32)c->code.lines[unit];
 }
 
 static size_t thread_frames(struct ct_py_peek *p, ct_u64 tstate, struct ct_py_live *list, size_t most)
@@ -269,9 +270,11 @@ const struct ct_py_code *ct_py_peek_code(struct ct_py_peek *p, ct_u64 addr)
 /* ---- variables ----------------------------------------------------------------------------------------------------
  */
 
-/* The value of an object, or of what a cell has; false: it has none, or cannot be read (*unreadable). */
-static bool read_value(struct ct_py_peek *p, ct_u64 slot, bool cell, struct ct_value *v, bool *unreadable)
+/* Of a slot, or of what the cell in it has; false: it has none, or cannot be read (*unreadable). */
+static bool read_value(struct ct_py_peek *p, const struct ct_py_live *f, const struct ct_py_code *c, ct_u32 slot,
+		       struct ct_value *v, bool *unreadable)
 {
+	bool cell;
 	ct_u64 o;
 	ct_u64 *end;
 
@@ -284,7 +287,10 @@ static bool read_value(struct ct_py_peek *p, ct_u64 slot, bool cell, struct ct_v
 		*unreadable = true;
 		return false;
 	}
-	o = rd(slot) & ~(ct_u64)H.off.ref_mask;
+	cell = H.off.f_lasti
+		       ? slot >= c->cells
+		       : rd8(rd(f->code + H.off.co_kinds) + H.off.bytes_data + slot) & 0xc0; /* CO_FAST_CELL, _FREE */
+	o = rd(f->frame + H.off.f_localsplus + 8ull * slot) & ~(ct_u64)H.off.ref_mask;
 	if (o && cell && find_type(rd(o + 8))->kind == CT_PYK_CELL)
 		o = rd(o + 16);
 	if (!o)
@@ -301,12 +307,10 @@ void ct_py_peek_locals(struct ct_py_peek *p, const struct ct_py_live *f,
 	struct ct_value v;
 	bool unreadable;
 
-	for (ct_u32 i = 0; c && i < c->nlocals; i++) {
-		const bool cell = H.off.f_lasti ? i >= c->cells : c->kind[i] & 0xc0; /* CO_FAST_CELL, CO_FAST_FREE */
-		const char *name = c->variable[i];
+	for (ct_u32 i = 0; c && i < c->code.nvars; i++) {
+		const char *name = c->code.variable[i];
 
-		if (name &&
-		    (read_value(p, f->frame + H.off.f_localsplus + 8ull * i, cell, &v, &unreadable) || unreadable))
+		if (name && (read_value(p, f, c, i, &v, &unreadable) || unreadable))
 			tell(ctx, name, unreadable ? NULL : &v);
 	}
 }

@@ -90,9 +90,10 @@ static char *read_cstr(int memfd, ct_u64 addr)
 
 /* ---- code --------------------------------------------------------------------------------------------------- */
 
-static int read_lines(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *c)
+static int read_lines(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *out)
 {
 	ct_u64 table = word(memfd, addr + l->off.co_linetable), len = word(memfd, table + 16);
+	struct ct_step_code *c = &out->code;
 	unsigned char *bytes, *code;
 
 	if (!table || len > 16ull * UNITS_MAX || c->count > UNITS_MAX)
@@ -107,59 +108,45 @@ static int read_lines(int memfd, const struct ct_python_layout *l, ct_u64 addr, 
 		return -1;
 	}
 	ct_python_lines(bytes, len, (int)c->first_line, c->lines, c->count);
-	for (c->start = 0; c->start < c->count && l->op[code[2 * c->start]] != CT_PYOP_RESUME;)
-		c->start++;
+	for (out->start = 0; out->start < c->count && l->op[code[2 * out->start]] != CT_PYOP_RESUME;)
+		out->start++;
 	free(bytes);
 	free(code);
 	return 0;
 }
 
-int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *c)
+int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *out)
 {
-	ct_u64 names = word(memfd, addr + l->co_localsplusnames), kinds = word(memfd, addr + l->off.co_kinds);
+	ct_u64 names = word(memfd, addr + l->co_localsplusnames);
 	ct_u32 flags = half(memfd, addr + l->off.co_flags);
+	struct ct_step_code *c = &out->code;
 
-	memset(c, 0, sizeof(*c));
+	memset(out, 0, sizeof(*out));
 	if (l->off.f_lasti) {
-		if (!ct_py_read_old_code(memfd, l, addr, c))
+		if (!ct_py_read_old_code(memfd, l, addr, out))
 			return 0;
-		ct_py_code_deinit(c);
+		ct_step_code_deinit(c);
 		return -1;
 	}
 	c->count = (ct_u32)word(memfd, addr + 16);
 	c->first_line = half(memfd, addr + l->off.co_firstlineno);
-	c->nlocals = half(memfd, addr + l->off.co_nlocalsplus);
+	c->nvars = half(memfd, addr + l->off.co_nlocalsplus);
 	/* CO_OPTIMIZED 1: locals in slots. CO_VARARGS 4, CO_VARKEYWORDS 8. */
-	c->module = !(flags & 1);
+	out->module = !(flags & 1);
 	c->nargs =
 		half(memfd, addr + l->co_argcount) + half(memfd, addr + l->co_kwonly) + !!(flags & 4) + !!(flags & 8);
-	if (c->nlocals > 65536)
+	if (c->nvars > 65536)
 		return -1;
 	c->file = ct_py_read_str(memfd, l, word(memfd, addr + l->off.co_filename));
 	c->name = ct_py_read_str(memfd, l, word(memfd, addr + l->off.co_qualname));
-	c->variable = calloc(c->nlocals + 1, sizeof(*c->variable));
-	c->kind = calloc(c->nlocals + 1, 1);
-	if (!c->file || !c->name || !c->variable || !c->kind || read_lines(memfd, l, addr, c)) {
-		ct_py_code_deinit(c);
+	c->variable = calloc(c->nvars + 1, sizeof(*c->variable));
+	if (!c->file || !c->name || !c->variable || read_lines(memfd, l, addr, out)) {
+		ct_step_code_deinit(c);
 		return -1;
 	}
-	if (c->nlocals)
-		ct_mem_read(memfd, kinds + l->off.bytes_data, c->kind, c->nlocals);
-	for (ct_u32 i = 0; i < c->nlocals; i++)
+	for (ct_u32 i = 0; i < c->nvars; i++)
 		c->variable[i] = ct_py_read_str(memfd, l, word(memfd, names + l->off.tuple_items + 8ull * i));
 	return 0;
-}
-
-void ct_py_code_deinit(struct ct_py_code *c)
-{
-	for (ct_u32 i = 0; c->variable && i < c->nlocals; i++)
-		free(c->variable[i]);
-	free(c->variable);
-	free(c->kind);
-	free(c->lines);
-	free(c->file);
-	free(c->name);
-	memset(c, 0, sizeof(*c));
 }
 
 /* ---- types -------------------------------------------------------------------------------------------------- */

@@ -4,23 +4,21 @@
 #define CT_AGENT_PYTHON_READ_H
 
 #include "replay/agents/python.h"
+#include "replay/steps/steps.h"
 
 struct ct_py_code {
-	char *file, *name;
-	char **variable; /* names, by slot */
-	unsigned char *kind;
-	ct_s32 *lines; /* by instruction unit; -1: none; up to 3.9 then a byte for each: ct_python_old_lines */
-	ct_u32 nlocals, count, start, first_line, nargs;
-	ct_u32 cells; /* up to 3.10: the first slot of those that hold cells */
-	bool module;  /* its variables are in a dict */
+	struct ct_step_code code; /* positions are instruction units */
+	ct_u32 start;             /* the unit of the first RESUME */
+	bool module;              /* its variables are in a dict */
+	ct_u32 cells;             /* up to 3.10: the first slot of those that hold cells */
 };
 /* 0, or -1: that is no code object. */
-int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *c);
-/* The same up to 3.10; the caller has emptied *c, and empties it after a failure. */
-int ct_py_read_old_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *c);
+int ct_py_read_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *out);
+/* The same up to 3.10, where a byte for each unit follows the lines up to 3.9 (ct_python_old_lines); the caller has
+ * emptied *out, and empties it after a failure. */
+int ct_py_read_old_code(int memfd, const struct ct_python_layout *l, ct_u64 addr, struct ct_py_code *out);
 /* A str, malloc'ed; NULL if it is none. */
 char *ct_py_read_str(int memfd, const struct ct_python_layout *l, ct_u64 o);
-void ct_py_code_deinit(struct ct_py_code *c);
 
 #define CT_PY_SLOTS 64
 struct ct_py_type {

@@ -148,10 +148,9 @@ struct ct_pya_native {
 
 /* At the start of the agent's image. */
 struct ct_pya_head {
+	ct_u64 target, rsp;                   /* where the stub goes on; the program's stack pointer */
 	ct_u64 cur_frame, cur_start, cur_end; /* instructions here are on the line of the last step: nothing to do */
-	ct_u64 target;                        /* where the stub goes on */
-	ct_u64 rsp;
-	ct_u64 index; /* of the handler */
+	ct_u64 index;                         /* of the handler */
 	ct_u64 original[256];
 	ct_u64 buffer; /* struct ct_pya_buffer */
 	ct_u64 base;
@@ -185,7 +184,8 @@ struct ct_pya_buffer {
 	ct_u64 request;
 	ct_u64 arg, arg2;
 	ct_u64 batch; /* rises with each CT_PYR_BATCH */
-	ct_u64 pad[3];
+	ct_u64 arg3;
+	ct_u64 pad[2];
 };
 /* Behind an int3 of the agent's. */
 enum {

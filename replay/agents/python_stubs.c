@@ -7,128 +7,87 @@
 #include <string.h>
 
 #include "replay/agents/python.h"
+#include "replay/emitter.h"
 
-#define HEAD(field) (e->base + offsetof(struct ct_pya_head, field))
+#define HEAD(field) (base + offsetof(struct ct_pya_head, field))
 #define RAX         0
 #define RCX         1
 
-struct emitter {
-	unsigned char *code;
-	size_t len;
-	ct_u64 base; /* the agent's */
-	ct_u64 at;   /* where code[0] will lie */
-};
-
-static void emit(struct emitter *e, const void *bytes, size_t len)
-{
-	if (e->len + len <= CT_PYA_STUB_SIZE)
-		memcpy(e->code + e->len, bytes, len);
-	e->len += len;
-}
-#define OP(...) emit(e, (const unsigned char[]){__VA_ARGS__}, sizeof((const unsigned char[]){__VA_ARGS__}))
-
-/* The displacement of a rip-relative operand, `more` bytes before the instruction's end. */
-static void emit_rel(struct emitter *e, ct_u64 target, unsigned more)
-{
-	ct_s32 rel = (ct_s32)(target - (e->at + e->len + 4 + more));
-
-	emit(e, &rel, 4);
-}
-
-/* An instruction of one register and one word of memory: mov load 0x8b, store 0x89, cmp register with memory 0x3b. */
-static void memory(struct emitter *e, unsigned char opcode, unsigned reg, ct_u64 addr)
-{
-	OP((unsigned char)(0x48 | (reg & 8 ? 4 : 0)), opcode, (unsigned char)(5 | (reg & 7) << 3));
-	emit_rel(e, addr, 0);
-}
-
-/* A short forward jump, to be closed later. */
-static size_t jump(struct emitter *e, unsigned char opcode)
-{
-	OP(opcode, 0);
-	return e->len;
-}
-static void here(struct emitter *e, size_t from)
-{
-	if (e->len <= CT_PYA_STUB_SIZE)
-		e->code[from - 1] = (unsigned char)(e->len - from);
-}
-
 /* Where the jump went through a register, this holds the stub's address; it shall be the handler's. */
-static void fix_registers(struct emitter *e, const struct ct_python *py, unsigned k)
+static void fix_registers(struct ct_emitter *e, ct_u64 base, const struct ct_python *py, unsigned k)
 {
 	size_t skip;
 
 	if (py->jump_regs == 1u << RAX && !py->indirect) {
-		memory(e, 0x8b, RAX, HEAD(original) + 8 * k);
-		memory(e, 0x89, RAX, HEAD(rax));
+		ct_emit_memory(e, CT_OP_LOAD, RAX, HEAD(original) + 8 * k);
+		ct_emit_memory(e, CT_OP_STORE, RAX, HEAD(rax));
 		return;
 	}
-	OP(0x9f, 0x0f, 0x90, 0xc0); /* lahf; seto %al */
+	CT_EMIT(e, 0x9f, 0x0f, 0x90, 0xc0); /* lahf; seto %al */
 	if (py->jump_regs & 1u << RAX) {
-		memory(e, 0x89, RCX, HEAD(rcx));
-		memory(e, 0x8b, RCX, HEAD(rax));
-		memory(e, 0x3b, RCX, HEAD(stub) + 8 * k);
-		skip = jump(e, 0x75);
-		memory(e, 0x8b, RCX, HEAD(original) + 8 * k);
-		memory(e, 0x89, RCX, HEAD(rax));
-		here(e, skip);
-		memory(e, 0x8b, RCX, HEAD(rcx));
+		ct_emit_memory(e, CT_OP_STORE, RCX, HEAD(rcx));
+		ct_emit_memory(e, CT_OP_LOAD, RCX, HEAD(rax));
+		ct_emit_memory(e, CT_OP_CMP, RCX, HEAD(stub) + 8 * k);
+		skip = ct_emit_jump(e, 0x75);
+		ct_emit_memory(e, CT_OP_LOAD, RCX, HEAD(original) + 8 * k);
+		ct_emit_memory(e, CT_OP_STORE, RCX, HEAD(rax));
+		ct_emit_here(e, skip);
+		ct_emit_memory(e, CT_OP_LOAD, RCX, HEAD(rcx));
 	}
 	for (unsigned reg = 1; reg < 16; reg++) {
 		if (!(py->jump_regs & 1u << reg))
 			continue;
-		memory(e, 0x3b, reg, HEAD(stub) + 8 * k);
-		skip = jump(e, 0x75);
-		memory(e, 0x8b, reg, HEAD(original) + 8 * k);
-		here(e, skip);
+		ct_emit_memory(e, CT_OP_CMP, reg, HEAD(stub) + 8 * k);
+		skip = ct_emit_jump(e, 0x75);
+		ct_emit_memory(e, CT_OP_LOAD, reg, HEAD(original) + 8 * k);
+		ct_emit_here(e, skip);
 	}
-	OP(0x04, 0x7f, 0x9e); /* add $0x7f,%al; sahf */
+	CT_EMIT(e, 0x04, 0x7f, 0x9e); /* add $0x7f,%al; sahf */
 }
 
-static void to_agent(struct emitter *e, unsigned k)
+static void to_agent(struct ct_emitter *e, ct_u64 base, unsigned k)
 {
-	OP(0x48, 0xc7, 0x05); /* movq $k,index(%rip) */
-	emit_rel(e, HEAD(index), 4);
-	emit(e, &(ct_u32){k}, 4);
-	OP(0xe9);
-	emit_rel(e, e->base + CT_PYA_ENTRY, 0);
+	CT_EMIT(e, 0x48, 0xc7, 0x05); /* movq $k,index(%rip) */
+	ct_emit_rel(e, HEAD(index), 4);
+	ct_emit(e, &(ct_u32){k}, 4);
+	CT_EMIT(e, 0xe9);
+	ct_emit_rel(e, base + CT_PYA_ENTRY, 0);
 }
 
-static void stub(struct emitter *e, const struct ct_python *py, unsigned k, bool slow)
+static void stub(struct ct_emitter *e, ct_u64 base, const struct ct_python *py, unsigned k, bool slow)
 {
 	size_t away[3] = {0};
 
-	memory(e, 0x89, RAX, HEAD(rax));
-	fix_registers(e, py, k);
+	ct_emit_memory(e, CT_OP_STORE, RAX, HEAD(rax));
+	fix_registers(e, base, py, k);
 	if (!slow) {
-		OP(0x9f, 0x0f, 0x90, 0xc0);
-		memory(e, 0x3b, py->frame_reg, HEAD(cur_frame));
-		away[0] = jump(e, 0x75); /* jne */
-		memory(e, 0x3b, py->next_reg, HEAD(cur_start));
-		away[1] = jump(e, 0x72); /* jb */
-		memory(e, 0x3b, py->next_reg, HEAD(cur_end));
-		away[2] = jump(e, 0x73); /* jae */
-		memory(e, 0x89, py->next_reg, HEAD(cur_start));
-		OP(0x04, 0x7f, 0x9e);
-		memory(e, 0x8b, RAX, HEAD(rax));
-		OP(0xff, 0x25); /* jmp *original[k](%rip) */
-		emit_rel(e, HEAD(original) + 8 * k, 0);
+		CT_EMIT(e, 0x9f, 0x0f, 0x90, 0xc0);
+		ct_emit_memory(e, CT_OP_CMP, py->frame_reg, HEAD(cur_frame));
+		away[0] = ct_emit_jump(e, 0x75); /* jne */
+		ct_emit_memory(e, CT_OP_CMP, py->next_reg, HEAD(cur_start));
+		away[1] = ct_emit_jump(e, 0x72); /* jb */
+		ct_emit_memory(e, CT_OP_CMP, py->next_reg, HEAD(cur_end));
+		away[2] = ct_emit_jump(e, 0x73); /* jae */
+		ct_emit_memory(e, CT_OP_STORE, py->next_reg, HEAD(cur_start));
+		CT_EMIT(e, 0x04, 0x7f, 0x9e);
+		ct_emit_memory(e, CT_OP_LOAD, RAX, HEAD(rax));
+		CT_EMIT(e, 0xff, 0x25); /* jmp *original[k](%rip) */
+		ct_emit_rel(e, HEAD(original) + 8 * k, 0);
 		for (int i = 0; i < 3; i++)
-			here(e, away[i]);
-		OP(0x04, 0x7f, 0x9e);
+			ct_emit_here(e, away[i]);
+		CT_EMIT(e, 0x04, 0x7f, 0x9e);
 	}
-	memory(e, 0x8b, RAX, HEAD(rax));
-	to_agent(e, k);
+	ct_emit_memory(e, CT_OP_LOAD, RAX, HEAD(rax));
+	to_agent(e, base, k);
 }
 
 int ct_python_stubs(const struct ct_python *py, const struct ct_python_layout *layout, ct_u64 bias, ct_u64 base,
 		    struct ct_pya_head *head, unsigned char *code)
 {
 	for (unsigned k = 0; k < 256; k++) {
-		struct emitter e = {.code = code + k * CT_PYA_STUB_SIZE,
-				    .base = base,
-				    .at = base + CT_PYA_STUBS + k * CT_PYA_STUB_SIZE};
+		struct ct_emitter e = {.code = code + k * CT_PYA_STUB_SIZE,
+				       .room = CT_PYA_STUB_SIZE,
+				       .at = base + CT_PYA_STUBS + k * CT_PYA_STUB_SIZE};
 		unsigned first = 0;
 		bool slow = false;
 
@@ -141,22 +100,18 @@ int ct_python_stubs(const struct ct_python *py, const struct ct_python_layout *l
 		head->stub[k] = base + CT_PYA_STUBS + first * CT_PYA_STUB_SIZE;
 		if (layout->tracing && py->target[k] == py->target[layout->tracing])
 			head->stub[k] = head->original[k];
-		stub(&e, py, k, slow);
-		if (e.len > CT_PYA_STUB_SIZE)
+		stub(&e, base, py, k, slow);
+		if (e.failed)
 			return -1;
 	}
-	to_agent(&(struct emitter){.code = code + CT_PYA_SWITCH - CT_PYA_STUBS,
-				   .base = base,
-				   .at = base + CT_PYA_SWITCH},
-		 CT_PYA_SWITCH_INDEX);
+	to_agent(&(struct ct_emitter){.code = code + CT_PYA_SWITCH - CT_PYA_STUBS,
+				      .room = CT_PYA_STUB_SIZE,
+				      .at = base + CT_PYA_SWITCH},
+		 base, CT_PYA_SWITCH_INDEX);
 	return 0;
 }
 
 /* ---- places between the load and the jump ------------------------------------------------------------------- */
-
-/* By hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
-static const unsigned char index_of[16] = {CT_RAX, CT_RCX, CT_RDX, CT_RBX, CT_RSP, CT_RBP, CT_RSI, CT_RDI,
-					   CT_R8,  CT_R9,  CT_R10, CT_R11, CT_R12, CT_R13, CT_R14, CT_R15};
 
 /* Does the code at `ip` jump to where `reg` points, without anything in between that changes it or leads elsewhere? */
 static bool about_to_jump(int memfd, ct_u64 ip, unsigned reg)
@@ -198,9 +153,9 @@ void ct_python_regs_expected(const struct ct_python *py, ct_u64 bias, const stru
 		if (!(py->jump_regs & 1u << reg))
 			continue;
 		for (int k = 0; k < 256; k++)
-			if (regs->r[index_of[reg]] == head->original[k]) {
+			if (regs->r[ct_reg_index(reg)] == head->original[k]) {
 				if (about_to_jump(memfd, regs->r[CT_RIP], reg))
-					regs->r[index_of[reg]] = head->stub[k];
+					regs->r[ct_reg_index(reg)] = head->stub[k];
 				break;
 			}
 	}
@@ -210,6 +165,6 @@ void ct_python_regs_original(const struct ct_pya_head *head, struct ct_regs *reg
 {
 	for (unsigned reg = 0; reg < 16; reg++)
 		for (int k = 0; k < 256; k++)
-			if (regs->r[index_of[reg]] == head->stub[k])
-				regs->r[index_of[reg]] = head->original[k];
+			if (regs->r[ct_reg_index(reg)] == head->stub[k])
+				regs->r[ct_reg_index(reg)] = head->original[k];
 }

@@ -79,7 +79,7 @@ void ct_rb_read_fields(const struct ct_rb_reader *r, ct_u64 klass, struct ct_rb_
 void ct_rb_fields_deinit(struct ct_rb_fields *f);
 
 struct ct_rb_iseq {
-	struct ct_rb_code code;
+	struct ct_step_code code;
 	struct ct_rba_slot *slots;
 	struct ct_rba_var *vars;
 	ct_u32 size, level;
@@ -94,25 +94,11 @@ ct_u64 ct_rb_body(const struct ct_rb_reader *r, ct_u64 iseq);
 
 /* ---- the agent in an address space ------------------------------------------------------------------------------ */
 
-struct ct_ruby_agent;
+struct ct_agent_place;
 
 /* Has the dynamic linker done its work? Then the agent can be put in. */
 bool ct_ruby_ready(const struct ct_ruby *rb, ct_u64 bias, int memfd);
-/* Code and tables; the region with the buffer is there already, at `base`. `near`: room for CT_RBA_NEAR_SIZE bytes
- * within reach of the code, not mapped yet. `answers`: as in struct ct_pya_head. */
-struct ct_ruby_agent *ct_ruby_install(struct ct_rthread *t, const struct ct_ruby *rb, ct_u64 bias, ct_u64 base,
-				      ct_u64 near, ct_u64 answers, const struct ct_step_limits *limits,
-				      struct ct_rbsteps *steps, struct ct_error *err);
-struct ct_ruby_agent *ct_ruby_fork(const struct ct_ruby_agent *g); /* NULL: out of memory */
-void ct_ruby_free(struct ct_ruby_agent *g);
-/* 0, or -1 with *err. */
-int ct_ruby_request(struct ct_ruby_agent *g, int memfd, const struct ct_pya_buffer *b, struct ct_error *err);
-/* Some of the program has been compiled to machine code, which does not come by the agent. */
-bool ct_ruby_jitted(const struct ct_ruby_agent *g);
-void ct_ruby_mask(const struct ct_ruby_agent *g, ct_u64 addr, void *buf, size_t len);
-bool ct_ruby_map(const struct ct_ruby_agent *g, ct_u64 start);
-/* A thread in the middle of replaced instructions is where they were moved to. */
-void ct_ruby_regs_expected(const struct ct_ruby_agent *g, struct ct_regs *regs);
-void ct_ruby_regs_original(const struct ct_ruby_agent *g, struct ct_regs *regs);
+struct ct_agent *ct_ruby_install(struct ct_rthread *t, const struct ct_ruby *rb, const struct ct_agent_place *place,
+				 struct ct_rbsteps *steps, struct ct_error *err);
 
 #endif

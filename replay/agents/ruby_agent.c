@@ -9,7 +9,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "replay/agents/agents_priv.h"
 #include "replay/agents/ruby_peek.h"
+#include "replay/emitter.h"
 #include "replay/inproc.h"
 #include "replay/trampoline.h"
 #include "ruby_blob.h"
@@ -18,7 +20,8 @@
 #define RECENT  64
 #define NO_CODE 16 /* small numbers in the place of compiled code's address say why there is none */
 
-struct ct_ruby_agent {
+struct ruby_agent {
+	struct ct_agent agent;
 	const struct ct_ruby *rb;
 	struct ct_rbsteps *steps;
 	ct_u64 bias, near, heap;
@@ -31,60 +34,40 @@ struct ct_ruby_agent {
 	bool jitted;
 };
 
+static struct ruby_agent *ruby(struct ct_agent *g)
+{
+	return (struct ruby_agent *)g;
+}
+static const struct ruby_agent *const_ruby(const struct ct_agent *g)
+{
+	return (const struct ruby_agent *)g;
+}
+
 /* ---- stubs -------------------------------------------------------------------------------------------------- */
-
-struct emitter {
-	unsigned char *code;
-	size_t len;
-	ct_u64 at; /* where code[0] will lie */
-};
-
-static void emit(struct emitter *e, const void *bytes, size_t len)
-{
-	if (e->len + len <= CT_RBA_STUB_SIZE)
-		memcpy(e->code + e->len, bytes, len);
-	e->len += len;
-}
-#define OP(...) emit(e, (const unsigned char[]){__VA_ARGS__}, sizeof((const unsigned char[]){__VA_ARGS__}))
-
-/* rel32 to `target`, `more` bytes before the instruction's end. */
-static void emit_rel(struct emitter *e, ct_u64 target, unsigned more)
-{
-	ct_s32 rel = (ct_s32)(target - (e->at + e->len + 4 + more));
-
-	emit(e, &rel, 4);
-}
-
-/* An instruction of one register and one word of memory: mov load 0x8b, store 0x89, cmp register with memory 0x3b. */
-static void memory(struct emitter *e, unsigned char opcode, unsigned reg, ct_u64 addr)
-{
-	OP((unsigned char)(0x48 | (reg & 8 ? 4 : 0)), opcode, (unsigned char)(5 | (reg & 7) << 3));
-	emit_rel(e, addr, 0);
-}
 
 #define NEAR(field) (g->near + offsetof(struct ct_rba_near, field))
 
-static void restore(const struct ct_ruby_agent *g, struct emitter *e)
+static void restore(const struct ruby_agent *g, struct ct_emitter *e)
 {
-	OP(0x04, 0x7f, 0x9e); /* add $0x7f,%al; sahf */
-	memory(e, 0x8b, 0, NEAR(rax));
+	CT_EMIT(e, 0x04, 0x7f, 0x9e); /* add $0x7f,%al; sahf */
+	ct_emit_memory(e, CT_OP_LOAD, 0, NEAR(rax));
 }
 
 /* The replaced instructions, and back. */
-static bool moved(struct ct_ruby_agent *g, struct emitter *e, unsigned i)
+static bool moved(struct ruby_agent *g, struct ct_emitter *e, unsigned i)
 {
 	const struct ct_rb_site *s = &g->rb->site[i];
 	unsigned char code[CT_RB_COVERED];
 	size_t len = ct_relocate(s->original, s->covered, s->at + g->bias, e->at + e->len, code, sizeof(code));
 
 	g->head.moved[i] = e->at + e->len;
-	emit(e, code, len);
-	OP(0xe9);
-	emit_rel(e, s->at + g->bias + s->covered, 0);
+	ct_emit(e, code, len);
+	CT_EMIT(e, 0xe9);
+	ct_emit_rel(e, s->at + g->bias + s->covered, 0);
 	return len == s->covered; /* place for place: nothing that had to be put in other words */
 }
 
-static bool make_stub(struct ct_ruby_agent *g, struct emitter *e, unsigned i)
+static bool make_stub(struct ruby_agent *g, struct ct_emitter *e, unsigned i)
 {
 	const bool raise = i == g->rb->nsites - 1;
 	const bool always = raise || i == g->rb->leave[0] || i == g->rb->leave[1] || i == g->rb->jump_out;
@@ -92,158 +75,48 @@ static bool make_stub(struct ct_ruby_agent *g, struct emitter *e, unsigned i)
 	bool ok = true;
 
 	if (!always) {
-		memory(e, 0x89, 0, NEAR(rax));
-		OP(0x9f, 0x0f, 0x90, 0xc0); /* lahf; seto %al */
-		memory(e, 0x3b, g->rb->pc_reg, NEAR(start));
-		OP(0x72, 0); /* jb */
-		away[0] = e->len;
-		memory(e, 0x3b, g->rb->pc_reg, NEAR(end));
-		OP(0x73, 0); /* jae */
-		away[1] = e->len;
+		ct_emit_memory(e, CT_OP_STORE, 0, NEAR(rax));
+		CT_EMIT(e, 0x9f, 0x0f, 0x90, 0xc0); /* lahf; seto %al */
+		ct_emit_memory(e, CT_OP_CMP, g->rb->pc_reg, NEAR(start));
+		away[0] = ct_emit_jump(e, 0x72); /* jb */
+		ct_emit_memory(e, CT_OP_CMP, g->rb->pc_reg, NEAR(end));
+		away[1] = ct_emit_jump(e, 0x73); /* jae */
 		restore(g, e);
 		ok = moved(g, e, i);
-		for (int k = 0; k < 2 && e->len <= CT_RBA_STUB_SIZE; k++)
-			e->code[away[k] - 1] = (unsigned char)(e->len - away[k]);
+		for (int k = 0; k < 2; k++)
+			ct_emit_here(e, away[k]);
 		restore(g, e);
 	}
-	OP(0x48, 0xc7, 0x05); /* movq $i,index(%rip) */
-	emit_rel(e, NEAR(index), 4);
-	emit(e, &(ct_u32){i}, 4);
-	OP(0xff, 0x25); /* jmp *entry(%rip) */
-	emit_rel(e, raise ? NEAR(raise_entry) : NEAR(entry), 0);
+	CT_EMIT(e, 0x48, 0xc7, 0x05); /* movq $i,index(%rip) */
+	ct_emit_rel(e, NEAR(index), 4);
+	ct_emit(e, &(ct_u32){i}, 4);
+	CT_EMIT(e, 0xff, 0x25); /* jmp *entry(%rip) */
+	ct_emit_rel(e, raise ? NEAR(raise_entry) : NEAR(entry), 0);
 	if (always)
 		ok = moved(g, e, i);
-	return ok && e->len <= CT_RBA_STUB_SIZE;
+	return ok && !e->failed;
 }
 
-static void fill_head(struct ct_ruby_agent *g, ct_u64 base, const struct ct_step_limits *limits)
+static void fill_head(struct ruby_agent *g, const struct ct_agent_place *place)
 {
-	/* of rax rcx rdx rbx rsp rbp rsi rdi r8..r15, as the agent's entry pushes them */
-	static const unsigned char pushed[16] = {14, 13, 12, 11, 0, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
 	struct ct_rba_head *h = &g->head;
 
-	h->base = base;
-	h->buffer = base + CT_PYA_BUFFER;
+	h->base = CT_AGENT_BASE;
+	h->buffer = CT_AGENT_BASE + CT_PYA_BUFFER;
 	h->near = g->near;
-	h->pc_reg = pushed[g->rb->pc_reg];
-	h->cfp_reg = pushed[g->rb->cfp_reg];
-	h->ec_reg = pushed[g->rb->ec_reg];
-	h->thread_reg = pushed[g->rb->thread_reg];
+	h->pc_reg = ct_agent_pushed(g->rb->pc_reg);
+	h->cfp_reg = ct_agent_pushed(g->rb->cfp_reg);
+	h->ec_reg = ct_agent_pushed(g->rb->ec_reg);
+	h->thread_reg = ct_agent_pushed(g->rb->thread_reg);
 	memcpy(h->leave, g->rb->leave, sizeof(h->leave));
 	h->jump_out = g->rb->jump_out;
-	h->values = limits->values;
-	h->depth = limits->depth;
-	h->items = limits->items;
-	h->bytes = limits->bytes;
+	h->values = place->limits->values;
+	h->depth = place->limits->depth;
+	h->items = place->limits->items;
+	h->bytes = place->limits->bytes;
 	h->off = g->rb->layout->off;
-}
-
-/* ---- putting it in ------------------------------------------------------------------------------------------ */
-
-bool ct_ruby_ready(const struct ct_ruby *rb, ct_u64 bias, int memfd)
-{
-	ct_u64 table[CT_RB_INSNS];
-
-	if (!ct_mem_read(memfd, rb->table + bias, table, rb->ninsns * sizeof(*table)))
-		return false;
-	for (unsigned k = 0; k < rb->ninsns; k++)
-		if (table[k] != rb->target[k] + bias)
-			return false;
-	return true;
-}
-
-static bool put_jumps(struct ct_ruby_agent *g, int memfd, struct ct_error *err)
-{
-	for (unsigned i = 0; i < g->rb->nsites; i++) {
-		const struct ct_rb_site *s = &g->rb->site[i];
-		const ct_u64 at = s->at + g->bias, stub = g->near + CT_RBA_NEAR_CODE + i * CT_RBA_STUB_SIZE;
-		const ct_s64 rel = (ct_s64)(stub - (at + JUMP));
-		unsigned char code[CT_RB_COVERED];
-
-		if (!ct_mem_read(memfd, at, code, s->covered) || memcmp(code, s->original, s->covered) ||
-		    (ct_s32)rel != rel) {
-			ct_fail(err, CT_EXIT_FAILED, "the interpreter's code at %#llx cannot be changed",
-				(unsigned long long)at);
-			return false;
-		}
-		g->jump[i][0] = 0xe9;
-		memcpy(g->jump[i] + 1, &(ct_s32){(ct_s32)rel}, 4);
-	}
-	for (unsigned i = 0; i < g->rb->nsites; i++)
-		if (!ct_mem_write(memfd, g->rb->site[i].at + g->bias, g->jump[i], JUMP)) {
-			ct_fail(err, CT_EXIT_FAILED, "the interpreter's code cannot be written");
-			return false;
-		}
-	return true;
-}
-
-struct ct_ruby_agent *ct_ruby_install(struct ct_rthread *t, const struct ct_ruby *rb, ct_u64 bias, ct_u64 base,
-				      ct_u64 near, ct_u64 answers, const struct ct_step_limits *limits,
-				      struct ct_rbsteps *steps, struct ct_error *err)
-{
-	struct ct_ruby_agent *g = calloc(1, sizeof(*g));
-	unsigned char *stubs = calloc(CT_RBA_SITES, CT_RBA_STUB_SIZE);
-	const struct ct_rba_near data = {.entry = base + CT_PYA_ENTRY, .raise_entry = base + CT_RBA_RAISE_ENTRY};
-	const int memfd = t->proc->memfd;
-	bool ok = true;
-
-	if (!g || !stubs) {
-		ct_fail(err, CT_EXIT_FAILED, "out of memory");
-		goto fail;
-	}
-	g->rb = rb;
-	g->steps = steps;
-	g->bias = bias;
-	g->near = near;
-	g->heap = base + CT_PYA_HEAP;
-	fill_head(g, base, limits);
-	g->head.answers = answers;
-	g->head.no_answers = CT_INPROC_TABLE;
-	for (unsigned i = 0; i < rb->nsites && ok; i++) {
-		struct emitter e = {stubs + i * CT_RBA_STUB_SIZE, 0, near + CT_RBA_NEAR_CODE + i * CT_RBA_STUB_SIZE};
-
-		ok = make_stub(g, &e, i);
-	}
-	if (!ok) {
-		ct_fail(err, CT_EXIT_FAILED, "the interpreter has code that cannot be moved");
-		goto fail;
-	}
-	if (!near || ct_replica_call(t, SYS_mmap, near, CT_RBA_NEAR_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
-				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)near) {
-		ct_fail(err, CT_EXIT_FAILED, "no room near the interpreter's code at %#llx",
-			(unsigned long long)(rb->site[0].at + bias));
-		goto fail;
-	}
-	if (!ct_mem_write(memfd, near, &data, sizeof(data)) ||
-	    !ct_mem_write(memfd, near + CT_RBA_NEAR_CODE, stubs, rb->nsites * CT_RBA_STUB_SIZE) ||
-	    !ct_mem_write(memfd, base, ruby_blob, sizeof(ruby_blob)) ||
-	    !ct_mem_write(memfd, base, &g->head, sizeof(g->head))) {
-		ct_fail(err, CT_EXIT_FAILED, "the agent cannot be put at %#llx of the replayed process",
-			(unsigned long long)base);
-		goto fail;
-	}
-	if (!put_jumps(g, memfd, err))
-		goto fail;
-	free(stubs);
-	return g;
-fail:
-	free(stubs);
-	free(g);
-	return NULL;
-}
-
-struct ct_ruby_agent *ct_ruby_fork(const struct ct_ruby_agent *g)
-{
-	struct ct_ruby_agent *copy = malloc(sizeof(*copy));
-
-	if (copy)
-		*copy = *g;
-	return copy;
-}
-
-void ct_ruby_free(struct ct_ruby_agent *g)
-{
-	free(g);
+	h->answers = place->answers;
+	h->no_answers = CT_INPROC_TABLE;
 }
 
 /* ---- requests ----------------------------------------------------------------------------------------------- */
@@ -254,7 +127,7 @@ static int fail(struct ct_error *err, const char *what)
 }
 
 /* Room of its own for what an entry refers to; that of the entry's last owner if it is enough. */
-static bool to_heap(struct ct_ruby_agent *g, ct_u64 *where, ct_u64 *room, size_t len)
+static bool to_heap(struct ruby_agent *g, ct_u64 *where, ct_u64 *room, size_t len)
 {
 	if (*where && *room >= len)
 		return true;
@@ -264,12 +137,12 @@ static bool to_heap(struct ct_ruby_agent *g, ct_u64 *where, ct_u64 *room, size_t
 	return g->heap <= g->head.base + CT_PYA_HEAP_END;
 }
 
-static struct ct_rb_reader reader(const struct ct_ruby_agent *g, int memfd)
+static struct ct_rb_reader reader(const struct ruby_agent *g, int memfd)
 {
 	return (struct ct_rb_reader){memfd, g->rb->layout, g->rb->symbols + g->bias, g->rb->shapes + g->bias};
 }
 
-static void look_for_jit(struct ct_ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 body)
+static void look_for_jit(struct ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 body)
 {
 	const struct ct_rb_reader r = reader(g, memfd);
 
@@ -284,12 +157,7 @@ static void look_for_jit(struct ct_ruby_agent *g, int memfd, ct_u64 iseq, ct_u64
 	g->recent[g->nrecent++ % RECENT].body = body;
 }
 
-bool ct_ruby_jitted(const struct ct_ruby_agent *g)
-{
-	return g->jitted;
-}
-
-static int on_iseq(struct ct_ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 entry, ct_u64 cfp, struct ct_error *err)
+static int on_iseq(struct ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 entry, ct_u64 cfp, struct ct_error *err)
 {
 	const struct ct_rb_reader r = reader(g, memfd);
 	struct ct_rb_iseq s;
@@ -324,7 +192,7 @@ static int on_iseq(struct ct_ruby_agent *g, int memfd, ct_u64 iseq, ct_u64 entry
 	return ct_mem_write(memfd, entry, &c, sizeof(c)) ? 0 : fail(err, "its tables cannot be written");
 }
 
-static int on_type(struct ct_ruby_agent *g, int memfd, ct_u64 key, ct_u64 entry, struct ct_error *err)
+static int on_type(struct ruby_agent *g, int memfd, ct_u64 key, ct_u64 entry, struct ct_error *err)
 {
 	const struct ct_rb_reader r = reader(g, memfd);
 	struct ct_rba_field fields[CT_RB_FIELDS];
@@ -341,50 +209,163 @@ static int on_type(struct ct_ruby_agent *g, int memfd, ct_u64 key, ct_u64 entry,
 	return 0;
 }
 
-int ct_ruby_request(struct ct_ruby_agent *g, int memfd, const struct ct_pya_buffer *b, struct ct_error *err)
+static int on_request(struct ct_agent *agent, struct ct_rthread *t, const struct ct_pya_buffer *b, struct ct_error *err)
 {
+	struct ruby_agent *g = ruby(agent);
+	const int memfd = t->proc->memfd;
+	int ret;
+
 	switch (b->request) {
-	case CT_RBREQ_ISEQ: return on_iseq(g, memfd, b->arg, b->arg2, b->pad[0], err);
-	case CT_RBREQ_TYPE: return on_type(g, memfd, b->arg, b->arg2, err);
+	case CT_RBREQ_ISEQ: ret = on_iseq(g, memfd, b->arg, b->arg2, b->arg3, err); break;
+	case CT_RBREQ_TYPE: ret = on_type(g, memfd, b->arg, b->arg2, err); break;
+	default: ret = fail(err, "it asks for something unknown");
 	}
-	return fail(err, "it asks for something unknown");
+	if (g->jitted)
+		ct_agents_unwatched(
+			agent->all,
+			"what Ruby's JIT compiler made of hot methods (record without --yjit, --mjit, --rjit)");
+	return ret;
 }
 
 /* ---- as if it were not there -------------------------------------------------------------------------------- */
 
-void ct_ruby_mask(const struct ct_ruby_agent *g, ct_u64 addr, void *buf, size_t len)
+static void mask(const struct ct_agent *agent, ct_u64 addr, void *buf, size_t len)
 {
-	for (unsigned i = 0; i < g->rb->nsites; i++) {
-		const struct ct_rb_site *s = &g->rb->site[i];
-		const ct_u64 at = s->at + g->bias;
-		ct_u64 from = at > addr ? at : addr, to = at + JUMP < addr + len ? at + JUMP : addr + len;
+	const struct ruby_agent *g = const_ruby(agent);
 
-		if (from < to)
-			memcpy((char *)buf + (from - addr), s->original + (from - at), to - from);
-	}
+	for (unsigned i = 0; i < g->rb->nsites; i++)
+		ct_agent_mask(addr, buf, len, g->rb->site[i].at + g->bias, g->rb->site[i].original, JUMP);
 }
 
-bool ct_ruby_map(const struct ct_ruby_agent *g, ct_u64 start)
+static bool is_map(const struct ct_agent *agent, ct_u64 start)
 {
-	return start >= g->near && start < g->near + CT_RBA_NEAR_SIZE;
+	const ct_u64 near = const_ruby(agent)->near;
+
+	return start >= near && start < near + CT_RBA_NEAR_SIZE;
 }
 
-void ct_ruby_regs_expected(const struct ct_ruby_agent *g, struct ct_regs *regs)
+/* A thread in the middle of replaced instructions is where they were moved to. */
+static void expected(const struct ct_agent *agent, int memfd, struct ct_regs *regs)
 {
+	const struct ruby_agent *g = const_ruby(agent);
 	const ct_u64 ip = regs->r[CT_RIP] - g->bias;
 
+	(void)memfd;
 	for (unsigned i = 0; i < g->rb->nsites; i++)
 		if (ip > g->rb->site[i].at && ip < g->rb->site[i].at + g->rb->site[i].covered)
 			regs->r[CT_RIP] = g->head.moved[i] + (ip - g->rb->site[i].at);
 }
 
-void ct_ruby_regs_original(const struct ct_ruby_agent *g, struct ct_regs *regs)
+static void original(const struct ct_agent *agent, struct ct_regs *regs)
 {
+	const struct ruby_agent *g = const_ruby(agent);
 	const ct_u64 ip = regs->r[CT_RIP];
 
-	if (!ct_ruby_map(g, ip))
+	if (!is_map(agent, ip))
 		return;
 	for (unsigned i = 0; i < g->rb->nsites; i++)
 		if (ip >= g->head.moved[i] && ip <= g->head.moved[i] + g->rb->site[i].covered)
 			regs->r[CT_RIP] = g->rb->site[i].at + g->bias + (ip - g->head.moved[i]);
+}
+
+static const struct ct_agent_ops ops = {.size = sizeof(struct ruby_agent),
+					.request = on_request,
+					.mask = mask,
+					.map = is_map,
+					.expected = expected,
+					.original = original};
+
+/* ---- putting it in ------------------------------------------------------------------------------------------ */
+
+bool ct_ruby_ready(const struct ct_ruby *rb, ct_u64 bias, int memfd)
+{
+	ct_u64 table[CT_RB_INSNS];
+
+	if (!ct_mem_read(memfd, rb->table + bias, table, rb->ninsns * sizeof(*table)))
+		return false;
+	for (unsigned k = 0; k < rb->ninsns; k++)
+		if (table[k] != rb->target[k] + bias)
+			return false;
+	return true;
+}
+
+static bool put_jumps(struct ruby_agent *g, int memfd, struct ct_error *err)
+{
+	for (unsigned i = 0; i < g->rb->nsites; i++) {
+		const struct ct_rb_site *s = &g->rb->site[i];
+		const ct_u64 at = s->at + g->bias, stub = g->near + CT_RBA_NEAR_CODE + i * CT_RBA_STUB_SIZE;
+		const ct_s64 rel = (ct_s64)(stub - (at + JUMP));
+		unsigned char code[CT_RB_COVERED];
+
+		if (!ct_mem_read(memfd, at, code, s->covered) || memcmp(code, s->original, s->covered) ||
+		    (ct_s32)rel != rel) {
+			ct_fail(err, CT_EXIT_FAILED, "the interpreter's code at %#llx cannot be changed",
+				(unsigned long long)at);
+			return false;
+		}
+		g->jump[i][0] = 0xe9;
+		memcpy(g->jump[i] + 1, &(ct_s32){(ct_s32)rel}, 4);
+	}
+	for (unsigned i = 0; i < g->rb->nsites; i++)
+		if (!ct_mem_write(memfd, g->rb->site[i].at + g->bias, g->jump[i], JUMP)) {
+			ct_fail(err, CT_EXIT_FAILED, "the interpreter's code cannot be written");
+			return false;
+		}
+	return true;
+}
+
+struct ct_agent *ct_ruby_install(struct ct_rthread *t, const struct ct_ruby *rb, const struct ct_agent_place *place,
+				 struct ct_rbsteps *steps, struct ct_error *err)
+{
+	const struct ct_rba_near data = {.entry = CT_AGENT_BASE + CT_PYA_ENTRY,
+					 .raise_entry = CT_AGENT_BASE + CT_RBA_RAISE_ENTRY};
+	struct ruby_agent *g = calloc(1, sizeof(*g));
+	unsigned char *stubs = calloc(CT_RBA_SITES, CT_RBA_STUB_SIZE);
+	const int memfd = t->proc->memfd;
+	const ct_u64 near = place->near;
+	bool ok = true;
+
+	if (!g || !stubs) {
+		ct_fail_memory(err);
+		goto fail;
+	}
+	g->agent.ops = &ops;
+	g->rb = rb;
+	g->steps = steps;
+	g->bias = place->bias;
+	g->near = near;
+	g->heap = CT_AGENT_BASE + CT_PYA_HEAP;
+	fill_head(g, place);
+	if (!near || ct_replica_call(t, SYS_mmap, near, CT_RBA_NEAR_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)near) {
+		ct_fail(err, CT_EXIT_FAILED, "no room near the interpreter's code at %#llx",
+			(unsigned long long)(rb->site[0].at + g->bias));
+		goto fail;
+	}
+	for (unsigned i = 0; i < rb->nsites && ok; i++) {
+		struct ct_emitter e = {.code = stubs + i * CT_RBA_STUB_SIZE,
+				       .room = CT_RBA_STUB_SIZE,
+				       .at = near + CT_RBA_NEAR_CODE + i * CT_RBA_STUB_SIZE};
+
+		ok = make_stub(g, &e, i);
+	}
+	if (!ok) {
+		ct_fail(err, CT_EXIT_FAILED, "the interpreter has code that cannot be moved");
+		goto fail;
+	}
+	if (!ct_mem_write(memfd, near, &data, sizeof(data)) ||
+	    !ct_mem_write(memfd, near + CT_RBA_NEAR_CODE, stubs, rb->nsites * CT_RBA_STUB_SIZE) ||
+	    !ct_mem_write(memfd, CT_AGENT_BASE, ruby_blob, sizeof(ruby_blob)) ||
+	    !ct_mem_write(memfd, CT_AGENT_BASE, &g->head, sizeof(g->head))) {
+		ct_agents_no_place(err);
+		goto fail;
+	}
+	if (!put_jumps(g, memfd, err))
+		goto fail;
+	free(stubs);
+	return &g->agent;
+fail:
+	free(stubs);
+	free(g);
+	return NULL;
 }

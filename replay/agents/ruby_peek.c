@@ -74,6 +74,7 @@ static struct ct_rba_type *find_type(ct_u64 key)
 	return &(*t)->entry;
 }
 
+#include "replay/agents/blob/node.h"
 #include "replay/agents/blob/ruby_values.h"
 
 /* ---- what has been read ------------------------------------------------------------------------------------------ */

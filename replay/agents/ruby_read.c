@@ -508,7 +508,7 @@ void ct_rb_iseq_deinit(struct ct_rb_iseq *s)
 {
 	free(s->slots);
 	free(s->vars);
-	ct_rb_code_deinit(&s->code);
+	ct_step_code_deinit(&s->code);
 	s->slots = NULL;
 	s->vars = NULL;
 }

@@ -114,7 +114,7 @@ struct ct_rba_head {
 	ct_u64 answers, no_answers, batch, answer; /* as in struct ct_pya_head */
 };
 
-/* Behind an int3, beside CT_PYREQ_DRAIN: arg: an instruction sequence, arg2: its entry, pad[0]: a frame of it. */
+/* Behind an int3, beside CT_PYREQ_DRAIN: arg: an instruction sequence, arg2: its entry, arg3: a frame of it. */
 #define CT_RBREQ_ISEQ 16
 #define CT_RBREQ_TYPE 17
 

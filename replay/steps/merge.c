@@ -23,14 +23,14 @@ struct ct_step_merge {
 #define OUT           (in->merge->out)
 #define PASS(op, ...) (OUT.op ? OUT.op(OUT.ctx, __VA_ARGS__, err) : 0)
 
-static int number(ct_u32 **list, ct_u32 id, ct_u32 *next, struct ct_error *err)
+int ct_step_renumber(ct_u32 **list, ct_u32 id, ct_u32 number, struct ct_error *err)
 {
 	ct_u32 *more = realloc(*list, (id + 1) * sizeof(*more));
 
 	if (!more)
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return ct_fail_memory(err);
 	*list = more;
-	more[id] = (*next)++;
+	more[id] = number;
 	return 0;
 }
 
@@ -44,7 +44,7 @@ static int on_file(void *ctx, ct_u32 id, const char *path, struct ct_error *err)
 {
 	struct input *in = ctx;
 
-	return number(&in->file, id, &in->merge->nfiles, err) ? -1 : PASS(file, in->file[id], path);
+	return ct_step_renumber(&in->file, id, in->merge->nfiles++, err) ? -1 : PASS(file, in->file[id], path);
 }
 static int on_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u32 line, struct ct_error *err)
 {
@@ -53,7 +53,7 @@ static int on_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u
 	if (in->merge->language != in->language && PASS(language, in->language))
 		return -1;
 	in->merge->language = in->language;
-	return number(&in->function, id, &in->merge->nfunctions, err)
+	return ct_step_renumber(&in->function, id, in->merge->nfunctions++, err)
 		       ? -1
 		       : PASS(function, in->function[id], file == CT_STEP_NATIVE ? file : in->file[file], name, line);
 }

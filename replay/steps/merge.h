@@ -14,4 +14,7 @@ const struct ct_step_sink *ct_step_merge_input(struct ct_step_merge **merge, con
 					       const char *language);
 void ct_step_merge_destroy(struct ct_step_merge *merge);
 
+/* For sinks with numbers of their own: list[id] is one. Ids come in their order. */
+int ct_step_renumber(ct_u32 **list, ct_u32 id, ct_u32 number, struct ct_error *err);
+
 #endif

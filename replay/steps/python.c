@@ -8,29 +8,14 @@
 
 #include "replay/steps/python_priv.h"
 
-#define GROW(list, n)   ct_pysteps_grow((void **)&(list), n, sizeof(*(list)))
-#define TELL(what, ...) (b->sink.what ? b->sink.what(b->sink.ctx, __VA_ARGS__, err) : 0)
-
-bool ct_pysteps_grow(void **list, size_t n, size_t size)
-{
-	void *more;
-
-	if (n & (n - 1)) /* room doubles at powers of two */
-		return true;
-	more = realloc(*list, (n ? n * 2 : 1) * size);
-	if (more)
-		*list = more;
-	return more != NULL;
-}
-
 struct ct_pysteps *ct_pysteps_create(const struct ct_step_sink *sink, const struct ct_step_filter *filter)
 {
 	struct ct_pysteps *b = calloc(1, sizeof(*b));
 
 	if (!b)
 		return NULL;
-	b->sink = *sink;
-	b->filter = filter;
+	ct_step_builder_init(&b->base, sink, filter);
+	b->sleeping.size = sizeof(struct ct_pyframe);
 	return b;
 }
 
@@ -38,63 +23,30 @@ void ct_pysteps_destroy(struct ct_pysteps *b)
 {
 	if (!b)
 		return;
-	ct_pysteps_free_all(b);
-	free(b->arena);
-	for (size_t i = 0; i < b->ncode; i++)
-		ct_py_code_deinit(&b->code[i].code);
-	for (size_t i = 0; i < b->ntype; i++)
-		free(b->type[i]);
-	for (size_t i = 0; i < b->ntext; i++)
-		free(b->text[i]);
-	for (size_t i = 0; i < b->nfile; i++)
-		free(b->file[i]);
+	ct_step_builder_deinit(&b->base);
 	for (size_t i = 0; i < b->nnative; i++)
 		free(b->native[i].name);
 	for (size_t i = 0; i < b->nthreads; i++)
 		free(b->thread[i].frame);
-	free(b->code);
-	free(b->type);
-	free(b->text);
-	free(b->file);
 	free(b->thread);
-	free(b->sleep);
+	ct_keyed_free(&b->sleeping);
 	free(b->native);
 	free(b->batch);
 	free(b);
 }
 
-static long add_text(char ***list, size_t *count, const char *text)
-{
-	for (size_t i = 0; i < *count; i++)
-		if (!strcmp((*list)[i], text))
-			return (long)i;
-	if (!GROW(*list, *count) || !((*list)[*count] = strdup(text)))
-		return -1;
-	return (long)(*count)++;
-}
-
 long ct_pysteps_type(struct ct_pysteps *b, const char *name)
 {
-	return add_text(&b->type, &b->ntype, name);
+	return ct_step_add_text(&b->base.type, name);
 }
 long ct_pysteps_text(struct ct_pysteps *b, const char *text)
 {
-	return add_text(&b->text, &b->ntext, text);
+	return ct_step_add_text(&b->base.text, text);
 }
 
-long ct_pysteps_code(struct ct_pysteps *b, struct ct_py_code *c, bool *wanted)
+long ct_pysteps_code(struct ct_pysteps *b, struct ct_step_code *c, bool *wanted)
 {
-	struct ct_pycode_entry *e;
-
-	*wanted = ct_step_wanted(b->filter, c->file, c->name);
-	if (!GROW(b->code, b->ncode))
-		return -1;
-	e = &b->code[b->ncode];
-	e->code = *c;
-	e->wanted = *wanted;
-	e->function = (ct_u32)-1; /* told when it first runs */
-	memset(c, 0, sizeof(*c));
-	return (long)b->ncode++;
+	return ct_step_add_code(&b->base, c, wanted);
 }
 
 long ct_pysteps_native(struct ct_pysteps *b, const char *name)
@@ -126,110 +78,31 @@ static struct ct_pyframe *top(struct ct_pythread *t)
 	return t->depth ? &t->frame[t->depth - 1] : NULL;
 }
 
-/* Generators between a yield and their next turn, by frame. */
-static struct ct_pyframe *sleeper(struct ct_pysteps *b, ct_u64 frame)
+/* The code of a frame that is not that of a C function. */
+static struct ct_step_known_code *code_of(const struct ct_pysteps *b, const struct ct_pyframe *f)
 {
-	size_t i = b->sleep_room ? (frame >> 4) * 0x9e3779b97f4a7c15ull >> 32 & (b->sleep_room - 1) : 0;
-
-	while (b->sleep[i].frame && b->sleep[i].frame != frame)
-		i = (i + 1) & (b->sleep_room - 1);
-	return &b->sleep[i];
-}
-
-bool ct_pysteps_put_to_sleep(struct ct_pysteps *b, const struct ct_pyframe *f)
-{
-	struct ct_pyframe *to;
-
-	if (b->nsleep * 2 >= b->sleep_room) {
-		struct ct_pyframe *old = b->sleep;
-		size_t room = b->sleep_room;
-
-		b->sleep = calloc(room ? room * 2 : 1024, sizeof(*b->sleep));
-		if (!b->sleep) {
-			b->sleep = old;
-			return false;
-		}
-		b->sleep_room = room ? room * 2 : 1024;
-		for (size_t i = 0; i < room; i++)
-			if (old[i].frame)
-				*sleeper(b, old[i].frame) = old[i];
-		free(old);
-	}
-	to = sleeper(b, f->frame);
-	b->nsleep += !to->frame;
-	*to = *f;
-	return true;
-}
-
-/* The same function, maybe read again. */
-static bool same(const struct ct_pycode_entry *a, const struct ct_pycode_entry *b)
-{
-	return a == b || (a->code.first_line == b->code.first_line && !strcmp(a->code.name, b->code.name) &&
-			  !strcmp(a->code.file, b->code.file));
-}
-
-/* What follows it moves up, so that nothing is behind a gap. */
-static void remove_sleeper(struct ct_pysteps *b, struct ct_pyframe *from)
-{
-	size_t gap = (size_t)(from - b->sleep), mask = b->sleep_room - 1;
-
-	b->nsleep--;
-	b->sleep[gap].frame = 0;
-	for (size_t i = (gap + 1) & mask; b->sleep[i].frame; i = (i + 1) & mask) {
-		struct ct_pyframe moved = b->sleep[i];
-
-		b->sleep[i].frame = 0;
-		*sleeper(b, moved.frame) = moved;
-	}
+	return &b->base.code[f->code];
 }
 
 static bool wake(struct ct_pysteps *b, struct ct_pyframe *f)
 {
-	struct ct_pyframe *from = b->nsleep ? sleeper(b, f->frame) : NULL;
+	const struct ct_pyframe *from = ct_keyed_find(&b->sleeping, f->frame);
+	struct ct_pyframe taken;
 
-	if (!from || !from->frame || !same(&b->code[from->code], &b->code[f->code]))
+	if (!from || !ct_step_same_code(code_of(b, from), code_of(b, f)))
 		return false;
-	f->run = from->run;
-	f->line = from->line;
-	remove_sleeper(b, from);
+	ct_keyed_take(&b->sleeping, f->frame, &taken);
+	f->run = taken.run;
+	f->line = taken.line;
 	return true;
 }
 
 /* Another frame is where one slept: that is no more. */
 static int replace_sleeper(struct ct_pysteps *b, ct_u64 frame, struct ct_error *err)
 {
-	struct ct_pyframe *from = b->nsleep ? sleeper(b, frame) : NULL;
 	struct ct_pyframe old;
 
-	if (!from || !from->frame)
-		return 0;
-	old = *from;
-	remove_sleeper(b, from);
-	return b->code[old.code].wanted ? TELL(drop, old.run) : 0;
-}
-
-static int function(struct ct_pysteps *b, struct ct_pycode_entry *e, struct ct_error *err)
-{
-	size_t files = b->nfile;
-	long file;
-
-	if (e->function != (ct_u32)-1)
-		return 0;
-	for (size_t i = 0; i < b->ncode; i++) { /* the same, compiled again */
-		struct ct_pycode_entry *o = &b->code[i];
-
-		if (o->function != (ct_u32)-1 && same(o, e)) {
-			e->function = o->function;
-			return 0;
-		}
-	}
-	file = add_text(&b->file, &b->nfile, e->code.file);
-	if (file < 0)
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	if ((size_t)file == files && TELL(file, (ct_u32)file, e->code.file))
-		return -1;
-	e->function = b->nfunctions++;
-	return TELL(function, e->function, (ct_u32)file, e->code.name, e->code.first_line);
+	return ct_keyed_take(&b->sleeping, frame, &old) && code_of(b, &old)->wanted ? TELL(drop, old.run) : 0;
 }
 
 int ct_pysteps_function(struct ct_pysteps *b, const struct ct_pyframe *f, ct_u32 *id, struct ct_error *err)
@@ -238,13 +111,13 @@ int ct_pysteps_function(struct ct_pysteps *b, const struct ct_pyframe *f, ct_u32
 	int ret = 0;
 
 	if (!ct_pyframe_native(f)) {
-		ret = function(b, &b->code[f->code], err);
-		*id = b->code[f->code].function;
+		ret = ct_step_function(&b->base, code_of(b, f), err);
+		*id = code_of(b, f)->function;
 		return ret;
 	}
 	n = &b->native[f->code];
 	if (n->function == (ct_u32)-1) {
-		n->function = b->nfunctions++;
+		n->function = b->base.nfunctions++;
 		ret = TELL(function, n->function, CT_STEP_NATIVE, n->name, 0);
 	}
 	*id = n->function;
@@ -253,7 +126,7 @@ int ct_pysteps_function(struct ct_pysteps *b, const struct ct_pyframe *f, ct_u32
 
 static bool wanted(const struct ct_pysteps *b, const struct ct_pyframe *f)
 {
-	return ct_pyframe_native(f) || b->code[f->code].wanted;
+	return ct_pyframe_native(f) || code_of(b, f)->wanted;
 }
 
 static int push(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u32 code, enum ct_enter how,
@@ -263,9 +136,9 @@ static int push(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u3
 	ct_u32 id;
 
 	if (!GROW(t->frame, t->depth))
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return ct_fail_memory(err);
 	if (!ct_pyframe_native(&f))
-		f.line = b->code[code].code.first_line;
+		f.line = code_of(b, &f)->code.first_line;
 	if (how == CT_ENTER_RESUMED && !wake(b, &f))
 		how = CT_ENTER_ATTACHED;
 	if (how != CT_ENTER_RESUMED && replace_sleeper(b, frame, err))
@@ -288,8 +161,8 @@ static int pop(struct ct_pysteps *b, struct ct_pythread *t, enum ct_leave how, c
 	if (how == CT_LEAVE_YIELD) {
 		if (replace_sleeper(b, f.frame, err))
 			return -1;
-		if (!ct_pysteps_put_to_sleep(b, &f))
-			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		if (!ct_keyed_put(&b->sleeping, &f))
+			return ct_fail_memory(err);
 	}
 	if (!wanted(b, &f))
 		return 0;
@@ -348,7 +221,7 @@ static int be_in(struct ct_pysteps *b, struct ct_pythread *t, ct_u64 frame, ct_u
 
 static const char *terminated(struct ct_pysteps *b, const char *data, size_t len)
 {
-	char *text = ct_pysteps_alloc(b, len + 1);
+	char *text = ct_arena_alloc(&b->base.arena, len + 1);
 
 	if (!text)
 		return NULL;
@@ -365,7 +238,7 @@ static bool make_instance(struct ct_pysteps *b, const struct ct_value *arg)
 
 	if (b->exc.tag != CT_VALUE_TYPE)
 		return true;
-	list = ct_pysteps_alloc(b, 3 * sizeof(*list));
+	list = ct_arena_alloc(&b->base.arena, 3 * sizeof(*list));
 	if (!list)
 		return false;
 	args = list + 1;
@@ -387,7 +260,7 @@ static bool make_instance(struct ct_pysteps *b, const struct ct_value *arg)
 static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w, size_t n, struct ct_error *err)
 {
 	const ct_u32 slot = w[0] >> 8 & 0xffffff;
-	struct ct_pycode_entry *e;
+	struct ct_step_known_code *e;
 	struct ct_value v, name;
 	const char *variable;
 	struct ct_pyframe *f;
@@ -409,7 +282,7 @@ static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 	case CT_PYSLOT_EXC_TYPE: /* if there is an instance, it follows */
 	case CT_PYSLOT_EXC:
 		if (slot == CT_PYSLOT_EXC && b->has_exc && v.tag != CT_VALUE_STRUCT)
-			return make_instance(b, &v) ? 0 : ct_fail(err, CT_EXIT_FAILED, "out of memory");
+			return make_instance(b, &v) ? 0 : ct_fail_memory(err);
 		b->exc = v;
 		b->has_exc = true;
 		return 0;
@@ -425,15 +298,15 @@ static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 		snprintf(number, sizeof(number), slot ? "arg%u" : "self", slot);
 		return TELL(argument, b->tid, number, &v);
 	}
-	e = &b->code[f->code];
+	e = code_of(b, f);
 	if (!e->wanted)
 		return 0;
 	if (slot == CT_PYSLOT_NAMED) {
 		const char *text = terminated(b, name.text.data, name.text.len);
 
-		return text ? TELL(value, b->tid, text, &v) : ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return text ? TELL(value, b->tid, text, &v) : ct_fail_memory(err);
 	}
-	variable = slot < e->code.nlocals ? e->code.variable[slot] : NULL;
+	variable = slot < e->code.nvars ? e->code.variable[slot] : NULL;
 	if (!variable)
 		return 0;
 	if (b->arguments && slot < e->code.nargs)
@@ -444,13 +317,13 @@ static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 static int on_gone(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w, struct ct_error *err)
 {
 	const ct_u32 slot = w[0] >> 8 & 0xffffff;
-	struct ct_pycode_entry *e;
+	struct ct_step_known_code *e;
 	bool found;
 
 	if (pop_to(b, t, w[1], &found, err))
 		return -1;
-	e = found && top(t) && !ct_pyframe_native(top(t)) ? &b->code[top(t)->code] : NULL;
-	if (!e || !e->wanted || slot >= e->code.nlocals || !e->code.variable[slot])
+	e = found && top(t) && !ct_pyframe_native(top(t)) ? code_of(b, top(t)) : NULL;
+	if (!e || !e->wanted || slot >= e->code.nvars || !e->code.variable[slot])
 		return 0;
 	return TELL(value, b->tid, e->code.variable[slot], NULL);
 }
@@ -458,18 +331,18 @@ static int on_gone(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w,
 static int on_line(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w, struct ct_error *err)
 {
 	const ct_u32 code = (ct_u32)w[2], unit = (ct_u32)(w[2] >> 32);
-	struct ct_pycode_entry *e;
+	struct ct_step_known_code *e;
 
-	if (code >= b->ncode || unit >= b->code[code].code.count)
+	if (code >= b->base.ncode || unit >= b->base.code[code].code.count)
 		return ct_fail(err, CT_EXIT_FAILED, "the agent wrote a line that cannot be read");
 	if (be_in(b, t, w[1], 0, code, err))
 		return -1;
-	e = &b->code[code];
+	e = &b->base.code[code];
 	top(t)->line = (ct_u32)e->code.lines[unit];
 	if (!e->wanted)
 		return 0;
 	/* Found again by the agent, the code has another number than that of a frame from before. */
-	return function(b, e, err) || TELL(step, b->tid, e->function, top(t)->line) ? -1 : 0;
+	return ct_step_function(&b->base, e, err) || TELL(step, b->tid, e->function, top(t)->line) ? -1 : 0;
 }
 
 /* A frame that is there when an agent begins. It may be known from a session before this one. */
@@ -480,7 +353,8 @@ static int on_frame(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 	for (size_t seen = 0; at < t->depth; at++) /* C functions have none */
 		if (!ct_pyframe_native(&t->frame[at]) && seen++ == index)
 			break;
-	if (at < t->depth && t->frame[at].frame == w[1] && same(&b->code[t->frame[at].code], &b->code[w[2]])) {
+	if (at < t->depth && t->frame[at].frame == w[1] &&
+	    ct_step_same_code(code_of(b, &t->frame[at]), &b->base.code[w[2]])) {
 		t->frame[at].code = (ct_u32)w[2];
 		return 0;
 	}
@@ -495,7 +369,7 @@ static int on_batch(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_e
 	ct_u64 *copy = malloc(n * sizeof(*copy));
 
 	if (!copy)
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return ct_fail_memory(err);
 	memcpy(copy, w + 1, (n - 1) * sizeof(*copy));
 	free(b->batch);
 	b->batch = copy;
@@ -517,7 +391,7 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 	int ret;
 
 	if (!t)
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return ct_fail_memory(err);
 	if (type != CT_PYR_VALUE && type != CT_PYR_GONE)
 		b->arguments = false;
 	switch (type) {
@@ -525,7 +399,7 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 		b->tid = (ct_u32)w[1];
 		t = n < 3 ? NULL : ct_pysteps_thread(b, b->tid);
 		if (!t || t->told)
-			return t ? 0 : ct_fail(err, CT_EXIT_FAILED, "out of memory");
+			return t ? 0 : ct_fail_memory(err);
 		t->told = true;
 		return TELL(thread, b->tid, (ct_u32)w[2]);
 	case CT_PYR_EVENT: return TELL(event, w[1], w[2]);
@@ -540,20 +414,20 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 				return -1;
 		return 0;
 	case CT_PYR_FRAME:
-		if (n < 3 || w[2] >= b->ncode)
+		if (n < 3 || w[2] >= b->base.ncode)
 			break;
 		return on_frame(b, t, w, arg, err);
 	case CT_PYR_FORK:
 		child = ct_pysteps_thread(b, (ct_u32)w[1]);
 		t = ct_pysteps_thread(b, b->tid); /* the list may have moved */
 		if (!child || !t)
-			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+			return ct_fail_memory(err);
 		free(child->frame);
 		child->depth = 0;
 		child->frame = NULL;
 		for (size_t i = 0; i < t->depth; i++) {
 			if (!GROW(child->frame, child->depth))
-				return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+				return ct_fail_memory(err);
 			child->frame[child->depth++] = t->frame[i];
 		}
 		return 0;
@@ -564,14 +438,14 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 			break;
 		return on_line(b, t, w, err);
 	case CT_PYR_ENTER:
-		if (n < 4 || w[3] >= b->ncode)
+		if (n < 4 || w[3] >= b->base.ncode)
 			break;
 		if (pop_to_caller(b, t, w[2], &found, err))
 			return -1;
 		b->arguments = arg == CT_PYE_CALL;
 		return push(b, t, w[1], (ct_u32)w[3], arg == CT_PYE_CALL ? CT_ENTER_CALL : CT_ENTER_RESUMED, err);
 	case CT_PYR_RETURN:
-		if (n < 3 || w[2] >= b->ncode)
+		if (n < 3 || w[2] >= b->base.ncode)
 			break;
 		ret = be_in(b, t, w[1], 0, (ct_u32)w[2], err);
 		if (!ret)
@@ -579,7 +453,7 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 		b->has_result = false;
 		return ret;
 	case CT_PYR_NATIVE:
-		if (n < 3 || (ct_u32)w[2] >= b->ncode || w[2] >> 32 >= b->nnative)
+		if (n < 3 || (ct_u32)w[2] >= b->base.ncode || w[2] >> 32 >= b->nnative)
 			break;
 		return be_in(b, t, w[1], 0, (ct_u32)w[2], err) ||
 				       push(b, t, CT_PYA_CALLEE(w[1]), (ct_u32)(w[2] >> 32), CT_ENTER_CALL, err)
@@ -601,9 +475,9 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 				t->frame[i].awaits = arg;
 		return 0;
 	case CT_PYR_RAISE: {
-		struct ct_pycode_entry *e;
+		struct ct_step_known_code *e;
 
-		if (n < 4 || (ct_u32)w[3] >= b->ncode)
+		if (n < 4 || (ct_u32)w[3] >= b->base.ncode)
 			break;
 		if (ct_pysteps_in_native(b, b->tid, w[1]) && /* that is whose exception it is, too */
 		    (pop_to(b, t, CT_PYA_CALLEE(w[1]), &found, err) ||
@@ -612,10 +486,10 @@ static int record(struct ct_pysteps *b, const ct_u64 *w, size_t n, struct ct_err
 		if (be_in(b, t, w[1], w[2], (ct_u32)w[3], err))
 			return -1;
 		top(t)->awaits = false;
-		e = &b->code[(ct_u32)w[3]];
+		e = &b->base.code[(ct_u32)w[3]];
 		if (w[3] >> 32 < e->code.count && e->code.lines[w[3] >> 32] > 0)
 			top(t)->line = (ct_u32)e->code.lines[w[3] >> 32];
-		ret = e->wanted && (function(b, e, err) ||
+		ret = e->wanted && (ct_step_function(&b->base, e, err) ||
 				    TELL(raise, b->tid, e->function, top(t)->line, b->has_exc ? &b->exc : NULL))
 			      ? -1
 			      : 0;
@@ -634,7 +508,7 @@ int ct_pysteps_records(struct ct_pysteps *b, const ct_u64 *words, size_t count, 
 		if (n < 1 || n > count - i)
 			return ct_fail(err, CT_EXIT_FAILED, "the agent wrote a record of impossible length");
 		if (!b->has_result && !b->has_exc)
-			ct_pysteps_free_all(b);
+			ct_arena_reset(&b->base.arena);
 		if (record(b, words + i, n, err))
 			return -1;
 		i += n;

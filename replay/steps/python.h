@@ -12,7 +12,7 @@ struct ct_pysteps;
 struct ct_pysteps *ct_pysteps_create(const struct ct_step_sink *sink, const struct ct_step_filter *filter);
 void ct_pysteps_destroy(struct ct_pysteps *b);
 /* Takes over what *c holds. Returns its number; *wanted says whether its lines are asked for. -1: out of memory. */
-long ct_pysteps_code(struct ct_pysteps *b, struct ct_py_code *c, bool *wanted);
+long ct_pysteps_code(struct ct_pysteps *b, struct ct_step_code *c, bool *wanted);
 long ct_pysteps_type(struct ct_pysteps *b, const char *name);
 long ct_pysteps_text(struct ct_pysteps *b, const char *text);
 /* A C function. */

@@ -3,13 +3,9 @@
 #ifndef CT_STEPS_PYTHON_PRIV_H
 #define CT_STEPS_PYTHON_PRIV_H
 
+#include "replay/steps/builder.h"
+#include "replay/steps/keyed.h"
 #include "replay/steps/python.h"
-
-struct ct_arena {
-	struct ct_arena *next;
-	size_t size, used;
-	_Alignas(16) char data[];
-};
 
 struct ct_pyframe {
 	ct_u64 frame; /* of a C function: CT_PYA_CALLEE of the one that calls it */
@@ -22,36 +18,24 @@ struct ct_pythread {
 	ct_u32 tid;
 	bool told;
 	struct ct_pyframe *frame; /* outermost first */
-	size_t depth, room;
+	size_t depth;
 };
 
 struct ct_pysteps {
-	struct ct_step_sink sink;
-	const struct ct_step_filter *filter;
-	struct ct_pycode_entry {
-		struct ct_py_code code;
-		ct_u32 function; /* the sink's number */
-		bool wanted;
-	} * code;
-	size_t ncode;
+	struct ct_step_builder base;
 	struct ct_pynative {
 		char *name;
 		ct_u32 function; /* the sink's number */
 	} * native;
 	size_t nnative;
-	char **type, **text, **file;
-	size_t ntype, ntext, nfile;
-	ct_u32 nfunctions;
 	struct ct_pythread *thread;
 	size_t nthreads;
 	ct_u64 *batch; /* events that a replica goes through by itself, as pairs */
 	size_t nbatch;
-	ct_u32 tid;               /* whose records come */
-	bool arguments;           /* of a call just told */
-	ct_u64 runs;              /* so many frames began */
-	struct ct_pyframe *sleep; /* a hash table */
-	size_t nsleep, sleep_room;
-	struct ct_arena *arena;
+	ct_u32 tid;                  /* whose records come */
+	bool arguments;              /* of a call just told */
+	ct_u64 runs;                 /* so many frames began */
+	struct ct_keyed sleeping;    /* generators between a yield and their next turn */
 	struct ct_value result, exc; /* before the record they belong to */
 	bool has_result, has_exc;
 };
@@ -63,8 +47,5 @@ static inline bool ct_pyframe_native(const struct ct_pyframe *f)
 /* The function of a frame, made known to the sink. */
 int ct_pysteps_function(struct ct_pysteps *b, const struct ct_pyframe *f, ct_u32 *function, struct ct_error *err);
 struct ct_pythread *ct_pysteps_thread(struct ct_pysteps *b, ct_u32 tid);
-bool ct_pysteps_grow(void **list, size_t n, size_t size);
-bool ct_pysteps_put_to_sleep(struct ct_pysteps *b, const struct ct_pyframe *f);
-void *ct_pysteps_alloc(struct ct_pysteps *b, size_t size);
 
 #endif

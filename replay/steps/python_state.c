@@ -16,7 +16,7 @@ struct words {
 
 static void put(struct words *w, ct_u64 value)
 {
-	if (w->failed || !ct_pysteps_grow((void **)&w->list, w->count, sizeof(*w->list)))
+	if (w->failed || !GROW(w->list, w->count))
 		w->failed = true;
 	else
 		w->list[w->count++] = value;
@@ -79,11 +79,11 @@ static void put_frame(const struct ct_pysteps *b, struct numbers *n, struct word
 	if (!*number) {
 		*number = native ? ++n->nnative : ++n->ncode;
 		put(&n->names, native);
-		put_text(&n->names, native ? b->native[f->code].name : b->code[f->code].code.name);
+		put_text(&n->names, native ? b->native[f->code].name : b->base.code[f->code].code.name);
 		if (!native) {
-			put_text(&n->names, b->code[f->code].code.file);
-			put(&n->names, b->code[f->code].code.first_line);
-			put(&n->names, b->code[f->code].wanted);
+			put_text(&n->names, b->base.code[f->code].code.file);
+			put(&n->names, b->base.code[f->code].code.first_line);
+			put(&n->names, b->base.code[f->code].wanted);
 		}
 	}
 	put(w, f->frame);
@@ -93,7 +93,7 @@ static void put_frame(const struct ct_pysteps *b, struct numbers *n, struct word
 
 int ct_pysteps_save(const struct ct_pysteps *b, ct_u64 **state, size_t *words, struct ct_error *err)
 {
-	struct numbers n = {.code = calloc(b->ncode + 1, sizeof(*n.code)),
+	struct numbers n = {.code = calloc(b->base.ncode + 1, sizeof(*n.code)),
 			    .native = calloc(b->nnative + 1, sizeof(*n.native))};
 	struct words w = {.failed = !n.code || !n.native}, all = {.failed = w.failed};
 
@@ -106,10 +106,9 @@ int ct_pysteps_save(const struct ct_pysteps *b, ct_u64 **state, size_t *words, s
 		for (size_t k = 0; k < b->thread[i].depth && !w.failed; k++)
 			put_frame(b, &n, &w, &b->thread[i].frame[k]);
 	}
-	put(&w, b->nsleep);
-	for (size_t i = 0; i < b->sleep_room && !w.failed; i++)
-		if (b->sleep[i].frame)
-			put_frame(b, &n, &w, &b->sleep[i]);
+	put(&w, b->sleeping.count);
+	for (const void *f = NULL; !w.failed && (f = ct_keyed_next(&b->sleeping, f));)
+		put_frame(b, &n, &w, f);
 	put(&all, STATE_VERSION);
 	put(&all, n.ncode + n.nnative);
 	for (size_t i = 0; i < n.names.count; i++)
@@ -122,7 +121,7 @@ int ct_pysteps_save(const struct ct_pysteps *b, ct_u64 **state, size_t *words, s
 	free(w.list);
 	if (w.failed || n.names.failed || all.failed) {
 		free(all.list);
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return ct_fail_memory(err);
 	}
 	*state = all.list;
 	*words = all.count;
@@ -137,7 +136,7 @@ static void get_names(struct ct_pysteps *b, struct reader *r)
 
 	for (ct_u64 i = 0; i < count && !r->failed; i++) {
 		bool native = get(r), wanted;
-		struct ct_py_code c = {.name = get_text(r)};
+		struct ct_step_code c = {.name = get_text(r)};
 		long id = -1;
 
 		if (native) {
@@ -147,9 +146,9 @@ static void get_names(struct ct_pysteps *b, struct reader *r)
 			c.first_line = (ct_u32)get(r);
 			wanted = get(r);
 			if (!r->failed && (id = ct_pysteps_code(b, &c, &wanted)) >= 0)
-				b->code[id].wanted = wanted;
+				b->base.code[id].wanted = wanted;
 		}
-		ct_py_code_deinit(&c);
+		ct_step_code_deinit(&c);
 		r->failed |= id < 0;
 	}
 }
@@ -165,7 +164,7 @@ static bool get_frame(struct ct_pysteps *b, struct reader *r, struct ct_pyframe 
 	f->run &= ~0ull >> 1;
 	f->code = (ct_u32)code;
 	f->line = (ct_u32)(code >> 32);
-	return !r->failed && f->frame && f->code < (ct_pyframe_native(f) ? b->nnative : b->ncode);
+	return !r->failed && f->frame && f->code < (ct_pyframe_native(f) ? b->nnative : b->base.ncode);
 }
 
 int ct_pysteps_load(struct ct_pysteps *b, const ct_u64 *state, size_t words, struct ct_error *err)
@@ -189,14 +188,14 @@ int ct_pysteps_load(struct ct_pysteps *b, const ct_u64 *state, size_t words, str
 			break;
 		t->told = head >> 32;
 		for (depth = get(&r); depth && !r.failed; depth--) {
-			if (!get_frame(b, &r, &f) || !ct_pysteps_grow((void **)&t->frame, t->depth, sizeof(*t->frame)))
+			if (!get_frame(b, &r, &f) || !GROW(t->frame, t->depth))
 				r.failed = true;
 			else
 				t->frame[t->depth++] = f;
 		}
 	}
 	for (count = get(&r); count && !r.failed; count--)
-		r.failed |= !get_frame(b, &r, &f) || !ct_pysteps_put_to_sleep(b, &f);
+		r.failed |= !get_frame(b, &r, &f) || ct_pyframe_native(&f) || !ct_keyed_put(&b->sleeping, &f);
 	b->tid = tid;
 	if (r.failed || r.at != r.end)
 		return ct_fail(err, CT_EXIT_FAILED, "where the interrupted index stood cannot be read");

@@ -9,66 +9,21 @@
 
 #include "replay/steps/ruby_priv.h"
 
-#define GROW(list, n)   grow((void **)&(list), n, sizeof(*(list)))
-#define TELL(what, ...) (b->sink.what ? b->sink.what(b->sink.ctx, __VA_ARGS__, err) : 0)
-
-static bool grow(void **list, size_t n, size_t size)
-{
-	void *more;
-
-	if (n & (n - 1)) /* room doubles at powers of two */
-		return true;
-	more = realloc(*list, (n ? n * 2 : 1) * size);
-	if (more)
-		*list = more;
-	return more != NULL;
-}
-
-static int no_memory(struct ct_error *err)
-{
-	return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-}
-
 struct ct_rbsteps *ct_rbsteps_create(const struct ct_step_sink *sink, const struct ct_step_filter *filter)
 {
 	struct ct_rbsteps *b = calloc(1, sizeof(*b));
 
 	if (!b)
 		return NULL;
-	b->sink = *sink;
-	b->filter = filter;
+	ct_step_builder_init(&b->base, sink, filter);
 	return b;
-}
-
-void ct_rb_code_deinit(struct ct_rb_code *c)
-{
-	free(c->file);
-	free(c->name);
-	for (ct_u32 i = 0; c->variable && i < c->nvars; i++)
-		free(c->variable[i]);
-	free(c->variable);
-	free(c->lines);
-	memset(c, 0, sizeof(*c));
-}
-
-static void free_texts(char **list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(list[i]);
-	free(list);
 }
 
 void ct_rbsteps_destroy(struct ct_rbsteps *b)
 {
 	if (!b)
 		return;
-	ct_arena_free(&b->arena);
-	for (size_t i = 0; i < b->ncode; i++)
-		ct_rb_code_deinit(&b->code[i].code);
-	free(b->code);
-	free_texts(b->type, b->ntype);
-	free_texts(b->text, b->ntext);
-	free_texts(b->file, b->nfile);
+	ct_step_builder_deinit(&b->base);
 	for (size_t i = 0; i < b->nthreads; i++)
 		free(b->thread[i].on);
 	free(b->thread);
@@ -80,63 +35,18 @@ void ct_rbsteps_destroy(struct ct_rbsteps *b)
 	free(b);
 }
 
-static long add_text(char ***list, size_t *count, const char *text)
-{
-	for (size_t i = 0; i < *count; i++)
-		if (!strcmp((*list)[i], text))
-			return (long)i;
-	if (!GROW(*list, *count) || !((*list)[*count] = strdup(text)))
-		return -1;
-	return (long)(*count)++;
-}
-
 long ct_rbsteps_type(struct ct_rbsteps *b, const char *name)
 {
-	return add_text(&b->type, &b->ntype, name);
+	return ct_step_add_text(&b->base.type, name);
 }
 long ct_rbsteps_text(struct ct_rbsteps *b, const char *text)
 {
-	return add_text(&b->text, &b->ntext, text);
+	return ct_step_add_text(&b->base.text, text);
 }
 
-long ct_rbsteps_code(struct ct_rbsteps *b, struct ct_rb_code *c, bool *wanted)
+long ct_rbsteps_code(struct ct_rbsteps *b, struct ct_step_code *c, bool *wanted)
 {
-	struct ct_rbcode_entry *e;
-
-	*wanted = ct_step_wanted(b->filter, c->file, c->name);
-	if (!GROW(b->code, b->ncode))
-		return -1;
-	e = &b->code[b->ncode];
-	e->code = *c;
-	e->wanted = *wanted;
-	e->function = (ct_u32)-1; /* told when it first runs */
-	memset(c, 0, sizeof(*c));
-	return (long)b->ncode++;
-}
-
-static int function(struct ct_rbsteps *b, struct ct_rbcode_entry *e, struct ct_error *err)
-{
-	size_t files = b->nfile;
-	long file;
-
-	if (e->function != (ct_u32)-1)
-		return 0;
-	for (size_t i = 0; i < b->ncode; i++) { /* the same, compiled again, or another part of it */
-		struct ct_rbcode_entry *o = &b->code[i];
-
-		if (o->function != (ct_u32)-1 && o->code.first_line == e->code.first_line &&
-		    !strcmp(o->code.name, e->code.name) && !strcmp(o->code.file, e->code.file)) {
-			e->function = o->function;
-			return 0;
-		}
-	}
-	file = add_text(&b->file, &b->nfile, e->code.file);
-	if (file < 0)
-		return no_memory(err);
-	if ((size_t)file == files && TELL(file, (ct_u32)file, e->code.file))
-		return -1;
-	e->function = b->nfunctions++;
-	return TELL(function, e->function, (ct_u32)file, e->code.name, e->code.first_line);
+	return ct_step_add_code(&b->base, c, wanted);
 }
 
 /* ---- threads, stacks, frames ------------------------------------------------------------------------------------ */
@@ -197,7 +107,7 @@ static struct ct_rbstack *find_stack(struct ct_rbsteps *b, ct_u64 id)
 static int sleep_frames(struct ct_rbsteps *b, struct ct_rbstack *s, struct ct_error *err)
 {
 	for (size_t i = s->depth; i-- > 0;) {
-		struct ct_rbcode_entry *e = &b->code[s->frame[i].code];
+		struct ct_step_known_code *e = &b->base.code[s->frame[i].code];
 
 		if (e->wanted && TELL(leave, b->tid, e->function, s->frame[i].line, CT_LEAVE_YIELD, NULL))
 			return -1;
@@ -207,7 +117,7 @@ static int sleep_frames(struct ct_rbsteps *b, struct ct_rbstack *s, struct ct_er
 static int wake_frames(struct ct_rbsteps *b, struct ct_rbstack *s, struct ct_error *err)
 {
 	for (size_t i = 0; i < s->depth; i++) {
-		struct ct_rbcode_entry *e = &b->code[s->frame[i].code];
+		struct ct_step_known_code *e = &b->base.code[s->frame[i].code];
 
 		if (e->wanted && TELL(call, b->tid, e->function, s->frame[i].line, s->frame[i].run, CT_ENTER_RESUMED))
 			return -1;
@@ -218,22 +128,24 @@ static int wake_frames(struct ct_rbsteps *b, struct ct_rbstack *s, struct ct_err
 static int push(struct ct_rbsteps *b, struct ct_rbstack *s, ct_u64 frame, ct_u32 code, enum ct_enter how,
 		struct ct_error *err)
 {
-	struct ct_rbcode_entry *e = &b->code[code];
+	struct ct_step_known_code *e = &b->base.code[code];
 
 	if (!GROW(s->frame, s->depth))
-		return no_memory(err);
+		return ct_fail_memory(err);
 	s->frame[s->depth++] =
 		(struct ct_rbframe){.frame = frame, .code = code, .line = e->code.first_line, .run = ++b->runs};
 	if (!e->wanted)
 		return 0;
-	return function(b, e, err) || TELL(call, b->tid, e->function, e->code.first_line, b->runs, how) ? -1 : 0;
+	return ct_step_function(&b->base, e, err) || TELL(call, b->tid, e->function, e->code.first_line, b->runs, how)
+		       ? -1
+		       : 0;
 }
 
 /* `last`: no other one will be left by the same jump. */
 static int pop(struct ct_rbsteps *b, struct ct_rbstack *s, const struct ct_value *v, bool last, struct ct_error *err)
 {
 	struct ct_rbframe *f = top(s);
-	struct ct_rbcode_entry *e = &b->code[f->code];
+	struct ct_step_known_code *e = &b->base.code[f->code];
 	struct ct_value exc = {.tag = CT_VALUE_RAW, .type = f->exception.type, .address = f->exception.address};
 	const bool raised = !v && exc.address;
 
@@ -270,7 +182,7 @@ static int on_stack(struct ct_rbsteps *b, ct_u64 id, struct ct_error *err)
 	size_t at;
 
 	if (!t)
-		return no_memory(err);
+		return ct_fail_memory(err);
 	for (at = t->depth; at && t->on[at - 1]->id != id;)
 		at--;
 	while (t->depth && (at ? t->depth > at : !t->on[t->depth - 1]->depth)) {
@@ -285,7 +197,7 @@ static int on_stack(struct ct_rbsteps *b, ct_u64 id, struct ct_error *err)
 		return 0;
 	s = find_stack(b, id);
 	if (!s || !GROW(t->on, t->depth))
-		return no_memory(err);
+		return ct_fail_memory(err);
 	t->on[t->depth++] = s;
 	return wake_frames(b, s, err);
 }
@@ -306,7 +218,7 @@ static struct ct_rbframe *be_in(struct ct_rbsteps *b, struct ct_rbstack *s, ct_u
 static int on_value(struct ct_rbsteps *b, struct ct_rbstack *s, const ct_u64 *w, size_t n, struct ct_error *err)
 {
 	const ct_u32 slot = w[0] >> 8 & 0xffffff;
-	struct ct_rbcode_entry *e;
+	struct ct_step_known_code *e;
 	const char *variable;
 	struct ct_value v;
 
@@ -327,7 +239,7 @@ static int on_value(struct ct_rbsteps *b, struct ct_rbstack *s, const ct_u64 *w,
 	}
 	if (!top(s) || top(s)->frame != w[1])
 		return 0;
-	e = &b->code[top(s)->code];
+	e = &b->base.code[top(s)->code];
 	if (!e->wanted)
 		return 0;
 	variable = slot == CT_RBR_SELF ? "self" : slot < e->code.nvars ? e->code.variable[slot] : NULL;
@@ -341,13 +253,13 @@ static int on_value(struct ct_rbsteps *b, struct ct_rbstack *s, const ct_u64 *w,
 static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, const ct_u64 *w, struct ct_error *err)
 {
 	const ct_u32 code = (ct_u32)w[2], pos = (ct_u32)(w[2] >> 32);
-	struct ct_rbcode_entry *e;
+	struct ct_step_known_code *e;
 	struct ct_rbframe *f;
 	int ret = 0;
 
-	if (code >= b->ncode || pos >= b->code[code].code.count)
+	if (code >= b->base.ncode || pos >= b->base.code[code].code.count)
 		return ct_fail(err, CT_EXIT_FAILED, "the agent wrote a place that cannot be read");
-	e = &b->code[code];
+	e = &b->base.code[code];
 	if (type == CT_RBR_ENTER) {
 		b->arguments = true;
 		return pop_below(b, s, w[1], true, err) ? -1 : push(b, s, w[1], code, CT_ENTER_CALL, err);
@@ -355,7 +267,7 @@ static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, c
 	f = be_in(b, s, w[1], code, err);
 	if (!f)
 		return -1;
-	e = &b->code[code];
+	e = &b->base.code[code];
 	if (e->wanted && type != CT_RBR_RETURN)
 		f->line = (ct_u32)e->code.lines[pos];
 	if (!e->code.ensure) {
@@ -366,7 +278,7 @@ static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, c
 	switch (type) {
 	case CT_RBR_LINE:
 		if (e->wanted)
-			ret = function(b, e, err) || TELL(step, b->tid, e->function, f->line) ? -1 : 0;
+			ret = ct_step_function(&b->base, e, err) || TELL(step, b->tid, e->function, f->line) ? -1 : 0;
 		break;
 	case CT_RBR_RETURN: {
 		const struct ct_value none = {.tag = CT_VALUE_NONE, .type = "NilClass"};
@@ -379,7 +291,7 @@ static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, c
 		f->exception = (struct ct_rb_exception){b->has_exc ? b->exc.address : 1,
 							b->has_exc ? b->exc.type : "Exception"};
 		if (e->wanted)
-			ret = function(b, e, err) ||
+			ret = ct_step_function(&b->base, e, err) ||
 					      TELL(raise, b->tid, e->function, f->line, b->has_exc ? &b->exc : NULL)
 				      ? -1
 				      : 0;
@@ -395,16 +307,16 @@ static int on_fork(struct ct_rbsteps *b, ct_u32 tid, struct ct_error *err)
 
 	child = child ? thread(b, tid) : NULL;
 	if (!child || !t)
-		return no_memory(err);
+		return ct_fail_memory(err);
 	child->depth = 0;
 	for (size_t i = 0; i < t->depth; i++) {
 		struct ct_rbstack *s = new_stack(b, t->on[i]->id);
 
 		if (!s || !GROW(child->on, child->depth))
-			return no_memory(err);
+			return ct_fail_memory(err);
 		for (size_t k = 0; k < t->on[i]->depth; k++) {
 			if (!GROW(s->frame, s->depth))
-				return no_memory(err);
+				return ct_fail_memory(err);
 			s->frame[s->depth++] = t->on[i]->frame[k];
 		}
 		child->on[child->depth++] = s;
@@ -420,7 +332,7 @@ static int on_end(struct ct_rbsteps *b, ct_u32 tid, struct ct_error *err)
 	int ret = 0;
 
 	if (!t)
-		return no_memory(err);
+		return ct_fail_memory(err);
 	b->tid = tid;
 	for (; t->depth && !ret; t->depth--)
 		if (top(t->on[t->depth - 1]) && top(t->on[t->depth - 1])->exception.address)
@@ -458,7 +370,7 @@ static int record(struct ct_rbsteps *b, const ct_u64 *w, size_t n, struct ct_err
 		goto bad;
 	switch (type) {
 	case CT_RBR_FRAME:
-		if (w[2] >= b->ncode)
+		if (w[2] >= b->base.ncode)
 			goto bad;
 		for (size_t i = 0; i < s->depth; i++)
 			if (s->frame[i].frame == w[1]) /* known from the session before this one */
@@ -483,7 +395,7 @@ int ct_rbsteps_records(struct ct_rbsteps *b, const ct_u64 *words, size_t count, 
 		if (n < 1 || n > count - i)
 			return ct_fail(err, CT_EXIT_FAILED, "the agent wrote a record of impossible length");
 		if (!b->has_result && !b->has_exc && !b->has_away)
-			ct_arena_reset(&b->arena);
+			ct_arena_reset(&b->base.arena);
 		if (record(b, words + i, n, err))
 			return -1;
 		i += n;

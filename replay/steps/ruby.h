@@ -8,21 +8,11 @@
 
 struct ct_rbsteps;
 
-/* An instruction sequence. What rescues or ensures has name and file of what it is part of. */
-struct ct_rb_code {
-	char *file, *name;
-	char **variable; /* names, by slot; NULL: the interpreter's own */
-	ct_s32 *lines;   /* by position */
-	ct_u32 nvars, nargs, count, first_line;
-	bool ensure; /* runs on the way of an exception */
-};
-void ct_rb_code_deinit(struct ct_rb_code *c);
-
 /* The filter (NULL: everything is wanted) must outlive it. */
 struct ct_rbsteps *ct_rbsteps_create(const struct ct_step_sink *sink, const struct ct_step_filter *filter);
 void ct_rbsteps_destroy(struct ct_rbsteps *b);
 /* Takes over what *c holds. Returns its number; *wanted says whether its lines are asked for. -1: out of memory. */
-long ct_rbsteps_code(struct ct_rbsteps *b, struct ct_rb_code *c, bool *wanted);
+long ct_rbsteps_code(struct ct_rbsteps *b, struct ct_step_code *c, bool *wanted);
 long ct_rbsteps_type(struct ct_rbsteps *b, const char *name);
 long ct_rbsteps_text(struct ct_rbsteps *b, const char *text);
 int ct_rbsteps_records(struct ct_rbsteps *b, const ct_u64 *words, size_t count, struct ct_error *err);

@@ -3,7 +3,7 @@
 #ifndef CT_STEPS_RUBY_PRIV_H
 #define CT_STEPS_RUBY_PRIV_H
 
-#include "replay/steps/arena.h"
+#include "replay/steps/builder.h"
 #include "replay/steps/ruby.h"
 
 struct ct_rb_exception { /* on its way through frames; address 0: none */
@@ -20,7 +20,7 @@ struct ct_rbframe {
 struct ct_rbstack { /* of a thread or fiber */
 	ct_u64 id;
 	struct ct_rbframe *frame; /* outermost first */
-	size_t depth, room;
+	size_t depth;
 };
 struct ct_rbthread {
 	ct_u32 tid;
@@ -29,25 +29,14 @@ struct ct_rbthread {
 };
 
 struct ct_rbsteps {
-	struct ct_step_sink sink;
-	const struct ct_step_filter *filter;
-	struct ct_rbcode_entry {
-		struct ct_rb_code code;
-		ct_u32 function; /* the sink's number */
-		bool wanted;
-	} * code;
-	size_t ncode;
-	char **type, **text, **file;
-	size_t ntype, ntext, nfile;
-	ct_u32 nfunctions;
+	struct ct_step_builder base;
 	struct ct_rbthread *thread;
 	size_t nthreads;
 	struct ct_rbstack **stack;
 	size_t nstacks;
-	ct_u32 tid;     /* whose records come */
-	bool arguments; /* of a call just told */
-	ct_u64 runs;    /* so many frames began */
-	struct ct_arena *arena;
+	ct_u32 tid;                        /* whose records come */
+	bool arguments;                    /* of a call just told */
+	ct_u64 runs;                       /* so many frames began */
 	struct ct_value result, exc, away; /* before the record they belong to; `away` jumps out of frames */
 	bool has_result, has_exc, has_away, breaks;
 };

@@ -97,6 +97,16 @@ struct ct_step_sink {
 		     const struct ct_value *v, struct ct_error *err);
 };
 
+/* A function's code, or a part of it. */
+struct ct_step_code {
+	char *file, *name;
+	char **variable; /* names, by slot, arguments first; NULL: the interpreter's own */
+	ct_s32 *lines;   /* by position; -1: none */
+	ct_u32 nvars, nargs, count, first_line;
+	bool ensure; /* runs on the way of an exception, as a part of the function that it goes through */
+};
+void ct_step_code_deinit(struct ct_step_code *c);
+
 /* Patterns of the shell; `*` matches anything. A text matches if all of it does, or what is behind one of its
  * separators: "app.py" and "web/[a-z]*.py" match "/srv/web/app.py", "send" matches "Client.send". */
 struct ct_globs {

@@ -6,13 +6,6 @@
 [ -n "${OWN_MOUNTS-}" ] || OWN_MOUNTS=1 exec unshare --mount "$0"
 source "$(dirname "$0")/100-common.sh"
 
-unmount_and_clean_up() { # STATUS
-	set +e
-	umount -l "$T/disk" 2>/dev/null
-	(exit "$1")
-	cleanup
-}
-trap 'unmount_and_clean_up $?' EXIT
 mkdir "$T/disk"
 for size in 400k 3m 6m; do
 	step "a disk of $size"

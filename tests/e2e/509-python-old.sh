@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 for version in 3.9 3.8 3.10; do
-	PYTHON=$(../../scripts/pythons $version) || { [ $version != 3.9 ] && continue; }
+	PYTHON=$(../../scripts/interpreter python $version) || { [ $version != 3.9 ] && continue; }
 	export PYTHON
 	"$PYTHON" -V
 	./510-python-steps.sh

@@ -4,7 +4,7 @@
 # timeout: 900
 set -euo pipefail
 cd "$(dirname "$0")"
-PYTHON=$(../../scripts/pythons 3.13)
+PYTHON=$(../../scripts/interpreter python 3.13)
 export PYTHON
 ./510-python-steps.sh
 ./511-python-attached.sh

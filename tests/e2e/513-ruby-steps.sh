@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # `ctbpf index` of Ruby programs: the very lines, calls, exceptions and values that TracePoint sees, on 3.1 and 3.3.
 # timeout: 900
-# shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154
-source "$(dirname "$0")/100-common.sh"
+# shellcheck source-path=SCRIPTDIR source=500-common.sh disable=SC2154
+source "$(dirname "$0")/500-common.sh"
 
 RUBY=${RUBY:-/usr/bin/ruby3.1}
 need "$RUBY"
@@ -22,7 +22,7 @@ agrees() {
 
 # Where another suite's packages can be had: scripts/setup tells if not.
 rubies=("$RUBY")
-other=$(scripts/rubies 3.3) && rubies+=("$other")
+other=$(scripts/interpreter ruby 3.3) && rubies+=("$other")
 bad=()
 for program in "$TESTS"/programs/*.rb; do
 	for ruby in "${rubies[@]}"; do
@@ -54,28 +54,10 @@ assert_contains "$OUT" SyntaxProblem
 assert_contains "$OUT" ZeroDivisionError
 
 step "attached to in mid-run, to its end"
-start_target midrun "$RUBY" --disable-gems "$TESTS/midrun.rb"
-sleep 0.5
-assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -p "$PID_midrun" -o "$T/midrun.ctr"
-rc=0
-timeout 120 "$CTBPF" index --print --files midrun.rb "$T/midrun.ctr" >"$T/steps" || rc=$?
-assert_eq $rc 0 "exit status of index"
+print_midrun "$RUBY" --disable-gems "$TESTS/midrun.rb"
 assert_contains "$(head -n 3 "$T/steps")" " outer resume "
 timeout 60 "$RUBY" --disable-gems "$TESTS/truth.rb" "$TESTS/midrun.rb" "$T/truth" >/dev/null
 compare "$T/truth" "$T/steps" --suffix || fail "not as TracePoint has it"
 
 step "the replay is the same with the agent in it"
-start_target busy "$RUBY" --disable-gems "$TESTS/busy.rb"
-wait_for 10 grep -q ready "$T/busy.log" || fail "the target does not start"
-assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -p "$PID_busy" -d 0.3 -o "$T/busy.ctr"
-assert_recording "$T/busy.ctr"
-assert_status 0 timeout 200 "$CTBPF" verify "$T/busy.ctr"
-assert_status 0 timeout 200 "$CTBPF" index "$T/busy.ctr"
-[[ $OUT =~ ([0-9]+)\ lines,\ ([0-9]+)\ calls,\ ([0-9]+)\ values ]] || fail "no counts: $OUT"
-assert_ge "${BASH_REMATCH[1]}" 1000 lines
-lines=${BASH_REMATCH[1]} values=${BASH_REMATCH[3]}
-assert_ge "$values" 1000 values
-assert_status 0 timeout 200 "$CTBPF" index --no-values "$T/busy.ctr"
-assert_contains "$OUT" "$lines lines"
-[[ $OUT =~ ([0-9]+)\ values ]] || fail "no counts: $OUT"
-assert_le "${BASH_REMATCH[1]}" $((values / 2)) "values without variables"
+assert_agent_unseen "$RUBY" --disable-gems "$TESTS/busy.rb"

@@ -8,7 +8,7 @@ source "$(dirname "$0")/100-common.sh"
 
 TESTS=$PWD/tests/python
 need /usr/bin/python3.11
-for PYTHON in "$(scripts/pythons 3.9)" /usr/bin/python3.11 "$(scripts/pythons 3.13)" "$(scripts/pythons 3.14)"; do
+for PYTHON in "$(scripts/interpreter python 3.9)" /usr/bin/python3.11 "$(scripts/interpreter python 3.13)" "$(scripts/interpreter python 3.14)"; do
 	for name in 04_exceptions 05_context 06_classes 09_threads 16_containers 21_functools 25_files 27_signals; do
 		step "$(basename "$PYTHON") $name"
 		program=$TESTS/programs/$name.py

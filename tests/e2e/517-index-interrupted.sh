@@ -8,13 +8,6 @@
 [ -n "${OWN_MOUNTS-}" ] || OWN_MOUNTS=1 exec unshare --mount "$0"
 source "$(dirname "$0")/100-common.sh"
 
-unmount_and_clean_up() { # STATUS
-	set +e
-	umount -l "$T/small" 2>/dev/null
-	(exit "$1")
-	cleanup
-}
-trap 'unmount_and_clean_up $?' EXIT
 PYTHON=${PYTHON:-/usr/bin/python3.11}
 need "$PYTHON" script
 R=$T/r.ctr

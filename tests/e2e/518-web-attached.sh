@@ -7,7 +7,7 @@ source "$(dirname "$0")/100-common.sh"
 
 TESTS=$PWD/tests/python
 need /usr/bin/python3.11
-for PYTHON in /usr/bin/python3.11 "$(scripts/pythons 3.14)"; do
+for PYTHON in /usr/bin/python3.11 "$(scripts/interpreter python 3.14)"; do
 	step "$(basename "$PYTHON")"
 	R=$T/web.ctr
 	start_target web "$PYTHON" "$TESTS/web.py"

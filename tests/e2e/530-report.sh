@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # report: sums of a real recording are what the program did, what dump lists, what SQL counts; damage is said.
 # timeout: 200
-# shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2016
-source "$(dirname "$0")/100-common.sh"
+# shellcheck source-path=SCRIPTDIR source=500-common.sh disable=SC2154,SC2016
+source "$(dirname "$0")/500-common.sh"
 
 PYTHON=${PYTHON:-/usr/bin/python3.11}
 need "$PYTHON" python3
@@ -212,14 +212,8 @@ report --offcpu --json --thread "$tid" "$T/t.ctr" >"$T/one"
 assert_eq "$(grep -c "\"tid\":$tid," "$T/one")" "$(wc -l <"$T/one")" "only this thread"
 
 step "a damaged step database is said, and the log is summed up all the same"
-for file in steps calls values; do
-	rm -rf "$T/bad.ctr"
-	cp -r "$R" "$T/bad.ctr"
-	python3 -c '
-import sys
-with open(sys.argv[1], "r+b") as f:
-    f.seek(120)
-    f.write(b"\xff" * 40)' "$T/bad.ctr/steps/$file.ctcol"
+for table in steps calls values; do
+	damage "$R" "$table"
 	assert_status 1 timeout 20 "$CTBPF" report "$T/bad.ctr"
 	assert_contains "$OUT" "System calls"
 	assert_contains "$OUT" "ctbpf report: "

@@ -47,8 +47,8 @@ alive "$PID_idle" || fail "the target has ended: $(cat "$T/idle.log")"
 for version in 3.11 3.9 3.13 3.14 3.8 3.10; do
 	case $version in
 	3.11) PYTHON=$PY ;;
-	3.8 | 3.10) PYTHON=$(scripts/pythons $version 2>/dev/null) || continue ;;
-	*) PYTHON=$(scripts/pythons $version) ;;
+	3.8 | 3.10) PYTHON=$(scripts/interpreter python $version 2>/dev/null) || continue ;;
+	*) PYTHON=$(scripts/interpreter python $version) ;;
 	esac
 	step "CPython $version"
 	name=python${version/./_}
@@ -79,7 +79,7 @@ for version in 3.11 3.9 3.13 3.14 3.8 3.10; do
 	alive "$main" || fail "the target has ended"
 done
 
-for RUBY in ruby "$(scripts/rubies 3.3)"; do
+for RUBY in ruby "$(scripts/interpreter ruby 3.3)"; do
 	step "$("$RUBY" -e 'puts "Ruby " + RUBY_VERSION')"
 	start_target ruby "$RUBY" tests/ruby/stacks.rb
 	wait_for 20 eval '[ "$(grep -c waiting "$T/ruby.log")" = 2 ]' || fail "the target does not start: $(cat "$T/ruby.log")"

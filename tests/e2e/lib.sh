@@ -23,6 +23,7 @@ cleanup() {
 	for p in "${STARTED[@]}"; do
 		wait_for 3 gone "$p" || kill -KILL "$p" 2>/dev/null || true
 	done
+	awk -v t="$T/" 'index($2, t) == 1 { print $2 }' /proc/self/mounts | tac | xargs -r umount -l
 	if [ -n "${KEEP-}" ]; then echo "kept: $T"; else rm -rf "$T"; fi
 	exit $rc
 }
@@ -50,6 +51,7 @@ need() { # COMMAND...
 start_target() { # NAME COMMAND...
 	local name=$1
 	shift
+	: >"$T/$name.log" # at once: nobody shall read that of a target before this one
 	"$@" >"$T/$name.log" 2>&1 </dev/null &
 	PID=$!
 	STARTED+=("$PID")

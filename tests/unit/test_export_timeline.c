@@ -6,32 +6,16 @@
 #include <criterion/new/assert.h>
 
 #include "formats/export/timeline.h"
-#include "tests/unit/stepdb_helpers.h"
+#include "tests/unit/stepdb_fixture.h"
 
-static char *dir;
-static int fd;
-
-static void set_up(void)
-{
-	dir = scratch_dir();
-	fd = make_recording(dir, "complete");
-}
-
-static void tear_down(void)
-{
-	close(fd);
-	scratch_remove(dir);
-}
-
-TestSuite(export_timeline, .init = set_up, .fini = tear_down);
+TestSuite(export_timeline, .init = set_up_recording, .fini = tear_down);
 
 static struct ct_stepdb *random_db(struct model *m, ct_u64 seed, unsigned acts, bool complete)
 {
 	struct ct_error err = {0};
-	struct ct_stepdb_writer *w = ct_stepdb_create(fd, "rec.ctr", test_uuid, &err);
+	struct ct_stepdb_writer *w = create_steps(fd);
 	struct ct_stepdb *db;
 
-	must(w != NULL, err.msg);
 	model_start(m, w, seed);
 	for (unsigned i = 0; i < acts; i++)
 		model_act(m);

@@ -239,14 +239,14 @@ Test(python_values, what_is_cut_off_is_no_value)
 
 static void add_code(const char *name, ct_u32 first_line)
 {
-	struct ct_py_code c = {.file = strdup("f.py"),
-			       .name = strdup(name),
-			       .variable = calloc(1, sizeof(char *)),
-			       .lines = calloc(4, sizeof(ct_s32)),
-			       .count = 4,
-			       .nlocals = 1,
-			       .first_line = first_line,
-			       .nargs = 1};
+	struct ct_step_code c = {.file = strdup("f.py"),
+				 .name = strdup(name),
+				 .variable = calloc(1, sizeof(char *)),
+				 .lines = calloc(4, sizeof(ct_s32)),
+				 .count = 4,
+				 .nvars = 1,
+				 .first_line = first_line,
+				 .nargs = 1};
 	bool wanted;
 
 	c.variable[0] = strdup("a");

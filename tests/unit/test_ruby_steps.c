@@ -36,13 +36,13 @@ static void stop(void)
 /* A sequence whose position is its line, with a variable x; x is an argument if `nargs`. */
 static long code(const char *name, ct_u32 nargs, bool ensure)
 {
-	struct ct_rb_code c = {.file = strdup("a.rb"),
-			       .name = strdup(name),
-			       .nvars = 1,
-			       .nargs = nargs,
-			       .count = 50,
-			       .first_line = 1,
-			       .ensure = ensure};
+	struct ct_step_code c = {.file = strdup("a.rb"),
+				 .name = strdup(name),
+				 .nvars = 1,
+				 .nargs = nargs,
+				 .count = 50,
+				 .first_line = 1,
+				 .ensure = ensure};
 	bool wanted;
 
 	c.variable = calloc(1, sizeof(char *));

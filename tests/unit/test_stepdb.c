@@ -5,25 +5,9 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
-#include "tests/unit/stepdb_helpers.h"
+#include "tests/unit/stepdb_fixture.h"
 
-static char *dir;
-static int fd;
-
-static void set_up(void)
-{
-	dir = scratch_dir();
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	must(fd >= 0, dir);
-}
-
-static void tear_down(void)
-{
-	close(fd);
-	scratch_remove(dir);
-}
-
-TestSuite(stepdb, .init = set_up, .fini = tear_down);
+TestSuite(stepdb, .init = set_up_directory, .fini = tear_down);
 
 static void commit(struct ct_stepdb_writer *w, const char *position)
 {

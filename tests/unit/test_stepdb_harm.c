@@ -11,25 +11,9 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
-#include "tests/unit/stepdb_helpers.h"
+#include "tests/unit/stepdb_fixture.h"
 
-static char *dir;
-static int fd;
-
-static void set_up(void)
-{
-	dir = scratch_dir();
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	must(fd >= 0, dir);
-}
-
-static void tear_down(void)
-{
-	close(fd);
-	scratch_remove(dir);
-}
-
-TestSuite(stepdb_harm, .init = set_up, .fini = tear_down);
+TestSuite(stepdb_harm, .init = set_up_directory, .fini = tear_down);
 
 /* ---- Damage ---- */
 

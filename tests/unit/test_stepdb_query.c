@@ -8,11 +8,9 @@
 #include <getopt.h>
 #include <sqlite3.h>
 
-#include "tests/unit/stepdb_helpers.h"
+#include "tests/unit/stepdb_fixture.h"
 #include "user/cmd.h"
 
-static char *dir;
-static int fd;
 static struct model m;
 
 /* Criterion's eq(str) does not take texts in pieces. */
@@ -24,15 +22,8 @@ static void same(const char *got, const char *want)
 /* A recording with six events, 1 ms apart, and room for a step database. */
 static void set_up(void)
 {
-	dir = scratch_dir();
-	fd = make_recording(dir, "complete");
+	set_up_recording();
 	put_notes(dir, 1, 1, 2, true);
-}
-
-static void tear_down(void)
-{
-	close(fd);
-	scratch_remove(dir);
 }
 
 TestSuite(stepdb_query, .init = set_up, .fini = tear_down);

@@ -6,25 +6,11 @@
 #include <criterion/new/assert.h>
 
 #include "formats/stepdb_walk.h"
-#include "tests/unit/stepdb_helpers.h"
+#include "tests/unit/stepdb_fixture.h"
 
-static char *dir;
-static int fd;
 static struct model m;
 
-static void set_up(void)
-{
-	dir = scratch_dir();
-	fd = make_recording(dir, "complete");
-}
-
-static void tear_down(void)
-{
-	close(fd);
-	scratch_remove(dir);
-}
-
-TestSuite(stepdb_walk, .init = set_up, .fini = tear_down);
+TestSuite(stepdb_walk, .init = set_up_recording, .fini = tear_down);
 
 struct sums {
 	ct_u64 calls, raised, self, total, self_ns;
@@ -78,9 +64,8 @@ static void tell_events(void)
 static void build(ct_u64 seed, unsigned acts, struct seen *want)
 {
 	struct ct_error err = {0};
-	struct ct_stepdb_writer *w = ct_stepdb_create(fd, "rec.ctr", test_uuid, &err);
+	struct ct_stepdb_writer *w = create_steps(fd);
 
-	must(w != NULL, err.msg);
 	model_start(&m, w, seed);
 	/* A generator that moves to another thread before that has had a line can be placed in two ways. */
 	m.stay = true;

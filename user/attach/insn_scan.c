@@ -392,15 +392,3 @@ void ct_insn_probes_free(struct ct_insn_probes *p)
 	free(p->cookies);
 	memset(p, 0, sizeof(*p));
 }
-
-const char *ct_insn_doubt_text(ct_u32 doubt)
-{
-	static const char *const texts[CT_NDOUBTS] = {
-		[CT_DOUBT_NONE] = "certain",
-		[CT_DOUBT_INSIDE] = "inside another instruction",
-		[CT_DOUBT_UNDECODED] = "its function cannot be decoded",
-		[CT_DOUBT_DISAGREE] = "unwind and symbol tables disagree",
-		[CT_DOUBT_NO_FUNCTION] = "in no known function",
-	};
-	return doubt < CT_NDOUBTS ? texts[doubt] : "?";
-}

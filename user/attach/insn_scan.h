@@ -70,6 +70,4 @@ struct ct_insn_probes {
 int ct_insn_probes(const struct ct_insn_sites *s, bool nop5_safe, struct ct_insn_probes *out, struct ct_error *err);
 void ct_insn_probes_free(struct ct_insn_probes *p);
 
-const char *ct_insn_doubt_text(ct_u32 doubt);
-
 #endif

@@ -30,49 +30,7 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 
-struct regs { /* in the order of push */
-	ct_u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
-};
-
 __attribute__((section(".head"), used)) HIDDEN struct ct_pya_head H = {0};
-
-static ct_u64 rd(ct_u64 addr)
-{
-	return *(const volatile ct_u64 *)addr;
-}
-static ct_u32 rd32(ct_u64 addr)
-{
-	return *(const volatile ct_u32 *)addr;
-}
-static unsigned char rd8(ct_u64 addr)
-{
-	return *(const volatile unsigned char *)addr;
-}
-
-static struct ct_pya_buffer *buffer(void)
-{
-	return (struct ct_pya_buffer *)H.buffer;
-}
-
-/* The tracer does what is asked for while this thread stands at the int3. */
-static void request(ct_u64 what, ct_u64 arg, ct_u64 arg2)
-{
-	volatile struct ct_pya_buffer *b = buffer();
-
-	b->request = what;
-	b->arg = arg;
-	b->arg2 = arg2;
-	__asm__ volatile("int3" ::: "memory");
-}
-
-static ct_u64 *put(void)
-{
-	return (ct_u64 *)(H.buffer + buffer()->pos);
-}
-static void done(ct_u64 *end)
-{
-	buffer()->pos = (ct_u64)end - H.buffer;
-}
 
 static ct_u64 hash(ct_u64 x)
 {
@@ -80,7 +38,7 @@ static ct_u64 hash(ct_u64 x)
 	return x ^ x >> 29;
 }
 
-#include "replay/agents/blob/answers.h"
+#include "replay/agents/blob/blob.h"
 
 /* ---- tables ------------------------------------------------------------------------------------------------- */
 
@@ -128,27 +86,9 @@ static struct ct_pya_seen *seen(ct_u64 frame, ct_u64 slot)
 
 static void record_value(ct_u64 frame, ct_u64 slot, ct_u64 o)
 {
-	ct_u64 *p = put(), *q = value(p + 2, p + CT_PYA_VALUE_MAX / 8, o, 0);
+	ct_u64 *p = put();
 
-	p[0] = CT_PYR(CT_PYR_VALUE, slot, q - p);
-	p[1] = frame;
-	done(q);
-}
-
-/* Never 0. In two chains: each multiplication has to wait for the one before. */
-static ct_u64 digest_of(const ct_u64 *w, const ct_u64 *end)
-{
-	ct_u64 a = 1, b = 2;
-
-	for (; w + 1 < end; w += 2) {
-		a = (a ^ w[0]) * 0xff51afd7ed558ccdull;
-		b = (b ^ w[1]) * 0xc4ceb9fe1a85ec53ull;
-		a ^= a >> 32;
-		b ^= b >> 32;
-	}
-	if (w < end)
-		a = (a ^ w[0]) * 0xff51afd7ed558ccdull;
-	return hash(a ^ hash(b)) | 1;
+	record_words(CT_PYR_VALUE, slot, frame, value(p + 2, p + CT_PYA_VALUE_MAX / 8, o, 0));
 }
 
 /* Written only if it is another one than at the last step. */
@@ -161,9 +101,7 @@ static void changed_value(ct_u64 frame, ct_u64 slot, ct_u64 name, ct_u64 run, ct
 	if (!o) {
 		if (s->key == key && s->digest) {
 			s->digest = 0;
-			p[0] = CT_PYR(CT_PYR_GONE, slot, 2);
-			p[1] = frame;
-			done(p + 2);
+			record_words(CT_PYR_GONE, slot, frame, p + 2);
 		}
 		return;
 	}
@@ -175,9 +113,7 @@ static void changed_value(ct_u64 frame, ct_u64 slot, ct_u64 name, ct_u64 run, ct
 		return;
 	s->key = key;
 	s->digest = digest;
-	p[0] = CT_PYR(CT_PYR_VALUE, slot, q - p);
-	p[1] = frame;
-	done(q);
+	record_words(CT_PYR_VALUE, slot, frame, q);
 }
 
 static ct_u64 runs; /* of functions, to tell one run of a class's body from the next */
@@ -211,8 +147,7 @@ static void names(ct_u64 frame, ct_u64 space)
 		data = k + H.off.str_ascii;
 		if (rd8(data) == '_' && rd8(data + 1) == '_') /* __builtins__ and the like */
 			continue;
-		if (buffer()->pos + CT_PYA_ROOM / 2 > CT_PYA_BUFFER_LEN)
-			request(CT_PYREQ_DRAIN, 0, 0);
+		make_room(CT_PYA_ROOM / 2);
 		changed_value(frame, CT_PYSLOT_NAMED, k, run->key == frame ? run->digest : 0, v);
 	}
 }
@@ -243,8 +178,7 @@ static void locals(ct_u64 frame, const struct ct_pya_code *c, const struct pendi
 				continue;
 			o = pending->o;
 		}
-		if (buffer()->pos + CT_PYA_ROOM / 2 > CT_PYA_BUFFER_LEN)
-			request(CT_PYREQ_DRAIN, 0, 0);
+		make_room(CT_PYA_ROOM / 2);
 		changed_value(frame, i, 0, 0, o);
 	}
 	if (c->module) {
@@ -314,33 +248,21 @@ static void enter(ct_u64 frame, struct ct_pya_code *c, ct_u64 how)
 
 static void line(ct_u64 frame, const struct ct_pya_code *c, ct_u64 unit, const struct pending *pending)
 {
-	ct_u64 *p;
-
 	if (!c->wanted)
 		return;
 	if (H.values)
 		locals(frame, c, pending);
-	p = put();
-	p[0] = CT_PYR(CT_PYR_LINE, 0, 3);
-	p[1] = frame;
-	p[2] = unit << 32 | c->id;
-	done(p + 3);
+	record(CT_PYR_LINE, 0, frame, unit << 32 | c->id);
 }
 
 static void leave(ct_u64 frame, const struct ct_pya_code *c, ct_u64 how, ct_u64 result)
 {
-	ct_u64 *p;
-
 	if (H.values && c->wanted) {
 		locals(frame, c, NULL);
 		if (result)
 			record_value(frame, CT_PYSLOT_RESULT, result);
 	}
-	p = put();
-	p[0] = CT_PYR(CT_PYR_RETURN, how, 3);
-	p[1] = frame;
-	p[2] = c->id;
-	done(p + 3);
+	record(CT_PYR_RETURN, how, frame, c->id);
 }
 
 #include "replay/agents/blob/python_old.h"
@@ -365,8 +287,7 @@ static void new_step(ct_u64 *regs)
 	again = prev_at == ip && !(op == OP_RESUME && H.off.starts_at_first);
 	if ((again && op != OP_FUSED && op != OP_FUSED_STORE) || foreign(frame))
 		return;
-	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
-		request(CT_PYREQ_DRAIN, 0, 0);
+	make_room(CT_PYA_ROOM);
 	answered();
 	c = find_code(code_of(frame), 0);
 	unit = (ip - c->first) / 2;
@@ -473,8 +394,7 @@ HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 		H.cur_frame = 0;
 	if (foreign(frame))
 		return;
-	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
-		request(CT_PYREQ_DRAIN, 0, 0);
+	make_room(CT_PYA_ROOM);
 	if (H.off.f_lasti)
 		old_exception(frame);
 	c = find_code(code_of(frame), 0);
@@ -497,25 +417,6 @@ HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 	done(p + 4);
 }
 
-/* Stubs and patched calls arrive here with every register as the program has it. */
-#define ENTRY(name, function)                                                                                          \
-	".section ." name ",\"ax\"\n"                                                                                  \
-	"	mov	%rsp, H+32(%rip)\n"                                                                                      \
-	"	lea	stack_top(%rip), %rsp\n"                                                                                 \
-	"	pushfq\n"                                                                                                    \
-	"	cld\n"                                                                                                       \
-	"	push	%rax\n	push	%rcx\n	push	%rdx\n	push	%rbx\n	push	%rbp\n	push	%rsi\n	"                                    \
-	"push	%rdi\n"                                                                                                  \
-	"	push	%r8\n	push	%r9\n	push	%r10\n	push	%r11\n	push	%r12\n	push	%r13\n	"                                      \
-	"push	%r14\n	push	%r15\n"                                                                                      \
-	"	mov	%rsp, %rdi\n"                                                                                            \
-	"	call	" function "\n"                                                                                \
-	"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n	pop	%r11\n	pop	%r10\n	"                                          \
-	"pop	%r9\n	pop	%r8\n"                                                                                          \
-	"	pop	%rdi\n	pop	%rsi\n	pop	%rbp\n	pop	%rbx\n	pop	%rdx\n	pop	%rcx\n	"                                          \
-	"pop	%rax\n"                                                                                                   \
-	"	popfq\n"                                                                                                     \
-	"	mov	H+32(%rip), %rsp\n"                                                                                      \
-	"	jmp	*H+24(%rip)\n"
+/* Stubs, and patched places. */
 __asm__(ENTRY("entry", "agent_step") ENTRY("exc_entry", "agent_exception")
 		ENTRY("begin_entry", "agent_begin") ".text\n");

@@ -147,8 +147,7 @@ static void native_argument(ct_u64 frame, ct_u64 slot, ct_u64 o)
 {
 	if (!o)
 		return;
-	if (buffer()->pos + CT_PYA_ROOM / 2 > CT_PYA_BUFFER_LEN)
-		request(CT_PYREQ_DRAIN, 0, 0);
+	make_room(CT_PYA_ROOM / 2);
 	record_value(CT_PYA_CALLEE(frame), slot, o);
 }
 
@@ -156,7 +155,7 @@ static void native_argument(ct_u64 frame, ct_u64 slot, ct_u64 o)
  * of, the others are its arguments. */
 static int native_begin(ct_u64 frame, const struct ct_pya_code *code, ct_u64 ip, ct_u64 sp, unsigned op)
 {
-	ct_u64 self, owner, module = 0, def, *p;
+	ct_u64 self, owner, module = 0, def;
 	struct call c;
 	ct_u32 id;
 
@@ -194,11 +193,7 @@ static int native_begin(ct_u64 frame, const struct ct_pya_code *code, ct_u64 ip,
 	id = native_id(def, owner, module != 0);
 	if (!native_pending(frame))
 		return 0;
-	p = put();
-	p[0] = CT_PYR(CT_PYR_NATIVE, 0, 3);
-	p[1] = frame;
-	p[2] = (ct_u64)id << 32 | code->id;
-	done(p + 3);
+	record(CT_PYR_NATIVE, 0, frame, (ct_u64)id << 32 | code->id);
 	if (!H.values)
 		return 1;
 	native_argument(frame, 0, self);
@@ -213,7 +208,7 @@ static void native_end(ct_u64 frame, ct_u64 ip, ct_u64 prev, ct_u64 sp)
 {
 	const ct_u64 next = prev + 2ull * H.skip[rd8(prev)];
 	const unsigned char op = H.op[rd8(prev)];
-	ct_u64 *p, result;
+	ct_u64 result;
 
 	if (op == OP_CALL && ip < next && ip == prev + 4) /* 3.11: PRECALL, then CALL */
 		return;
@@ -223,10 +218,7 @@ static void native_end(ct_u64 frame, ct_u64 ip, ct_u64 prev, ct_u64 sp)
 	result = H.values && ip == next && op != OP_PLAIN ? stack_item(sp - 8) : 0;
 	if (result)
 		record_value(frame, CT_PYSLOT_RESULT, result);
-	p = put();
-	p[0] = CT_PYR(CT_PYR_NATIVE_END, 0, 2);
-	p[1] = frame;
-	done(p + 2);
+	record_words(CT_PYR_NATIVE_END, 0, frame, put() + 2);
 }
 
 #endif

@@ -175,8 +175,7 @@ static void old_step(const ct_u64 *regs)
 	stubs_say();
 	if (foreign(frame))
 		return;
-	if (buffer()->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
-		request(CT_PYREQ_DRAIN, 0, 0);
+	make_room(CT_PYA_ROOM);
 	answered();
 	t = this_thread();
 	prev = t->frame == frame ? t->prev : t->back == frame ? t->back_prev : UNKNOWN;

@@ -30,53 +30,6 @@
 
 __attribute__((section(".head"), used)) HIDDEN struct ct_rba_head H = {0};
 
-static ct_u64 rd(ct_u64 addr)
-{
-	return *(const volatile ct_u64 *)addr;
-}
-static ct_u32 rd32(ct_u64 addr)
-{
-	return *(const volatile ct_u32 *)addr;
-}
-static unsigned char rd8(ct_u64 addr)
-{
-	return *(const volatile unsigned char *)addr;
-}
-
-static struct ct_pya_buffer *buffer(void)
-{
-	return (struct ct_pya_buffer *)H.buffer;
-}
-
-/* The tracer does what is asked for while this thread stands at the int3. */
-static void request(ct_u64 what, ct_u64 arg, ct_u64 arg2, ct_u64 frame)
-{
-	volatile struct ct_pya_buffer *b = buffer();
-
-	b->request = what;
-	b->arg = arg;
-	b->arg2 = arg2;
-	b->pad[0] = frame;
-	__asm__ volatile("int3" ::: "memory");
-}
-
-static void make_room(ct_u64 bytes)
-{
-	if (buffer()->pos + bytes > CT_PYA_BUFFER_LEN)
-		request(CT_PYREQ_DRAIN, 0, 0, 0);
-}
-
-static ct_u64 *put(void)
-{
-	return (ct_u64 *)(H.buffer + buffer()->pos);
-}
-static void done(ct_u64 *end)
-{
-	buffer()->pos = (ct_u64)end - H.buffer;
-}
-
-#include "replay/agents/blob/answers.h"
-
 static ct_u64 hash(ct_u64 x)
 {
 	x *= 0x9e3779b97f4a7c15ull;
@@ -84,6 +37,8 @@ static ct_u64 hash(ct_u64 x)
 	x *= 0xff51afd7ed558ccdull;
 	return x ^ x >> 29;
 }
+
+#include "replay/agents/blob/blob.h"
 
 /* ---- tables ------------------------------------------------------------------------------------------------- */
 
@@ -117,7 +72,8 @@ static struct ct_rba_iseq *find_iseq(ct_u64 iseq, ct_u64 cfp, int again)
 		c = &table[(home + iseq % 13) % CT_RBA_NISEQS];
 	if (c->iseq != iseq || c->variant != variant || c->body != body || c->encoded != rd(body + 8) ||
 	    c->check != check || again) {
-		request(CT_RBREQ_ISEQ, iseq, (ct_u64)c, cfp);
+		buffer()->arg3 = cfp;
+		request(CT_RBREQ_ISEQ, iseq, (ct_u64)c);
 		c->check = check;
 		c->variant = variant;
 	}
@@ -137,7 +93,7 @@ static struct ct_rba_type *find_type(ct_u64 key)
 	if (i == CT_RBA_PROBES)
 		t = &table[(home + key % 13) % CT_RBA_NTYPES];
 	if (t->key != key || t->check != check || (t->count_at && t->count != rd(t->count_at))) {
-		request(CT_RBREQ_TYPE, key, (ct_u64)t, 0);
+		request(CT_RBREQ_TYPE, key, (ct_u64)t);
 		t->check = check;
 	}
 	return t;
@@ -149,23 +105,9 @@ static struct ct_rba_type *find_type(ct_u64 key)
 
 static void record_value(ct_u64 frame, ct_u64 slot, ct_u64 o)
 {
-	ct_u64 *p = put(), *q = value(p + 2, p + CT_PYA_VALUE_MAX / 8, o, 0);
+	ct_u64 *p = put();
 
-	p[0] = CT_PYR(CT_RBR_VALUE, slot, q - p);
-	p[1] = frame;
-	done(q);
-}
-
-/* Never 0. */
-static ct_u64 digest_of(const ct_u64 *w, const ct_u64 *end)
-{
-	ct_u64 a = 1;
-
-	for (; w < end; w++) {
-		a = (a ^ *w) * 0xff51afd7ed558ccdull;
-		a ^= a >> 32;
-	}
-	return a | 1;
+	record_words(CT_RBR_VALUE, slot, frame, value(p + 2, p + CT_PYA_VALUE_MAX / 8, o, 0));
 }
 
 /* Written only if it is another one than at the last step. `quiet`: as new variables are, it is not told of. */
@@ -184,9 +126,7 @@ static void changed_value(ct_u64 frame, ct_u64 slot, ct_u64 key, ct_u64 o, int q
 		return;
 	s->key = key;
 	s->digest = digest;
-	p[0] = CT_PYR(CT_RBR_VALUE, slot, q - p);
-	p[1] = frame;
-	done(q);
+	record_words(CT_RBR_VALUE, slot, frame, q);
 }
 
 static void forget(ct_u64 frame, ct_u64 slot)
@@ -239,16 +179,6 @@ static ct_u64 owner(ct_u64 cfp)
 	return cfp;
 }
 
-static void record(unsigned type, ct_u64 frame, ct_u64 what)
-{
-	ct_u64 *p = put();
-
-	p[0] = CT_PYR(type, 0, 3);
-	p[1] = frame;
-	p[2] = what;
-	done(p + 3);
-}
-
 /* A stack seen for the first time: frames further out than this one. Control frames lie at its end, the outermost
  * last. */
 static void tell_frames(ct_u64 ec, ct_u64 cfp)
@@ -261,22 +191,19 @@ static void tell_frames(ct_u64 ec, ct_u64 cfp)
 		if ((kind & CFRAME) || (kind & FRAME_KIND) == RESCUE || !rd(f + CFP_ISEQ) || !rd(f + CFP_PC))
 			continue;
 		make_room(CT_PYA_ROOM / 2);
-		record(CT_RBR_FRAME, f, find_iseq(rd(f + CFP_ISEQ), f, 0)->id);
+		record(CT_RBR_FRAME, 0, f, find_iseq(rd(f + CFP_ISEQ), f, 0)->id);
 	}
 }
 
 static void be_on(ct_u64 ec, ct_u64 cfp)
 {
-	ct_u64 *known = &H.known[hash(ec >> 4) % CT_RBA_STACKS], *p;
+	ct_u64 *known = &H.known[hash(ec >> 4) % CT_RBA_STACKS];
 
 	answered();
 	if (ec == H.stack)
 		return;
 	H.stack = ec;
-	p = put();
-	p[0] = CT_PYR(CT_RBR_STACK, 0, 2);
-	p[1] = ec;
-	done(p + 2);
+	record_words(CT_RBR_STACK, 0, ec, put() + 2);
 	if (*known == ec)
 		return;
 	*known = ec;
@@ -323,7 +250,7 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 		be_on(ec, cfp);
 		frame = owner(cfp);
 		if (events & EV_ENTER) {
-			record(CT_RBR_ENTER, frame, what);
+			record(CT_RBR_ENTER, 0, frame, what);
 			if (H.values && c->wanted) {
 				for (ct_u32 i = 0; i < c->nvars; i++)
 					forget(frame, i);
@@ -336,12 +263,12 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 				locals(frame, cfp, c);
 			make_room(CT_PYA_ROOM / 2);
 			if (events & EV_LINE)
-				record(CT_RBR_LINE, frame, what);
+				record(CT_RBR_LINE, 0, frame, what);
 			if (H.values && (events & EV_LEAVE))
 				record_value(frame, CT_PYSLOT_RESULT, rd(rd(cfp + CFP_SP) - 8));
 		}
 		if (events & EV_LEAVE)
-			record(CT_RBR_RETURN, frame, what);
+			record(CT_RBR_RETURN, 0, frame, what);
 	}
 	if (site == H.jump_out && H.values && c->wanted) { /* throw: its operand's low byte says why */
 		const ct_u64 why = rd(pc + 8) & 0xff;
@@ -379,27 +306,7 @@ HIDDEN __attribute__((used)) void agent_raise(ct_u64 *regs)
 	if (c->wanted)
 		record_value(frame, CT_PYSLOT_EXC, rd(ec + H.off.ec_errinfo));
 	/* The frame's place is behind the instruction that it is in. */
-	record(CT_RBR_RAISE, frame, ((rd(cfp + CFP_PC) - c->encoded) / 8 - 1) << 32 | c->id);
+	record(CT_RBR_RAISE, 0, frame, ((rd(cfp + CFP_PC) - c->encoded) / 8 - 1) << 32 | c->id);
 }
 
-/* Stubs arrive here with every register as the program has it. */
-#define ENTRY(name, function)                                                                                          \
-	".section ." name ",\"ax\"\n"                                                                                  \
-	"	mov	%rsp, H+8(%rip)\n"                                                                                       \
-	"	lea	stack_top(%rip), %rsp\n"                                                                                 \
-	"	pushfq\n"                                                                                                    \
-	"	cld\n"                                                                                                       \
-	"	push	%rax\n	push	%rcx\n	push	%rdx\n	push	%rbx\n	push	%rbp\n	push	%rsi\n	"                                    \
-	"push	%rdi\n"                                                                                                  \
-	"	push	%r8\n	push	%r9\n	push	%r10\n	push	%r11\n	push	%r12\n	push	%r13\n	"                                      \
-	"push	%r14\n	push	%r15\n"                                                                                      \
-	"	mov	%rsp, %rdi\n"                                                                                            \
-	"	call	" function "\n"                                                                                \
-	"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n	pop	%r11\n	pop	%r10\n	"                                          \
-	"pop	%r9\n	pop	%r8\n"                                                                                          \
-	"	pop	%rdi\n	pop	%rsi\n	pop	%rbp\n	pop	%rbx\n	pop	%rdx\n	pop	%rcx\n	"                                          \
-	"pop	%rax\n"                                                                                                   \
-	"	popfq\n"                                                                                                     \
-	"	mov	H+8(%rip), %rsp\n"                                                                                       \
-	"	jmp	*H(%rip)\n"
 __asm__(ENTRY("entry", "agent_step") ENTRY("exc_entry", "agent_raise") ".text\n");
