@@ -3,6 +3,7 @@
  *
  * The list of buffers comes from collect.bpf.c; one record of the right size is reserved and filled in place. */
 #include "call.bpf.h"
+#include "uprobes.bpf.h"
 
 extern int bpf_probe_read_user_dynptr(struct bpf_dynptr *d, u32 off, u32 size, const void *src) __ksym __weak;
 
@@ -537,6 +538,9 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	nr = (s32)regs->orig_ax;
 	rules_nr = nr;
+	/* How the kernel handles a probe of ours at a return, or at a 5-byte nop: no call of the program's. */
+	if (mode == CT_MODE_EVENTS && (nr == NR_uretprobe || nr == NR_uprobe || (nr < 0 && in_uprobes_page(regs->ip))))
+		return 0;
 	if (mode == CT_MODE_REPLAY) {
 		if (cur.tid != tid)
 			make_current(tgid, tid);

@@ -172,6 +172,8 @@ static const struct ct_event *rewrite(void *ctx, const struct ct_event *ev)
 {
 	struct ct_recorder *r = ctx;
 
+	if (r->calls)
+		return ct_calls_rewrite(r->calls_buf, ev);
 	return r->dedup ? ct_dedup_rewrite(r->dedup, ev) : ev;
 }
 
@@ -420,6 +422,14 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		po.rewrite = rewrite;
 		po.rewrite_min = CT_DEDUP_MIN;
 	}
+	if (o->calls) {
+		r->calls = ct_calls_create(o->calls, &r->probes, err);
+		r->calls_buf = malloc(CT_CALLS_REWRITE_BUF);
+		if (!r->calls || !r->calls_buf)
+			return r->calls ? ct_fail(err, CT_EXIT_FAILED, "out of memory") : -1;
+		po.rewrite = rewrite;
+		po.rewrite_min = CT_CALLS_REWRITE_MIN;
+	}
 	po.tap = tap;
 	po.tap_ctx = r;
 	r->pipeline = ct_pipeline_create(&po, err);
@@ -428,13 +438,18 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	if (o->no_replay) {
 		r->start_ns = ct_now_ns();
 		for (size_t i = 0; i < o->npids; i++)
-			if (ct_probes_add(&r->probes, o->pids[i], NULL, err))
+			if (ct_probes_add(&r->probes, o->pids[i], NULL, err) ||
+			    ct_recorder_calls_attach(r, o->pids[i], err))
 				return -1;
 		if (command) {
 			if (ct_wait_interrupted_fairly(command, 10000) || ct_probes_add(&r->probes, command, NULL, err))
 				return ct_fail(err, CT_EXIT_FAILED, "%s was killed before it began", o->command[0]);
+			if (ct_recorder_calls_attach(r, command, err))
+				return -1;
 		}
 		ct_probes_mode(&r->probes, CT_MODE_EVENTS, -1);
+		if (r->calls)
+			ct_calls_start(r->calls);
 		if (command)
 			ptrace(PTRACE_DETACH, command, 0, 0);
 		return 0;
@@ -459,6 +474,8 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 
 	if (began && !r->opts->no_replay && ct_recorder_snapshot(r, CT_SNAP_FINAL, err))
 		ret = -1;
+	if (r->calls)
+		ct_recorder_calls_stop(r, res);
 	if (r->probes.skel)
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
 	if (r->pipeline && !ct_pipeline_drain(r->pipeline, 1000, &ignored))
@@ -517,6 +534,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 
 static void destroy(struct ct_recorder *r)
 {
+	ct_calls_destroy(r->calls);
 	ct_probes_destroy(&r->probes);
 	ct_inspector_destroy(r->inspector);
 	ct_page_index_destroy(r->index);
@@ -529,6 +547,7 @@ static void destroy(struct ct_recorder *r)
 	free(r->files);
 	free(r->written);
 	ct_dedup_destroy(r->dedup);
+	free(r->calls_buf);
 	free(r->reaps);
 	json_decref(r->manifest);
 	if (r->dirfd >= 0)
