@@ -82,12 +82,16 @@ struct {
 	__type(key, u32);
 	__type(value, struct ct_python_probe);
 } pythons SEC(".maps");
+struct code {
+	u32 id;
+	u32 generator; /* or coroutine */
+};
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CT_CALL_CODES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct ct_code_key);
-	__type(value, u32);
+	__type(value, struct code);
 } codes SEC(".maps");
 
 extern bool bpf_session_is_return(void) __ksym __weak;
@@ -405,14 +409,17 @@ static __always_inline u32 read_str(const struct ct_python_probe *py, u64 str, c
 	return len;
 }
 
+#define CO_GENERATORS 0x2a0 /* CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR */
+
 /* Of a code object: neighbours in all versions. */
 struct code_names {
 	u64 filename, name, qualname, linetable;
 };
 
 /* A function that has not been seen before: told once. Its number, or 0: it cannot be told of, which is counted. */
-static __noinline u32 intern(u32 index, const struct ct_code_key *key)
+static __noinline u32 intern(u32 index, const struct ct_code_key *key, u32 generator)
 {
+	struct code code = {.generator = generator};
 	struct ct_python_probe *py;
 	struct function_record *e;
 	u32 id, len, units = 0;
@@ -449,18 +456,21 @@ static __noinline u32 intern(u32 index, const struct ct_code_key *key)
 	fill(&e->h, sizeof(e->h) + sizeof(e->f) + e->f.name_len + e->f.file_len, CT_EV_FUNCTION, seq,
 	     bpf_ktime_get_ns());
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-	bpf_map_update_elem(&codes, key, &id, BPF_ANY); /* if there is no room, it is told again */
+	code.id = id;
+	bpf_map_update_elem(&codes, key, &code, BPF_ANY); /* if there is no room, it is told again */
 	return id;
 }
 
 /* On entry of _PyEval_EvalFrameDefault, which every Python function's frame goes through. */
 static __always_inline int python_enter(struct pt_regs *ctx)
 {
-	u32 index = bpf_get_attach_cookie(ctx), *known, id;
+	u32 index = bpf_get_attach_cookie(ctx), generator = 0, id;
 	struct ct_python_probe *py = bpf_map_lookup_elem(&pythons, &index);
 	struct code_names names;
+	struct code *known;
 	struct ct_code_key key = {};
 	u64 code;
+	u8 owner = 1;
 
 	if (!py)
 		return 1;
@@ -476,7 +486,16 @@ static __always_inline int python_enter(struct pt_regs *ctx)
 	key.linetable = names.linetable;
 	key.tgid = py->tgid;
 	known = bpf_map_lookup_elem(&codes, &key);
-	id = known ? *known : intern(index, &key);
+	if (known) {
+		generator = known->generator;
+	} else {
+		bpf_probe_read_user(&generator, sizeof(generator), (void *)(code + py->flags));
+		generator &= CO_GENERATORS;
+	}
+	/* Its object is made by running its code up to the first instruction: nobody calls that a call. */
+	if (generator && !bpf_probe_read_user(&owner, 1, (void *)(ctx->si + py->f_owner)) && !owner)
+		return 1;
+	id = known ? known->id : intern(index, &key, generator);
 	return id ? enter(id, ctx->sp, NULL, 0) : 1;
 }
 

@@ -21,10 +21,11 @@
 /* Where things lie in one build of CPython, and in which process that is. */
 struct ct_python_probe {
 	ct_u32 tgid;
-	ct_u32 f_code;    /* in the frame */
-	ct_u32 mask;      /* low bits of the word there that are no part of the address */
+	ct_u32 f_code; /* in the frame */
+	ct_u32 mask;   /* low bits of the word there that are no part of the address */
 	/* In the code object: co_firstlineno; co_filename, behind which are co_name, co_qualname, co_linetable. */
-	ct_u32 firstlineno, names;
+	ct_u32 firstlineno, names, flags;
+	ct_u32 f_owner;                /* a byte in the frame: 0 if it is the thread's */
 	ct_u32 str_ascii, str_compact; /* data of strings */
 };
 

@@ -101,6 +101,8 @@ static int describe(struct search *s, const struct ct_exec_file *file, const str
 					    .mask = l->off.ref_mask,
 					    .firstlineno = l->off.co_firstlineno,
 					    .names = l->off.co_filename,
+					    .flags = l->off.co_flags,
+					    .f_owner = l->off.f_owner,
 					    .str_ascii = l->off.str_ascii,
 					    .str_compact = l->off.str_compact};
 	return 1;
@@ -112,10 +114,11 @@ static int on_file(void *ctx, const struct ct_exec_file *file, struct ct_error *
 	struct ct_python py;
 	struct ct_image im;
 	ct_u64 bias;
+	const char *base = strrchr(file->name, '/'); /* names of mapped files are absolute */
 	int fd, ret;
 
-	/* The interpreter is the program itself, or this library. */
-	if (!file->program && !strstr(file->name, "libpython"))
+	/* The interpreter is the program itself or a library; or a program that a dynamic linker was told to run. */
+	if (!file->program && strncmp(base, "/libpython", 10) && strncmp(base, "/python", 7))
 		return 0;
 	ret = ct_python_find(file->path, &py, err);
 	if (ret <= 0) {

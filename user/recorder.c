@@ -448,8 +448,10 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 				return -1;
 		}
 		ct_probes_mode(&r->probes, CT_MODE_EVENTS, -1);
-		if (r->calls)
+		if (r->calls) {
 			ct_calls_start(r->calls);
+			r->start_ns = ct_now_ns(); /* attaching has taken a moment */
+		}
 		if (command)
 			ptrace(PTRACE_DETACH, command, 0, 0);
 		return 0;
