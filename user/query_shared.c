@@ -99,7 +99,10 @@ void query_put_place(struct query *q, struct query_rows *rows, ct_u64 location)
 	int n;
 
 	file = l ? ct_stepdb_name(q->db, CT_FILES, l->v[CT_LOC_FILE]) : NULL;
-	n = l ? asprintf(&text, "%s:%llu", file ? file->text : "?", (unsigned long long)l->v[CT_LOC_LINE]) : -1;
+	if (l && !l->v[CT_LOC_LINE]) /* not known */
+		n = asprintf(&text, "%s", file ? file->text : "?");
+	else
+		n = l ? asprintf(&text, "%s:%llu", file ? file->text : "?", (unsigned long long)l->v[CT_LOC_LINE]) : -1;
 	if (n < 0) {
 		query_null(rows);
 		return;
