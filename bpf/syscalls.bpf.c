@@ -539,7 +539,8 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 	nr = (s32)regs->orig_ax;
 	rules_nr = nr;
 	/* How the kernel handles a probe of ours at a return, or at a 5-byte nop: no call of the program's. */
-	if (mode == CT_MODE_EVENTS && (nr == NR_uretprobe || nr == NR_uprobe || (nr < 0 && in_uprobes_page(regs->ip))))
+	if (mode == CT_MODE_EVENTS && (nr == NR_uretprobe || nr == NR_uprobe ||
+				       (nr < 0 && (in_uprobes_page(regs->ip) || in_nop_trampoline(regs->ip)))))
 		return 0;
 	if (mode == CT_MODE_REPLAY) {
 		if (cur.tid != tid)

@@ -16,4 +16,16 @@ static __always_inline bool in_uprobes_page(u64 addr)
 	return area && BPF_CORE_READ(area, vaddr) == (addr & ~4095ull);
 }
 
+/* Behind the system call of the code that a probed 5-byte nop is made to call (uprobe_trampoline_entry in
+ * arch/x86/kernel/uprobes.c): mov $336, %rax; syscall. */
+static __always_inline bool in_nop_trampoline(u64 ip)
+{
+	u64 mov = 0;
+	u16 syscall = 0;
+
+	bpf_probe_read_user(&mov, 7, (void *)(ip - 9));
+	bpf_probe_read_user(&syscall, 2, (void *)(ip - 2));
+	return mov == 0x00000150c0c748 && syscall == 0x050f;
+}
+
 #endif

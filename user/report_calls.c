@@ -79,15 +79,11 @@ static int compare_functions(const void *a, const void *b, void *arg)
 static void put_definition(struct report *r, struct query_rows *rows, const struct ct_name *function)
 {
 	const struct ct_name *file = ct_stepdb_name(r->q.db, CT_FILES, function->v[CT_FN_FILE]);
-	char *text = NULL;
-	int n = file ? asprintf(&text, "%s:%llu", file->text, (unsigned long long)function->v[CT_FN_LINE]) : -1;
 
-	if (n < 0) {
+	if (file)
+		query_put_line(rows, file->text, function->v[CT_FN_LINE]);
+	else
 		query_null(rows);
-		return;
-	}
-	query_text(rows, text, (size_t)n);
-	free(text);
 }
 
 static void put_functions(struct report *r, struct functions *fns, size_t n)

@@ -47,18 +47,18 @@ static bool jumps(const struct insn *in)
 	return in->i.meta.category == ZYDIS_CATEGORY_UNCOND_BR || in->i.meta.category == ZYDIS_CATEGORY_COND_BR;
 }
 
-/* Whether something in the function jumps to [0, at] of it, or might. */
-static bool jumped_to(const ct_u8 *code, size_t len, size_t at)
+/* Whether something in the function jumps to [0, at] of it; `unsure` is the answer if that cannot be told. */
+static bool jumped_to(const ct_u8 *code, size_t len, size_t at, bool unsure)
 {
 	struct insn in;
 	ct_u64 to;
 
 	for (size_t i = 0; i < len; i += in.i.length) {
 		if (!decode(code, len, i, &in))
-			return true;
+			return unsure;
 		if (!jumps(&in))
 			continue;
-		if (!target(&in, i, &to) || to <= at)
+		if (target(&in, i, &to) ? to <= at : unsure)
 			return true;
 	}
 	return false;
@@ -118,13 +118,17 @@ void ct_site_entry(const ct_u8 *code, size_t len, struct ct_site *site)
 		}
 		site->at = at;
 		/* A loop may come back to a branch, but never to a push, which would grow the stack. */
-		if (is_push(code + at, len - at) || (is_branch(code + at, len - at) && !jumped_to(code, len, at)))
+		if (is_push(code + at, len - at) || (is_branch(code + at, len - at) && !jumped_to(code, len, at, true)))
 			return;
 		if (!pass(&in, site))
 			break;
 	}
-	if (site->cost != CT_SITE_NONE)
-		*site = (struct ct_site){.cost = CT_SITE_STEPPED, .nargs = CT_CALL_NARGS};
+	if (site->cost == CT_SITE_NONE)
+		return;
+	*site = (struct ct_site){.cost = CT_SITE_STEPPED, .nargs = CT_CALL_NARGS};
+	/* Who comes back to the very first instruction cannot be told from who enters. A switch does not. */
+	if (jumped_to(code, len, 0, false))
+		*site = (struct ct_site){.cost = CT_SITE_NONE, .why = "it begins with a loop"};
 }
 
 int ct_site_exits(const ct_u8 *code, size_t len, struct ct_exit_site *exits, size_t max)
