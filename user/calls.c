@@ -29,11 +29,12 @@
 struct interpreter {
 	pid_t pid;
 	struct ct_python_target t;
-	bool open; /* its pointer has been written */
+	int fd; /* of ct_python_open, or -1 */
 };
 
 struct ct_calls {
 	const struct ct_calls_opts *o;
+	struct ct_probes *probes;
 	struct calls_bpf *skel;
 	bool multi, session, threads_only; /* kernel features; threads_only: see any_process */
 	struct ct_uprobes **links;
@@ -103,6 +104,7 @@ struct ct_calls *ct_calls_create(const struct ct_calls_opts *o, struct ct_probes
 		return NULL;
 	}
 	c->o = o;
+	c->probes = probes;
 	c->multi = probes->uprobe_multi;
 	c->session = c->multi && ct_uprobe_session_supported();
 	c->threads_only = c->multi && confines_to_thread();
@@ -136,6 +138,7 @@ static void free_places(struct places *p)
 	free(p->cookie);
 }
 
+/* -1 if none could be attached. */
 static int attach(struct ct_calls *c, const struct bpf_program *prog, pid_t pid, const char *path,
 		  const struct places *p, size_t first, size_t n, unsigned flags, struct ct_error *err)
 {
@@ -146,15 +149,24 @@ static int attach(struct ct_calls *c, const struct bpf_program *prog, pid_t pid,
 				      .pid = c->threads_only ? 0 : pid,
 				      .flags = flags | (c->multi ? CT_UPROBE_MULTI : CT_UPROBE_PERF)};
 
+	size_t half = n / 2;
+
 	if (!n)
 		return 0;
 	if (ct_image_grow(&c->links, &c->links_cap, c->nlinks, sizeof(*c->links)))
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	c->links[c->nlinks] = ct_uprobes_create(bpf_program__fd(prog), &spec, err);
-	if (!c->links[c->nlinks])
-		return -1;
-	c->nlinks++;
-	return 0;
+	if (c->links[c->nlinks]) {
+		c->nlinks++;
+		return 0;
+	}
+	/* There are instructions that the kernel does not probe: all others are. */
+	if (n > 1)
+		return attach(c, prog, pid, path, p, first, half, flags, err) &
+		       attach(c, prog, pid, path, p, first + half, n - half, flags, err);
+	if (!c->stats.unprobed++)
+		snprintf(c->stats.unprobed_name, sizeof(c->stats.unprobed_name), "%.140s", err->msg);
+	return -1;
 }
 
 /* Entries and returns at the same places. */
@@ -325,6 +337,7 @@ static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	in = &more[c->ninterp];
 	memset(in, 0, sizeof(*in));
 	in->pid = pid;
+	in->fd = -1;
 	ret = ct_python_target(pid, &in->t, err);
 	if (ret <= 0)
 		return ret < 0 ? -1
@@ -338,9 +351,8 @@ static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	ret = add_place(&at, in->t.offset, index) ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
 						  : attach_pairs(c, pid, in->t.path, &at, true, err);
 	free_places(&at);
-	if (ret || ct_python_open(pid, &in->t, err))
+	if (ret || (in->fd = ct_python_open(pid, &in->t, err)) < 0)
 		return -1;
-	in->open = true;
 	snprintf(c->stats.python + len, sizeof(c->stats.python) - len, "%sPython %u.%u.%u", len ? ", " : "",
 		 in->t.version >> 24, in->t.version >> 16 & 255, in->t.version >> 8 & 255);
 	return 0;
@@ -369,6 +381,27 @@ void ct_calls_start(struct ct_calls *c)
 	__atomic_store_n(&c->skel->bss->on, 1, __ATOMIC_SEQ_CST);
 }
 
+static void close_pythons(struct ct_calls *c)
+{
+	size_t count = 0;
+	pid_t *pids = NULL;
+
+	if (!c->ninterp || ct_probes_list(c->probes, &pids, &count))
+		pids = NULL;
+	for (size_t i = 0; i < c->ninterp; i++) {
+		const struct interpreter *in = &c->interp[i];
+
+		if (in->fd < 0)
+			continue;
+		/* Children have the pointer from their parent, at the same place. */
+		for (size_t k = 0; pids && k < count; k++)
+			if (pids[k] != in->pid)
+				ct_python_close(pids[k], &in->t, -1);
+		ct_python_close(in->pid, &in->t, in->fd);
+	}
+	free(pids);
+}
+
 void ct_calls_stop(struct ct_calls *c)
 {
 	if (c->stopped)
@@ -376,9 +409,7 @@ void ct_calls_stop(struct ct_calls *c)
 	c->stopped = true;
 	if (c->skel && c->skel->bss)
 		__atomic_store_n(&c->skel->bss->on, 0, __ATOMIC_SEQ_CST);
-	for (size_t i = 0; i < c->ninterp; i++)
-		if (c->interp[i].open)
-			ct_python_close(c->interp[i].pid, &c->interp[i].t);
+	close_pythons(c);
 	for (size_t i = 0; i < c->nlinks; i++)
 		ct_uprobes_destroy(c->links[i]);
 	c->nlinks = 0;

@@ -29,14 +29,14 @@ struct ct_calls_opts {
 
 /* What was attached. */
 struct ct_calls_stats {
-	size_t functions;       /* native ones that are probed */
-	size_t files;           /* they are in */
-	size_t stepped;         /* of them, entered through a single-stepped instruction */
-	size_t returns;         /* single-stepped instructions that leave functions exceptions may pass through */
-	size_t unprobed;        /* left out: no place for a probe */
-	size_t endless;         /* of those probed, whose end cannot be seen */
-	char unprobed_name[80]; /* one of those left out, and why */
-	char python[256];       /* interpreters, in words; "": none */
+	size_t functions;        /* native ones that are probed */
+	size_t files;            /* they are in */
+	size_t stepped;          /* of them, entered through a single-stepped instruction */
+	size_t returns;          /* single-stepped instructions that leave functions exceptions may pass through */
+	size_t unprobed;         /* left out: no place for a probe */
+	size_t endless;          /* of those probed, whose end cannot be seen */
+	char unprobed_name[160]; /* one of those left out, and why */
+	char python[256];        /* interpreters, in words; "": none */
 	double attach_ms;
 };
 
@@ -71,8 +71,12 @@ struct ct_python_target {
 };
 /* 1: found; 0: the process runs no CPython; -1: it does, but its calls cannot be seen (*err). */
 int ct_python_target(pid_t pid, struct ct_python_target *t, struct ct_error *err);
-/* Makes every call go through the evaluation function; and back. */
+/* Makes every call go through the evaluation function. A descriptor that says so to others, for one recorder at a time;
+ * -1 with *err. */
 int ct_python_open(pid_t pid, const struct ct_python_target *t, struct ct_error *err);
-void ct_python_close(pid_t pid, const struct ct_python_target *t);
+/* And back; `fd` -1: in a child that the process has made meanwhile. */
+void ct_python_close(pid_t pid, const struct ct_python_target *t, int fd);
+/* 1: undone what a killed recorder has left; 0: there was nothing; -1: *err. */
+int ct_python_undo(pid_t pid, struct ct_error *err);
 
 #endif

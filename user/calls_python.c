@@ -16,8 +16,7 @@
 #include "user/calls.h"
 #include "user/sites.h"
 
-#define GETTER_MAX   64 /* bytes of _PyInterpreterState_GetEvalFrameFunc looked at */
-#define INTERPRETERS 64
+#define GETTER_MAX 64 /* bytes of _PyInterpreterState_GetEvalFrameFunc looked at */
 
 struct search {
 	pid_t pid;
@@ -147,48 +146,4 @@ int ct_python_target(pid_t pid, struct ct_python_target *t, struct ct_error *err
 
 	memset(t, 0, sizeof(*t));
 	return ct_each_exec_file(pid, on_file, &s, err);
-}
-
-/* ---- the pointer ------------------------------------------------------------------------------------------ */
-
-/* Changes the pointer of all interpreters of the process that have `from` there. */
-static int set_pointers(pid_t pid, const struct ct_python_target *t, ct_u64 from, ct_u64 to, struct ct_error *err)
-{
-	char path[64];
-	ct_u64 at, value;
-	int fd, ret = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot open the memory of process %d", pid);
-	if (pread(fd, &at, 8, (off_t)t->head) != 8)
-		at = 0;
-	if (!at)
-		ret = ct_fail(err, CT_EXIT_FAILED,
-			      "process %d: its Python interpreter has not started yet, or has ended", pid);
-	for (unsigned i = 0; at && i < INTERPRETERS && !ret; i++) {
-		if (pread(fd, &value, 8, (off_t)(at + t->eval_frame)) != 8)
-			ret = ct_fail(err, CT_EXIT_FAILED, "process %d: the state of its interpreter cannot be read",
-				      pid);
-		else if (value == from && pwrite(fd, &to, 8, (off_t)(at + t->eval_frame)) != 8)
-			ret = ct_fail(err, CT_EXIT_FAILED, "process %d: the state of its interpreter cannot be written",
-				      pid);
-		if (pread(fd, &at, 8, (off_t)(at + t->next)) != 8)
-			at = 0;
-	}
-	close(fd);
-	return ret;
-}
-
-int ct_python_open(pid_t pid, const struct ct_python_target *t, struct ct_error *err)
-{
-	/* One with an evaluation function of its own calls for every frame already; it is left alone. */
-	return set_pointers(pid, t, 0, t->eval, err);
-}
-
-void ct_python_close(pid_t pid, const struct ct_python_target *t)
-{
-	struct ct_error ignored;
-	set_pointers(pid, t, t->eval, 0, &ignored);
 }

@@ -289,6 +289,9 @@ static int check_calls(struct args *a, char **argv)
 	if (!a->o.no_replay)
 		return ct_cmd_usage(argv, "--functions and --calls need --no-replay: of a recording that can be "
 					  "replayed `ctbpf index` tells every call");
+	if (c->python && a->o.command)
+		return ct_cmd_usage(argv, "--calls needs an interpreter that has started: run the command first, then "
+					  "give -p PID");
 	a->o.calls = c;
 	return -1;
 }

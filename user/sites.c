@@ -110,6 +110,10 @@ void ct_site_entry(const ct_u8 *code, size_t len, struct ct_site *site)
 	struct insn in;
 
 	*site = (struct ct_site){.cost = CT_SITE_CHEAP, .nargs = CT_CALL_NARGS};
+	if (len && code[0] == 0xf0) { /* is_prefix_bad() in arch/x86/kernel/uprobes.c */
+		*site = (struct ct_site){.cost = CT_SITE_NONE, .why = "the kernel does not probe a locked instruction"};
+		return;
+	}
 	for (size_t at = 0; at < len && at < PREFIX_MAX; at += in.i.length) {
 		if (!decode(code, len, at, &in)) {
 			if (!at)

@@ -136,9 +136,70 @@ for python in ${PYTHONS:-/usr/bin/python3.11 "$(scripts/pythons 3.13)" "$(script
 	one "$python"
 done
 
+# What the interpreter has as its own evaluation function, 0: none. Where that is, CPython's own code tells.
+pointer() { # PID
+	python3 - "$1" <<-'PY'
+		import re, struct, subprocess, sys
+		def run(*args):
+		    return subprocess.run(args, stdout=subprocess.PIPE, check=True).stdout.decode()
+		exe = f"/proc/{sys.argv[1]}/exe"
+		symbols = {l.split()[2].split("@")[0]: int(l.split()[0], 16) for l in run("nm", "-D", "--defined-only", exe).splitlines()}
+		getter = symbols["_PyInterpreterState_GetEvalFrameFunc"]
+		code = run("objdump", "-d", f"--start-address={getter}", f"--stop-address={getter + 16}", exe)
+		offset = int(re.search(r"mov +0x([0-9a-f]+)\(%rdi\)", code)[1], 16)
+		mem = open(f"/proc/{sys.argv[1]}/mem", "rb", buffering=0)
+		def word(addr):
+		    mem.seek(addr)
+		    return struct.unpack("<Q", mem.read(8))[0]
+		print(word(word(symbols["_PyRuntime"] + 40) + offset))
+	PY
+}
+
+step "one recorder at a time; what a killed one leaves is undone"
+need nm objdump
+cat >"$T/forks.py" <<'PY'
+import os, time
+def work():
+    return 1
+print("ready", flush=True)
+while not os.path.exists(os.environ["GO"]):
+    time.sleep(0.01)
+os.fork()
+while True:
+    work()
+    time.sleep(0.01)
+PY
+start_target forks env GO="$T/go" /usr/bin/python3.11 "$T/forks.py"
+wait_for 10 grep -q ready "$T/forks.log"
+assert_eq "$(pointer "$PID_forks")" 0 "before"
+start_target recorder "$CTBPF" record --no-replay --calls -p "$PID_forks" -o "$T/killed.ctr"
+wait_for 20 [ -e "$RUN_DIR/$PID_forks.calls" ]
+wait_for 5 [ -s "$T/killed.ctr/segments/000001.ctseg" ]
+assert_status 1 "$CTBPF" record --no-replay --calls -p "$PID_forks" -o "$T/second.ctr"
+assert_contains "$OUT" "already"
+assert_status 1 "$CTBPF" detach -p "$PID_forks"
+stop "$PID_recorder" KILL
+[ "$(pointer "$PID_forks")" != 0 ] || fail "the calls were not recorded"
+assert_status 0 "$CTBPF" detach -p "$PID_forks"
+assert_contains "$OUT" "restored"
+assert_eq "$(pointer "$PID_forks")" 0 "after detach"
+[ ! -e "$RUN_DIR/$PID_forks.calls" ] || fail "$RUN_DIR/$PID_forks.calls is left"
+
+step "a child that is made meanwhile is left as it would be, too"
+start_target recorder "$CTBPF" record --no-replay --calls -p "$PID_forks" -o "$T/forks.ctr"
+wait_for 20 [ -e "$RUN_DIR/$PID_forks.calls" ]
+wait_for 5 [ -s "$T/forks.ctr/segments/000001.ctseg" ]
+touch "$T/go"
+wait_for 10 pgrep -P "$PID_forks"
+child=$(pgrep -P "$PID_forks")
+STARTED+=("$child")
+assert stop_recorder
+assert_eq "$(pointer "$PID_forks") $(pointer "$child")" "0 0" "afterwards"
+
 step "no interpreter is said, and nothing is left"
 start_target sleeper sleep 100
 assert_status 3 "$CTBPF" record --no-replay --calls -p "$PID_sleeper" -o "$T/none.ctr"
 assert_contains "$OUT" "no interpreter"
 [ ! -e "$T/none.ctr" ] || fail "a recording is left"
+assert_status 2 "$CTBPF" record --no-replay --calls -- true
 assert_status 2 "$CTBPF" record --no-replay --calls=cobol -p "$PID_sleeper"
