@@ -25,6 +25,7 @@
 
 #define CODE_MAX  (1u << 20) /* bytes of a function that are looked at for its exits */
 #define EXITS_MAX 256
+#define PERF_MAX  300
 
 struct interpreter {
 	pid_t pid;
@@ -153,6 +154,11 @@ static int attach(struct ct_calls *c, const struct bpf_program *prog, pid_t pid,
 
 	if (!n)
 		return 0;
+	if (!c->multi && n > PERF_MAX)
+		return ct_fail(err, CT_EXIT_MISSING,
+			       "this kernel takes a tenth of a second to take away a probe, for want of uprobe_multi "
+			       "(Linux 6.6): not more than %d at a time; %zu are asked for",
+			       PERF_MAX, n);
 	if (ct_image_grow(&c->links, &c->links_cap, c->nlinks, sizeof(*c->links)))
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	c->links[c->nlinks] = ct_uprobes_create(bpf_program__fd(prog), &spec, err);
