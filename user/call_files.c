@@ -90,6 +90,16 @@ static bool is_unwinder(const char *name)
 	return fits("libgcc_s.so*", name) || fits("libunwind.so*", name) || fits("libc++abi.so*", name);
 }
 
+/* Whether code of this file runs on stacks of its own making. OpenSSL could, but does for asynchronous engines only. */
+static bool changes_stacks(const struct ct_exec_file *file, int fd)
+{
+	static const char *const names[] = {"swapcontext",        "makecontext", "jump_fcontext", "make_fcontext",
+					    "coroutine_transfer", "co_switch",   "coro_transfer"};
+
+	return !fits("libc.so*", file->name) && !fits("libc-2.*", file->name) && !fits("libcrypto.so*", file->name) &&
+	       (fits("*greenlet*", file->name) || ct_symbols_refer(fd, names, sizeof(names) / sizeof(*names)));
+}
+
 static int read_file(struct search *s, const struct ct_exec_file *file, int fd, struct ct_error *err)
 {
 	static const char *const raise = "_Unwind_RaiseException";
@@ -130,6 +140,7 @@ static int on_file(void *ctx, const struct ct_exec_file *file, struct ct_error *
 	s->unwinder |= is_unwinder(file->name);
 	if (fd < 0) /* unmapped a moment ago */
 		return 0;
+	s->out->stacks |= changes_stacks(file, fd);
 	ret = read_file(s, file, fd, err);
 	close(fd);
 	return ret;
@@ -146,7 +157,7 @@ int ct_call_files(pid_t pid, const char *lib, const char *const *globs, size_t n
 		return -1;
 	}
 	for (size_t i = 0; i < out->n; i++)
-		out->v[i].unwinds = s.unwinder && out->v[i].sym.unwinds;
+		out->v[i].fragile = out->stacks || (s.unwinder && out->v[i].sym.unwinds);
 	return 0;
 }
 

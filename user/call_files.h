@@ -13,13 +13,15 @@ struct ct_call_file {
 	ct_u64 bias;   /* where it is loaded: add to addresses as linked */
 	bool program;
 	struct ct_symbols sym;
-	/* Exceptions may pass through its functions: a return address that the kernel has replaced would end the
-	 * process, since the unwinder finds nothing about it. */
-	bool unwinds;
+	/* A return address that the kernel has replaced may end the process: exceptions may pass through functions of
+	 * this file, whose unwinder finds nothing about such an address; or the process runs on several stacks in
+	 * turn, of which the kernel knows nothing. */
+	bool fragile;
 };
 struct ct_call_files {
 	struct ct_call_file *v;
 	size_t n;
+	bool stacks; /* the process changes stacks within a thread */
 };
 
 /* Files whose name or path fits `lib` (NULL: the program alone) with functions that fit. Files without any are left

@@ -252,7 +252,9 @@ static int add_function(struct native *n, const struct ct_symbol *sym, ct_u8 *co
 	struct ct_site site = {.cost = CT_SITE_NONE, .why = "its code cannot be read"};
 	ct_u32 id;
 
-	if (got > 0)
+	if (ct_symbol_taboo(sym->name))
+		site.why = ct_symbol_taboo(sym->name);
+	else if (got > 0)
 		ct_site_entry(code, (size_t)got, &site);
 	if (site.cost == CT_SITE_NONE) {
 		if (!st->unprobed++)
@@ -260,9 +262,9 @@ static int add_function(struct native *n, const struct ct_symbol *sym, ct_u8 *co
 		return 0;
 	}
 	id = ++n->c->nfunctions;
-	if (add_place(n->file->unwinds ? &n->enter : &n->pairs, sym->offset + site.at,
+	if (add_place(n->file->fragile ? &n->enter : &n->pairs, sym->offset + site.at,
 		      CT_SITE_COOKIE(id, site.nargs)) ||
-	    (n->file->unwinds && add_exits(n, code, (size_t)got, sym, site.at, id)))
+	    (n->file->fragile && add_exits(n, code, (size_t)got, sym, site.at, id)))
 		return -1;
 	st->functions++;
 	st->stepped += site.cost == CT_SITE_STEPPED;
@@ -321,6 +323,7 @@ static int attach_native(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, 
 		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d has no function like '%s' in %s%s%s", pid,
 			      o->functions[0], o->lib ? "files like '" : "its program", o->lib ? o->lib : "",
 			      o->lib ? "'" : "; --lib GLOB looks into libraries");
+	c->stats.stacks |= files.stacks;
 	for (size_t i = 0; i < files.n && !ret; i++)
 		ret = attach_file(c, pid, &files.v[i], tell_it, ctx, err);
 	ct_call_files_free(&files);

@@ -36,6 +36,7 @@ struct ct_calls_stats {
 	size_t unprobed;         /* left out: no place for a probe */
 	size_t endless;          /* of those probed, whose end cannot be seen */
 	char unprobed_name[160]; /* one of those left out, and why */
+	bool stacks;             /* some thread changes stacks: calls may be taken for ended too early */
 	char python[256];        /* interpreters, in words; "": none */
 	double attach_ms;
 };

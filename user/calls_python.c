@@ -140,10 +140,23 @@ static int on_file(void *ctx, const struct ct_exec_file *file, struct ct_error *
 	return ret;
 }
 
+static int on_greenlet(void *ctx, const struct ct_exec_file *file, struct ct_error *err)
+{
+	(void)ctx;
+	if (!strstr(file->name, "greenlet"))
+		return 0;
+	return ct_fail(err, CT_EXIT_FAILED,
+		       "%s: greenlets move parts of the stack away, and with them return addresses that the kernel has "
+		       "replaced: this program's calls cannot be recorded live",
+		       file->name);
+}
+
 int ct_python_target(pid_t pid, struct ct_python_target *t, struct ct_error *err)
 {
 	struct search s = {pid, t};
+	int ret;
 
 	memset(t, 0, sizeof(*t));
-	return ct_each_exec_file(pid, on_file, &s, err);
+	ret = ct_each_exec_file(pid, on_file, &s, err);
+	return ret > 0 && ct_each_exec_file(pid, on_greenlet, NULL, err) ? -1 : ret;
 }

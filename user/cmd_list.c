@@ -21,8 +21,8 @@ static const char help[] =
 	"--calls knows, and which native functions --functions PATTERN finds, with the cost of each probe:\n"
 	"  cheap     the kernel emulates the instructions that are probed: about a microsecond a call\n"
 	"  stepped   it has to single-step one at the entry: some 10 us more on virtual machines, 2 us else\n"
-	"  returns   C++ or Rust exceptions may pass through it, so the instructions that leave it are probed, and\n"
-	"            single-stepped, instead of its return address\n"
+	"  returns   C++ or Rust exceptions may pass through it, or the program changes stacks, so the instructions\n"
+	"            that leave it are probed, and single-stepped, instead of its return address\n"
 	"  no        it cannot be probed, and why\n"
 	"Without a PATTERN: which files have functions, and how many.\n"
 	"\n"
@@ -87,11 +87,13 @@ static void list_functions(struct list *l, const struct ct_call_file *file, ct_u
 
 		if (file->sym.go)
 			site.why = "Go moves stacks, which probes at returns would break";
+		else if (ct_symbol_taboo(sym->name))
+			site.why = ct_symbol_taboo(sym->name);
 		else if (got > 0)
 			ct_site_entry(code, (size_t)got, &site);
 		put_function(l, file, sym,
 			     site.cost == CT_SITE_NONE      ? "no"
-			     : file->unwinds                ? "returns"
+			     : file->fragile                ? "returns"
 			     : site.cost == CT_SITE_STEPPED ? "stepped"
 							    : "cheap",
 			     site.cost == CT_SITE_NONE ? site.why : NULL);
@@ -111,14 +113,14 @@ static void list_file(struct list *l, const struct ct_call_file *file)
 		ct_json_u64(&l->out, "functions", file->sym.n);
 		ct_json_bool(&l->out, "program", file->program);
 		ct_json_bool(&l->out, "go", file->sym.go);
-		ct_json_bool(&l->out, "exceptions", file->unwinds);
+		ct_json_bool(&l->out, "fragile", file->fragile);
 		ct_json_close(&l->out, '}');
 		ct_json_line(&l->out);
 		return;
 	}
 	ct_out_fmt(&l->out, "%8zu functions in %s%s\n", file->sym.n, file->name,
 		   file->sym.go    ? " (Go: cannot be probed)"
-		   : file->unwinds ? " (exceptions may pass through: leaving them is single-stepped)"
+		   : file->fragile ? " (exceptions may pass through, or stacks change: leaving them is single-stepped)"
 				   : "");
 }
 

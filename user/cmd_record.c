@@ -434,8 +434,11 @@ static void calls_summary(const struct args *a, const struct ct_record_result *r
 	if (c->stepped || c->returns)
 		fprintf(stderr,
 			"single-stepped, which costs some 10 us each: the entry of %zu of them, %zu instructions that "
-			"leave functions exceptions may pass through\n",
+			"leave functions where a return address must stay: exceptions may pass through, or stacks "
+			"change\n",
 			c->stepped, c->returns);
+	if (c->stacks)
+		fprintf(stderr, "the program changes stacks within a thread: calls may be taken for ended too early\n");
 	if (c->endless)
 		fprintf(stderr, "the end of %zu of them shows only in what is called next\n", c->endless);
 	if (c->unprobed)

@@ -110,7 +110,11 @@ void ct_site_entry(const ct_u8 *code, size_t len, struct ct_site *site)
 	struct insn in;
 
 	*site = (struct ct_site){.cost = CT_SITE_CHEAP, .nargs = CT_CALL_NARGS};
-	if (len && code[0] == 0xf0) { /* is_prefix_bad() in arch/x86/kernel/uprobes.c */
+	if (!len) {
+		*site = (struct ct_site){.cost = CT_SITE_NONE, .why = "it has no code"};
+		return;
+	}
+	if (code[0] == 0xf0) { /* is_prefix_bad() in arch/x86/kernel/uprobes.c */
 		*site = (struct ct_site){.cost = CT_SITE_NONE, .why = "the kernel does not probe a locked instruction"};
 		return;
 	}

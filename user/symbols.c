@@ -305,6 +305,48 @@ bool ct_symbols_cold(const struct ct_symbols *s, ct_u64 addr)
 	return lo && addr - s->cold[lo - 1].addr < s->cold[lo - 1].size;
 }
 
+const char *ct_symbol_taboo(const char *name)
+{
+	static const char address[] = "it does with its return address what others do not",
+			  stack[] = "it changes the stack", entered[] = "it is not called as others are";
+	static const struct {
+		const char *glob, *why; /* without underscores in front */
+	} taboo[] = {
+		{"setjmp", address},        {"sigsetjmp", address},
+		{"getcontext", address},    {"swapcontext", address},
+		{"setcontext", address},    {"jump_fcontext", stack},
+		{"ontop_fcontext", stack},  {"coroutine_transfer", stack},
+		{"co_switch", stack},       {"coro_transfer", stack},
+		{"morestack*", stack},      {"vfork", stack},
+		{"clone", stack},           {"clone3", stack},
+		{"start_context", entered}, {"dl_start*", entered},
+		{"dl_runtime_*", entered},  {"dl_tlsdesc*", entered},
+		{"restore_rt", entered},    {"sigreturn", entered},
+	};
+	const char *plain = name + strspn(name, "_");
+
+	if (!strcmp(name, "_start"))
+		return entered;
+	for (size_t i = 0; i < sizeof(taboo) / sizeof(*taboo); i++)
+		if (!fnmatch(taboo[i].glob, plain, 0))
+			return taboo[i].why;
+	return NULL;
+}
+
+/* The symbols of the file itself. */
+static void each_table(Elf *elf, bool (*f)(void *ctx, const GElf_Sym *sym, const char *name), void *ctx)
+{
+	Elf_Scn *scn = NULL;
+
+	while ((scn = elf_nextscn(elf, scn))) {
+		GElf_Shdr sh;
+
+		if (gelf_getshdr(scn, &sh) && (sh.sh_type == SHT_SYMTAB || sh.sh_type == SHT_DYNSYM) &&
+		    !each_symbol(elf, scn, f, ctx))
+			return;
+	}
+}
+
 struct finding {
 	const char *const *names;
 	ct_u64 *addrs;
@@ -325,17 +367,39 @@ int ct_symbols_find(int fd, const char *path, const char *const *names, ct_u64 *
 {
 	struct finding f = {names, addrs, n};
 	Elf *elf = open_elf(fd, path, err);
-	Elf_Scn *scn = NULL;
 
 	memset(addrs, 0, n * sizeof(*addrs));
 	if (!elf)
 		return -1;
-	while ((scn = elf_nextscn(elf, scn))) {
-		GElf_Shdr sh;
-
-		if (gelf_getshdr(scn, &sh) && (sh.sh_type == SHT_SYMTAB || sh.sh_type == SHT_DYNSYM))
-			each_symbol(elf, scn, on_found, &f);
-	}
+	each_table(elf, on_found, &f);
 	elf_end(elf);
 	return 0;
+}
+
+struct reference {
+	const char *const *names;
+	size_t n;
+	bool found;
+};
+
+static bool on_reference(void *ctx, const GElf_Sym *sym, const char *name)
+{
+	struct reference *r = ctx;
+
+	(void)sym;
+	for (size_t i = 0; i < r->n && !r->found; i++)
+		r->found = !strcmp(r->names[i], name);
+	return !r->found;
+}
+
+bool ct_symbols_refer(int fd, const char *const *names, size_t n)
+{
+	struct reference r = {names, n, false};
+	struct ct_error ignored;
+	Elf *elf = open_elf(fd, "", &ignored);
+
+	if (elf)
+		each_table(elf, on_reference, &r);
+	elf_end(elf);
+	return r.found;
 }

@@ -37,6 +37,13 @@ void ct_symbols_free(struct ct_symbols *s);
 /* Whether addr is in a moved part of a function. */
 bool ct_symbols_cold(const struct ct_symbols *s, ct_u64 addr);
 
+/* Why a function of this name is never probed, NULL if it may be: those that do with their return address, or with the
+ * stack it is on, what no other function does. The kernel's own one in its place would end the program. */
+const char *ct_symbol_taboo(const char *name);
+
+/* Whether the file has one of these symbols, or refers to it. */
+bool ct_symbols_refer(int fd, const char *const *names, size_t n);
+
 /* Addresses of symbols of any type by their exact names; 0: there is none. */
 int ct_symbols_find(int fd, const char *path, const char *const *names, ct_u64 *addrs, size_t n, struct ct_error *err);
 

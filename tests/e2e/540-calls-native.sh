@@ -4,7 +4,7 @@
 # exceptions; afterwards its code is what it was.
 # shellcheck source-path=SCRIPTDIR source=540-common.sh disable=SC2154,SC2016
 source "$(dirname "$0")/540-common.sh"
-need g++
+need g++ gcc
 
 step "a known sequence, from its middle on"
 start_target seq "$PROGRAMS/callseq" 3
@@ -152,7 +152,7 @@ g++ -O2 -o "$T/throws" "$T/throws.cc"
 start_target throws "$T/throws"
 text=$(text_sum "$PID_throws")
 record "$T/cc.ctr" "$PID_throws" 0.5 --functions 'pay' --functions 'shop::Order::*'
-assert_contains "$OUT" "exceptions may pass through"
+assert_contains "$OUT" "2 instructions that leave functions"
 assert alive "$PID_throws"
 assert_eq "$(text_sum "$PID_throws")" "$text" "its code afterwards"
 "$CTBPF" dump --json --type function,call,return "$T/cc.ctr" | python3 -c '
@@ -175,3 +175,57 @@ while len(rest) >= 16:
     rest, rounds = rest[16:], rounds + 1
 assert rounds > 3, rounds
 ' || fail "not the calls that were made"
+
+step "every function of a program that checks itself, its C library and its dynamic linker"
+start_answers
+text=$(text_sum "$PID_answers")
+before=$(shape "$PID_answers")
+record "$T/all.ctr" "$PID_answers" 0.7 --functions '*' --lib '*'
+assert_matches "$OUT" "calls of [12][0-9]{3} functions in"
+assert_eq "$(text_sum "$PID_answers")" "$text" "its code afterwards"
+assert_shape "$PID_answers" "$before"
+answers_well
+answers_end
+
+step "a program that changes stacks within a thread"
+cat >"$T/fibers.c" <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+#include <unistd.h>
+static ucontext_t main_context, fiber;
+static long turns;
+__attribute__((noinline)) void give_way(int from)
+{
+	turns += from;
+	if (from)
+		swapcontext(&fiber, &main_context);
+	else
+		swapcontext(&main_context, &fiber);
+}
+static void body(void)
+{
+	for (;;)
+		give_way(1);
+}
+int main(void)
+{
+	getcontext(&fiber);
+	fiber.uc_stack.ss_sp = malloc(65536);
+	fiber.uc_stack.ss_size = 65536;
+	makecontext(&fiber, body, 0);
+	for (long n = 1;; n++) {
+		give_way(0);
+		if (turns != n)
+			return 1;
+		if (n % 100 == 0)
+			usleep(1000);
+	}
+}
+C
+gcc -O1 -o "$T/fibers" "$T/fibers.c"
+start_target fibers "$T/fibers"
+record "$T/fibers.ctr" "$PID_fibers" 0.3 --functions give_way
+assert_contains "$OUT" "changes stacks"
+assert_ge "$(calls "$T/fibers.ctr" | grep -c '"type":"call"')" 100 "calls"
+assert alive "$PID_fibers"
