@@ -126,6 +126,9 @@ static int create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *e
 				      r->opts->step           ? "step"
 				      : r->probes.pmu_fd >= 0 ? "pmu"
 							      : "fingerprint"));
+	if (r->opts->calls)
+		json_object_set_new(json_object_get(r->manifest, "options"), "calls",
+				    ct_recorder_calls_options(r->opts->calls));
 	if (r->opts->step || r->probes.pmu_fd >= 0)
 		json_object_set_new(json_object_get(r->manifest, "options"), "ticks",
 				    json_string(r->opts->step || ct_pmu_model()->conditional ? "conditional-branches"
@@ -476,10 +479,10 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 
 	if (began && !r->opts->no_replay && ct_recorder_snapshot(r, CT_SNAP_FINAL, err))
 		ret = -1;
-	if (r->calls)
-		ct_recorder_calls_stop(r, res);
 	if (r->probes.skel)
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
+	if (r->calls)
+		ct_recorder_calls_stop(r, res);
 	if (r->pipeline && !ct_pipeline_drain(r->pipeline, 1000, &ignored))
 		r->end_ns = ct_now_ns();
 	for (size_t i = 0; i < r->ntargets; i++) { /* only after a failed attach or final stop */

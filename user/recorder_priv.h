@@ -173,6 +173,7 @@ void ct_recorder_reap(struct ct_recorder *r);
 void ct_recorder_adopt_children(struct ct_recorder *r);
 
 /* recorder_calls.c: calls are probed in `pid`; then, when all are, told of. */
+json_t *ct_recorder_calls_options(const struct ct_calls_opts *o); /* for the manifest */
 int ct_recorder_calls_attach(struct ct_recorder *r, pid_t pid, struct ct_error *err);
 void ct_recorder_calls_stop(struct ct_recorder *r, struct ct_record_result *res);
 

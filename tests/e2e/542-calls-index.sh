@@ -91,6 +91,31 @@ assert_ge "$(rows "SELECT count(*) FROM values WHERE kind = 'return'")" 10 resul
 assert_status 0 "$CTBPF" index --no-values "$R"
 assert_contains "$OUT" " calls, 0 values"
 
+step "Python and native calls in one tree"
+cat >"$T/mixed.py" <<'PY'
+import os, time
+def reads():
+    fd = os.open("/etc/passwd", os.O_RDONLY)
+    os.close(fd)
+def outer():
+    reads()
+print("ready", flush=True)
+while True:
+    outer()
+    time.sleep(0.002)
+PY
+start_target mixed /usr/bin/python3.11 "$T/mixed.py"
+wait_for 10 grep -q ready "$T/mixed.log"
+R=$T/m.ctr
+record "$R" "$PID_mixed" 0.3 --calls --functions open64 --functions close --lib 'libc.so*'
+assert_status 0 "$CTBPF" index "$R"
+for callee in open64 close; do
+	assert_eq "$(rows "SELECT DISTINCT p.name || ' in ' || g.name FROM calls c JOIN functions f ON f.id = c.function_id
+		JOIN calls o ON o.id = c.parent_id JOIN functions p ON p.id = o.function_id
+		JOIN calls oo ON oo.id = o.parent_id JOIN functions g ON g.id = oo.function_id WHERE f.name = '$callee'")" \
+		"reads in outer" "callers of $callee"
+done
+
 step "without calls there is nothing, and that is said"
 "$CTBPF" record -q --no-replay -p "$PID_seq" -d 0.1 -o "$T/none.ctr"
 assert_status 0 "$CTBPF" index "$T/none.ctr"
