@@ -546,8 +546,8 @@ int ct_stepdb_somewhere(struct ct_stepdb_writer *w, ct_u32 thread)
 
 	if (!f)
 		return -1;
-	f->location = find_location(w, f->function, (ct_u32)w->cat.t[CT_FUNCTIONS].row[f->function - 1].v[CT_FN_FILE],
-				    0);
+	f->location =
+		find_location(w, f->function, (ct_u32)w->cat.t[CT_FUNCTIONS].row[f->function - 1].v[CT_FN_FILE], 0);
 	return f->location ? 0 : -1;
 }
 

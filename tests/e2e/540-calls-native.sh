@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Native calls recorded live are exactly those the program makes, over longjmp, tail calls, deep recursion and C++
 # exceptions; afterwards its code is what it was.
-# shellcheck source-path=SCRIPTDIR source=540-common.sh disable=SC2154,SC2016
+# shellcheck source-path=SCRIPTDIR source=540-common.sh disable=SC2154,SC2016,SC2119
 source "$(dirname "$0")/540-common.sh"
 need g++ gcc
 
