@@ -132,7 +132,7 @@ one() { # PYTHON
 	python3 "$T/check.py" "$T/calls" "$T/größe/shop.py" || fail "not the calls that were made"
 	stop "$PID_shop"
 }
-for python in ${PYTHONS:-/usr/bin/python3.11 "$(scripts/pythons 3.13)" "$(scripts/pythons 3.14)"}; do
+for python in ${PYTHONS:-/usr/bin/python3.11 "$(scripts/interpreter python 3.13)" "$(scripts/interpreter python 3.14)"}; do
 	one "$python"
 done
 
