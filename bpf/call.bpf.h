@@ -23,6 +23,8 @@
 #define NR_restart_syscall 219
 #define NR_exit_group      231
 #define NR_execveat        322
+#define NR_uretprobe       335
+#define NR_uprobe          336
 
 /* Rows of formats/syscalls.def, filled in before loading. */
 extern const volatile struct ct_sysrules rules[CT_MAX_SYSCALL];

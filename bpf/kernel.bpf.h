@@ -138,8 +138,15 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct xol_area { /* kernel/events/uprobes.c */
+	unsigned long vaddr;
+};
+struct uprobes_state {
+	struct xol_area *xol_area;
+};
 struct mm_struct {
 	atomic_t mm_users;
+	struct uprobes_state uprobes_state;
 	unsigned long start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
 	unsigned long arg_start, arg_end, env_start, env_end;
 };

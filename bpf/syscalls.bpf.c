@@ -3,6 +3,7 @@
  *
  * The list of buffers comes from collect.bpf.c; one record of the right size is reserved and filled in place. */
 #include "call.bpf.h"
+#include "uprobes.bpf.h"
 
 extern int bpf_probe_read_user_dynptr(struct bpf_dynptr *d, u32 off, u32 size, const void *src) __ksym __weak;
 
@@ -491,6 +492,34 @@ static __always_inline void set_args(struct call *c, const struct pt_regs *regs)
 	c->args[5] = regs->r9;
 }
 
+/* 1: the thread is in a system call that the kernel's handling of a probe makes, which at its end looks like a return
+ * from a signal handler. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, u32);
+} in_probe SEC(".maps");
+
+static __always_inline void probe_call_begins(void)
+{
+	u32 *in = bpf_task_storage_get(&in_probe, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (in)
+		*in = 1;
+}
+
+/* Also of one that had begun before anything was recorded. */
+static __always_inline bool probe_call_ends(u64 ip)
+{
+	u32 *in = bpf_task_storage_get(&in_probe, bpf_get_current_task_btf(), 0, 0);
+
+	if (!in || !*in)
+		return in_uprobes_page(ip) || in_nop_trampoline(ip);
+	*in = 0;
+	return true;
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(ct_sys_enter, struct pt_regs *regs, long nr)
 {
@@ -510,6 +539,8 @@ int BPF_PROG(ct_sys_enter, struct pt_regs *regs, long nr)
 		if (bpf_get_smp_processor_id() != pinned_cpu)
 			say_unsound(tgid, tid, CT_UNSOUND_FOREIGN_CPU, bpf_get_smp_processor_id());
 	}
+	if (mode == CT_MODE_EVENTS && (nr == NR_uretprobe || nr == NR_uprobe))
+		probe_call_begins();
 	if (nr < 0 || nr >= CT_MAX_SYSCALL || !(rules[nr].flags & CT_SYSR_ENTER))
 		return 0;
 	c = this_call();
@@ -537,6 +568,9 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	nr = (s32)regs->orig_ax;
 	rules_nr = nr;
+	/* How the kernel handles a probe of ours at a return, or at a 5-byte nop: no call of the program's. */
+	if (mode == CT_MODE_EVENTS && (nr < 0 || nr == NR_uretprobe || nr == NR_uprobe) && probe_call_ends(regs->ip))
+		return 0;
 	if (mode == CT_MODE_REPLAY) {
 		if (cur.tid != tid)
 			make_current(tgid, tid);

@@ -23,7 +23,8 @@ typedef int ct_s32;
 typedef long long ct_s64;
 #endif
 
-#define CT_EVENT_VERSION 1
+#define CT_EVENT_VERSION 2
+#define CT_EVENT_OLDEST  1 /* version that is read, too: without the records of calls */
 /* Every record starts at a multiple of this many bytes within a block. */
 #define CT_EVENT_ALIGN   8
 /* Largest record, header included. Larger buffers travel in CT_EV_DATA chunks. */
@@ -47,7 +48,10 @@ typedef long long ct_s64;
 	X(14, LOST, lost, "U: this many records were lost here; the sequence number jumps by as many")                 \
 	X(15, UNSOUND, unsound, "U or K: from here to the next snapshot this process cannot be replayed, and why")     \
 	X(16, NOTE, note, "U: free text for people")                                                                   \
-	X(17, END, end, "U: the recording was ended here in an orderly way")
+	X(17, END, end, "U: the recording was ended here in an orderly way")                                           \
+	X(18, FUNCTION, function, "K or U: which function the CALL and RETURN records with this number speak of")      \
+	X(19, CALL, call, "K: a probed function was entered")                                                          \
+	X(20, RETURN, return, "K: a probed function was left")
 
 enum ct_event_type {
 #define X(num, sym, name, text) CT_EV_##sym = num,
@@ -346,5 +350,45 @@ struct ct_ev_end {
 	ct_s32 status; /* wait4 status of the (first) target if it ended */
 };
 enum ct_end_reason { CT_END_DURATION = 1, CT_END_SIGNAL, CT_END_TARGET_GONE, CT_END_LOST, CT_END_ERROR, CT_END_LIMIT };
+
+/* ---- Calls, seen by probes in a process that runs ------------------------------------------------ */
+
+/* Followed by the function's name (name_len bytes) and the path of the file it is from (file_len bytes), UTF-8, not
+ * terminated. */
+struct ct_ev_function {
+	ct_u32 id;       /* from 1 on; told before the first call */
+	ct_u32 line;     /* where it is defined; 0: not known */
+	ct_u64 addr;     /* native code: of its first byte, as linked; else 0 */
+	ct_u16 language; /* enum ct_language */
+	ct_u16 flags;    /* CT_FNF_* */
+	ct_u16 name_len, file_len;
+};
+enum ct_language { CT_LANGUAGE_NATIVE = 1, CT_LANGUAGE_PYTHON };
+#define CT_FNF_BINARY 0x1 /* the file is the program or library, since that of the source is not known */
+#define CT_FNF_CUT    0x2 /* the name or the path is longer than what is here */
+
+/* Followed by nargs u64: the first integer arguments of the calling convention (rdi rsi rdx rcx r8 r9), whether or not
+ * the function takes as many. */
+struct ct_ev_call {
+	ct_u32 function; /* id of a FUNCTION record */
+	ct_u16 depth;    /* in the thread's stack of probed calls, from 1 on. Calls that were at this depth or deeper
+			    have ended before, without a RETURN record if there is none: see ct_ev_return */
+	ct_u8 nargs;
+	ct_u8 flags;       /* CT_ENTERED_* */
+	ct_u64 entered_ns; /* CLOCK_MONOTONIC; earlier than the record's if it was told later */
+};
+#define CT_ENTERED_TAIL 0x1 /* the call that was at this depth ended by a jump to this one */
+#define CT_CALL_NARGS   6
+
+/* The call at this depth ends; deeper ones have ended before, unseen: by an exception, by longjmp(3), or because the
+ * kernel follows no more than 64 returns of a thread. */
+struct ct_ev_return {
+	ct_u32 function;
+	ct_u16 depth;
+	ct_u16 flags; /* CT_LEFT_* */
+	ct_u64 value; /* the register rax; 0 unless CT_LEFT_VALUE */
+};
+#define CT_LEFT_VALUE  0x1
+#define CT_LEFT_RAISED 0x2 /* by an exception of its language */
 
 #endif

@@ -156,6 +156,8 @@ static int check_type(struct check *c)
 		struct ct_ev_frame frame;
 		struct ct_ev_file file;
 		struct ct_ev_text text;
+		struct ct_ev_function function;
+		struct ct_ev_call call;
 	} u;
 	size_t fixed = 0;
 
@@ -176,6 +178,21 @@ static int check_type(struct check *c)
 		if (take(c, &u.text, sizeof(u.text), "content") < 0 || take(c, NULL, u.text.text_len, "text") < 0)
 			return -1;
 		return finish(c);
+	case CT_EV_FUNCTION:
+		if (take(c, &u.function, sizeof(u.function), "content") < 0)
+			return -1;
+		if (!u.function.id)
+			return REJECT(c, "its number is %u", 0);
+		if (take(c, NULL, u.function.name_len, "name") < 0 || take(c, NULL, u.function.file_len, "path") < 0)
+			return -1;
+		return finish(c);
+	case CT_EV_CALL:
+		if (take(c, &u.call, sizeof(u.call), "content") < 0)
+			return -1;
+		if (u.call.nargs > CT_CALL_NARGS || !u.call.depth)
+			return REJECT(c, "it has %u arguments at depth %u", u.call.nargs, u.call.depth);
+		return take(c, NULL, u.call.nargs * sizeof(ct_u64), "arguments") < 0 ? -1 : finish(c);
+	case CT_EV_RETURN: fixed = sizeof(struct ct_ev_return); break;
 	case CT_EV_FORK: fixed = sizeof(struct ct_ev_fork); break;
 	case CT_EV_EXEC: fixed = sizeof(struct ct_ev_exec); break;
 	case CT_EV_EXIT: fixed = sizeof(struct ct_ev_exit); break;
@@ -266,6 +283,20 @@ const struct ct_fpu *ct_event_fpu(const struct ct_event *ev)
 		return NULL;
 	const unsigned char *at = (const unsigned char *)(s + 1);
 	return (const void *)(at + (s->flags & CT_SWF_USER ? sizeof(struct ct_fingerprint) : 0));
+}
+
+const char *ct_event_function(const struct ct_event *ev, const char **file)
+{
+	const struct ct_ev_function *f = ct_event_payload(ev);
+	const char *name = (const char *)(f + 1);
+
+	*file = name + f->name_len;
+	return name;
+}
+
+const char *ct_language_name(unsigned language)
+{
+	return language == CT_LANGUAGE_NATIVE ? "native" : language == CT_LANGUAGE_PYTHON ? "python" : "?";
 }
 
 const char *ct_event_text(const struct ct_event *ev, size_t *len)

@@ -47,6 +47,9 @@ const struct ct_fingerprint *ct_event_fingerprint(const struct ct_event *ev);
 const struct ct_fpu *ct_event_fpu(const struct ct_event *ev);
 /* Text of an UNSOUND or NOTE record, path of a FILE record; not terminated. NULL for other types. */
 const char *ct_event_text(const struct ct_event *ev, size_t *len);
+/* Name of a FUNCTION record, and its path: name_len and file_len bytes, not terminated. */
+const char *ct_event_function(const struct ct_event *ev, const char **file);
+const char *ct_language_name(unsigned language);
 /* Why an UNSOUND record was written, as a sentence without an end: its own text, or words for its reason and value if
  * it has none. Writes at most `len` bytes to out, terminated, and returns it. */
 #define CT_UNSOUND_TEXT 1024 /* bytes that no text of the recorder's is longer than */

@@ -57,10 +57,11 @@ static int read_header(struct ct_segment *seg, struct ct_error *err)
 			       seg->name, h->version, CT_SEGMENT_VERSION);
 	if (h->crc != ct_crc32c(0, h, offsetof(struct ct_segment_header, crc)))
 		return ct_fail(err, CT_EXIT_FAILED, "%s: the segment's header is damaged (wrong CRC)", seg->name);
-	if (h->event_version != CT_EVENT_VERSION)
+	if (h->event_version < CT_EVENT_OLDEST || h->event_version > CT_EVENT_VERSION)
 		return ct_fail(err, CT_EXIT_FAILED,
-			       "%s: event version %u; this ctbpf reads version %u: use the one that recorded it",
-			       seg->name, h->event_version, CT_EVENT_VERSION);
+			       "%s: event version %u; this ctbpf reads versions %u to %u: use the one that recorded "
+			       "it",
+			       seg->name, h->event_version, CT_EVENT_OLDEST, CT_EVENT_VERSION);
 	if (h->flags)
 		return ct_fail(err, CT_EXIT_FAILED, "%s: unknown segment flags 0x%x; this ctbpf knows none", seg->name,
 			       h->flags);

@@ -98,6 +98,9 @@ ct_u64 ct_stepdb_call(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 function
  * A thread without a call has no steps: 0. */
 ct_u64 ct_stepdb_step(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 line);
 ct_u64 ct_stepdb_step_in(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 file, ct_u32 line);
+/* The innermost call's lines are not told of: it makes its calls from line 0, which stands for one that is not known.
+ */
+int ct_stepdb_somewhere(struct ct_stepdb_writer *w, ct_u32 thread);
 /* Many lines of the innermost call; the first one's id. */
 ct_u64 ct_stepdb_steps(struct ct_stepdb_writer *w, ct_u32 thread, const ct_u32 *lines, size_t n);
 /* The innermost call ends. `node` (stepdb_node.h; len 0: unknown) is what it returns. */

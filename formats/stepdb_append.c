@@ -539,6 +539,18 @@ ct_u64 ct_stepdb_step_in(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 file,
 	return location ? put_step(w, th, thread, f, location) : 0;
 }
 
+int ct_stepdb_somewhere(struct ct_stepdb_writer *w, ct_u32 thread)
+{
+	struct sd_thread *th = find_thread(w, thread);
+	struct sd_frame *f = th && th->depth ? th->stack[th->depth - 1] : NULL;
+
+	if (!f)
+		return -1;
+	f->location =
+		find_location(w, f->function, (ct_u32)w->cat.t[CT_FUNCTIONS].row[f->function - 1].v[CT_FN_FILE], 0);
+	return f->location ? 0 : -1;
+}
+
 /* ---- Values ---- */
 
 int ct_stepdb_value(struct ct_stepdb_writer *w, ct_u32 thread, enum ct_value_kind kind, ct_u32 name, const void *node,

@@ -141,6 +141,7 @@ static void note_event(struct pass *p, const struct ct_event *ev)
 	switch (ev->type) {
 	case CT_EV_SNAPSHOT: note_snapshot(p, payload); break;
 	case CT_EV_FILE: note_file(p, payload); break;
+	case CT_EV_FUNCTION:
 	case CT_EV_NOTE: break; /* may come before the first snapshot, as may files */
 	case CT_EV_SWITCH:
 		if (((const struct ct_ev_switch *)payload)->flags & CT_SWF_REPAIRED)

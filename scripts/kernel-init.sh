@@ -89,6 +89,17 @@ try() { # NAME PID: record it, look at the recording, detach
 	rm -rf "$rec.killed"
 }
 
+calls() { # PID: live calls, each left after it is entered
+	step "calls: record 3 s" timeout 90 ctbpf record --no-replay --functions '[sg]etCommand' -p "$1" -d 3 -o /tmp/calls.ctr -v
+	sed -n '1,9s/^/  | /p' /tmp/out
+	step "calls: runs on" kill -0 "$1"
+	ctbpf dump --type call,return /tmp/calls.ctr >/tmp/dump 2>&1
+	step "calls: some" lines /tmp/dump 20
+	sed -n '1,3s/^/dump | /p' /tmp/dump
+	step "calls: entry and exit in turn" awk '{ what = $4 } NR > 1 && what == last { exit 1 } { last = what }' /tmp/dump
+	rm -rf /tmp/calls.ctr
+}
+
 finish() {
 	echo "RESULT $result"
 	sync
@@ -116,6 +127,7 @@ redis=$!
 wait_for 30 answers
 redis-benchmark -s /tmp/redis.sock -l -q -t set,get -n 10000 -c 4 >/dev/null 2>&1 &
 
+calls "$redis"
 try c "$c"
 mkdir /tmp/out.d && mv /tmp/c.ctr "/tmp/out.d/$(uname -r).ctr"
 stty -F /dev/ttyS1 raw -echo

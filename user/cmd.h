@@ -15,6 +15,7 @@ struct ct_out;
  * enum ct_exit. */
 int cmd_record(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_list(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_dump(int argc, char **argv);

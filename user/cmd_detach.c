@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "user/attach/target.h"
+#include "user/calls.h"
 #include "user/cmd.h"
 
 static const char help[] =
@@ -40,6 +41,11 @@ static int detach(pid_t pid, struct ct_inspector *inspector, struct ct_error *er
 	if (!t.start_time) {
 		ct_undo_forget(&t);
 		return ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d does not exist", pid);
+	}
+	ret = ct_python_undo(pid, err);
+	if (ret) {
+		ct_target_deinit(&t);
+		return ret;
 	}
 	ret = ct_undo_load(&t, &recorder, err);
 	if (ret == 1 && recorder) {
@@ -76,7 +82,7 @@ static int detach_all(char **argv, struct ct_inspector *inspector)
 		long pid = strtol(entry->d_name, &end, 10);
 		int done;
 
-		if (pid <= 0 || strcmp(end, ".json"))
+		if (pid <= 0 || (strcmp(end, ".json") && strcmp(end, ".calls")))
 			continue;
 		done = detach((pid_t)pid, inspector, &err);
 		if (done == 1)

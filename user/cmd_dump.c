@@ -11,6 +11,7 @@
 #include "../formats/syscalls.h"
 #include "cmd.h"
 #include "dump.h"
+#include "functions.h"
 
 static const char help[] =
 	"usage: ctbpf dump [OPTION...] RECORDING\n"
@@ -21,7 +22,7 @@ static const char help[] =
 	"  --from POS         from this position on: an event number, e:NUMBER, t:+1.25s, t:12:30:05.5 (UTC)\n"
 	"  --to POS           up to this position, inclusive\n"
 	"  --type TYPE[,...]  only records of these types: syscall enter signal frame switch fork exec exit rseq\n"
-	"                     insn data file snapshot lost unsound note end\n"
+	"                     insn data file snapshot lost unsound note end function call return\n"
 	"  --tid TID[,...]    only of these threads\n"
 	"  --syscall NAME[,...]\n"
 	"                     only these system calls\n"
@@ -161,6 +162,8 @@ static int dump_events(const struct ct_dump *dump, struct ct_recording *rec, con
 			continue;
 		}
 		int where = got ? place(filter, ev) : 1;
+		if (got)
+			ct_dump_note(dump, ev);
 		if (where > 0)
 			break;
 		if (where < 0 || !is_wanted(filter, ev))
@@ -243,7 +246,8 @@ int cmd_dump(int argc, char **argv)
 						{0}};
 	struct filter filter = {0};
 	struct ct_out out;
-	struct ct_dump dump = {.out = &out, .strmax = 32};
+	struct ct_functions functions = {0};
+	struct ct_dump dump = {.out = &out, .strmax = 32, .functions = &functions};
 	unsigned long long number, snapshot = 0;
 	const char *bad;
 	bool steps = false;
@@ -288,5 +292,6 @@ int cmd_dump(int argc, char **argv)
 
 	ct_cmd_open(&out);
 	int ret = print(&dump, argv[optind], &filter, (ct_u32)snapshot, steps, argv);
+	ct_functions_free(&functions);
 	return ct_cmd_close(argv, &out, ret);
 }

@@ -27,7 +27,7 @@ static const char help[] =
 	"  --thread TID     only this thread\n"
 	"\n"
 	"show:\n"
-	"  --by KEY         steps or time (steps)\n"
+	"  --by KEY         steps or time (steps; time if there are none, as of calls recorded live)\n"
 	"  --depth N        levels shown (32; 0: all)\n"
 	"  --min PERCENT    only branches with at least so much of the whole (0)\n"
 	"  --json           one JSON object a node, parents first, times in nanoseconds\n"
@@ -51,10 +51,13 @@ struct choice {
 static int run(void *ctx, struct ct_error *err)
 {
 	const struct choice *c = ctx;
+	struct ct_stepdb_info info;
 	struct graph *g = c->g;
 
 	if (query_open_steps(&g->q, true, err) < 0 || query_find_span(&g->q, c->from, c->to, &g->span, err) < 0)
 		return -1;
+	ct_stepdb_info(g->q.db, &info);
+	g->by_time |= !info.steps; /* calls that were seen live have no lines */
 	if (c->tid && !(g->threads = query_find_threads(&g->q, c->tid, err)))
 		return -1;
 	if (c->function && !(g->roots = query_match_functions(&g->q, c->function, err)))

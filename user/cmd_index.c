@@ -13,6 +13,7 @@ static const char help[] =
 	"with arguments and result, every exception, every change of a variable. The recorded program paid\n"
 	"nothing for that. The result is the step database in the recording, which `ctbpf query` reads. The\n"
 	"replay is compared with the recording as `ctbpf verify` does.\n"
+	"Of a recording with --no-replay the calls that were recorded live make the database.\n"
 	"Interrupted, killed or out of space, it goes on where it was saved last when the same is asked for again.\n"
 	"Interpreters: CPython 3.11 to 3.14, Ruby 3.1 and 3.3 (without its JIT), whether or not they have symbols.\n"
 	"\n"

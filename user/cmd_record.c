@@ -32,6 +32,14 @@ static const char help[] =
 	"                          too, -d lets it run on\n"
 	"      --no-replay         events only: no stop, no snapshot, no pinning; works for targets that\n"
 	"                          cannot be replayed\n"
+	"      --functions GLOB    with --no-replay: entry and exit of the native functions of these names, with\n"
+	"                          their arguments; may be given several times; C++ and Rust names as in the source\n"
+	"      --lib GLOB          in these files that the process has mapped (default: its program)\n"
+	"      --calls[=LANG]      with --no-replay: every call of an interpreted function: python (3.11 to 3.14)\n"
+	"      --depth N           of these calls only those that no N others of them are around\n"
+	"      --min-duration T    only calls that took as long: 10us, 1.5ms, 2s\n"
+	"      --max-rate N        not more than N calls a second of each thread; the rest is counted\n"
+	"      --thread TID        only calls of this thread\n"
 	"      --force             record although `ctbpf check` says that it cannot be replayed\n"
 	"      --no-follow         do not record children\n"
 	"      --cpu N             pin the target to this CPU (default: where it ran last)\n"
@@ -56,6 +64,7 @@ static const char help[] =
 	"  sudo ctbpf record -p $(pidof redis-server) -d 10 -o redis.ctr\n"
 	"  sudo ctbpf record -o build.ctr -- make -C hello\n"
 	"  sudo ctbpf record --no-replay -p 4242 && ctbpf dump ctbpf-*.ctr | less\n"
+	"  sudo ctbpf record --no-replay --calls=python --functions 'SSL_*' --lib 'libssl*' -d 5 -p 4242\n"
 	"\n"
 	"exit status: 0 done, the command's own status with --, 1 failed, 2 usage, 3 nothing attached,\n"
 	"4 events lost (--strict), 5 not verified (--verify), 77 missing privilege or kernel feature\n";
@@ -74,6 +83,13 @@ enum {
 	OPT_ON_LOST,
 	OPT_STRICT,
 	OPT_VERIFY,
+	OPT_FUNCTIONS,
+	OPT_LIB,
+	OPT_CALLS,
+	OPT_DEPTH,
+	OPT_MIN_DURATION,
+	OPT_MAX_RATE,
+	OPT_THREAD,
 	OPT_JSON,
 	OPT_HELP
 };
@@ -95,6 +111,13 @@ static const struct option options[] = {
 	{"on-lost", required_argument, NULL, OPT_ON_LOST},
 	{"strict", no_argument, NULL, OPT_STRICT},
 	{"verify", no_argument, NULL, OPT_VERIFY},
+	{"functions", required_argument, NULL, OPT_FUNCTIONS},
+	{"lib", required_argument, NULL, OPT_LIB},
+	{"calls", optional_argument, NULL, OPT_CALLS},
+	{"depth", required_argument, NULL, OPT_DEPTH},
+	{"min-duration", required_argument, NULL, OPT_MIN_DURATION},
+	{"max-rate", required_argument, NULL, OPT_MAX_RATE},
+	{"thread", required_argument, NULL, OPT_THREAD},
 	{"quiet", no_argument, NULL, 'q'},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPT_JSON},
@@ -108,6 +131,8 @@ struct args {
 	size_t npids;
 	const char *comm;
 	bool json, verify;
+	struct ct_calls_opts calls;
+	const char **globs; /* room for as many as there are arguments */
 };
 
 /* "64M", "1G", "4096"; -1 if it is not a size within [min, max]. */
@@ -194,13 +219,90 @@ static int parse_compress(const char *text, int *level)
 	return 0;
 }
 
+/* "10us", "1.5ms", "2s"; -1 if it is no time. */
+static int parse_duration(const char *text, ct_u64 *ns)
+{
+	static const struct {
+		const char *unit;
+		double ns;
+	} units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
+	char *end;
+	double v = strtod(text, &end);
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
+		if (end != text && !strcmp(end, units[i].unit) && v > 0 && v * units[i].ns < 1e15) {
+			*ns = (ct_u64)(v * units[i].ns);
+			return *ns ? 0 : -1;
+		}
+	return -1;
+}
+
+/* -1: it is one of those about calls, and good; -2: it is none of them; else the exit status. */
+static int parse_calls(struct args *a, int opt, char **argv)
+{
+	unsigned long long n;
+
+	switch (opt) {
+	case OPT_FUNCTIONS: a->globs[a->calls.nfunctions++] = optarg; return -1;
+	case OPT_LIB: a->calls.lib = optarg; return -1;
+	case OPT_CALLS:
+		if (optarg && strcmp(optarg, "python"))
+			return ct_cmd_usage(argv, "--calls takes python, not '%s'", optarg);
+		a->calls.python = true;
+		return -1;
+	case OPT_DEPTH:
+		if (ct_parse_u64(optarg, 1, CT_CALL_DEPTH, &n))
+			return ct_cmd_usage(argv, "--depth takes a number from 1 to %d, not '%s'", CT_CALL_DEPTH,
+					    optarg);
+		a->calls.depth = (unsigned)n;
+		return -1;
+	case OPT_MIN_DURATION:
+		if (parse_duration(optarg, &a->calls.min_ns))
+			return ct_cmd_usage(argv, "--min-duration takes a time like 10us, 1.5ms or 2s, not '%s'",
+					    optarg);
+		return -1;
+	case OPT_MAX_RATE:
+		if (ct_parse_u64(optarg, 1, 1ull << 40, &n))
+			return ct_cmd_usage(argv, "--max-rate takes a number of calls, not '%s'", optarg);
+		a->calls.max_rate = n;
+		return -1;
+	case OPT_THREAD:
+		if (ct_parse_u64(optarg, 1, 1 << 30, &n))
+			return ct_cmd_usage(argv, "--thread takes the id of a thread, not '%s'", optarg);
+		a->calls.tid = (pid_t)n;
+		return -1;
+	default: return -2;
+	}
+}
+
+static int check_calls(struct args *a, char **argv)
+{
+	const struct ct_calls_opts *c = &a->calls;
+
+	a->calls.functions = a->globs;
+	if (c->lib && !c->nfunctions)
+		return ct_cmd_usage(argv, "--lib says where the functions of --functions are");
+	if (!c->nfunctions && !c->python)
+		return c->depth || c->min_ns || c->max_rate || c->tid
+			       ? ct_cmd_usage(argv, "give --functions or --calls, too")
+			       : -1;
+	if (!a->o.no_replay)
+		return ct_cmd_usage(argv, "--functions and --calls need --no-replay: of a recording that can be "
+					  "replayed `ctbpf index` tells every call");
+	if (c->python && a->o.command)
+		return ct_cmd_usage(argv, "--calls needs an interpreter that has started: run the command first, then "
+					  "give -p PID");
+	a->o.calls = c;
+	return -1;
+}
+
 /* -1: go on; else the exit status. */
 static int parse(struct args *a, int argc, char **argv)
 {
 	unsigned long long n;
+	int opt, status = -1;
 	ct_u64 size;
 	char *end;
-	int opt;
 
 	while ((opt = getopt_long(argc, argv, "+p:o:d:qvh", options, NULL)) != -1) {
 		switch (opt) {
@@ -255,8 +357,14 @@ static int parse(struct args *a, int argc, char **argv)
 		case OPT_JSON: a->json = true; break;
 		case 'h':
 		case OPT_HELP: return ct_cmd_help(help);
-		default: return ct_cmd_usage(argv, NULL);
+		default:
+			status = parse_calls(a, opt, argv);
+			if (status >= -1)
+				break;
+			return ct_cmd_usage(argv, NULL);
 		}
+		if (status >= 0)
+			return status;
 	}
 	if (optind < argc)
 		a->o.command = argv + optind;
@@ -269,6 +377,9 @@ static int parse(struct args *a, int argc, char **argv)
 		return ct_cmd_usage(argv, "--verify has nothing to replay in a recording with --no-replay");
 	if (a->o.step && a->o.no_replay)
 		return ct_cmd_usage(argv, "--clock has nothing to number in a recording with --no-replay");
+	status = check_calls(a, argv);
+	if (status >= 0)
+		return status;
 	if (a->comm && find_comm(a))
 		return -2;
 	a->o.pids = a->pids;
@@ -310,6 +421,44 @@ static bool replayable(const struct args *a, const struct ct_record_result *res)
 	return !a->o.no_replay && !a->o.force && !res->lost && !res->unsound[0];
 }
 
+/* Which calls were recorded, and what they cost where that is much. */
+static void calls_summary(const struct args *a, const struct ct_record_result *res)
+{
+	const struct ct_calls_stats *c = &res->calls;
+
+	fprintf(stderr, "%llu calls of ", (unsigned long long)res->ncalls);
+	if (a->calls.nfunctions)
+		fprintf(stderr, "%zu functions in %zu file%s%s", c->functions, c->files, c->files == 1 ? "" : "s",
+			c->python[0] ? ", " : "");
+	fprintf(stderr, "%s; attached in %.0f ms, detached in %.0f ms\n", c->python, c->attach_ms, res->detach_ms);
+	if (c->stepped || c->returns)
+		fprintf(stderr,
+			"single-stepped, which costs some 10 us each: the entry of %zu of them, %zu instructions that "
+			"leave functions where a return address must stay: exceptions may pass through, or stacks "
+			"change\n",
+			c->stepped, c->returns);
+	if (c->stacks)
+		fprintf(stderr, "the program changes stacks within a thread: calls may be taken for ended too early\n");
+	if (c->endless)
+		fprintf(stderr, "the end of %zu of them shows only in what is called next\n", c->endless);
+	if (c->unprobed)
+		fprintf(stderr, "%zu functions are not probed (%s)\n", c->unprobed, c->unprobed_name);
+	if (res->left_out)
+		fprintf(stderr, "%llu calls NOT recorded (`ctbpf dump --type note` says why)\n",
+			(unsigned long long)res->left_out);
+}
+
+static json_t *calls_json(const struct ct_record_result *res)
+{
+	const struct ct_calls_stats *c = &res->calls;
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f}", "calls", (json_int_t)res->ncalls,
+			 "left_out", (json_int_t)res->left_out, "functions", (json_int_t)c->functions, "files",
+			 (json_int_t)c->files, "stepped_entries", (json_int_t)c->stepped, "stepped_exits",
+			 (json_int_t)c->returns, "endless", (json_int_t)c->endless, "unprobed", (json_int_t)c->unprobed,
+			 "interpreters", c->python, "attach_ms", c->attach_ms, "detach_ms", res->detach_ms);
+}
+
 static void summary(const struct args *a, const struct ct_record_result *res, const struct ct_verify_result *v)
 {
 	if (a->json) {
@@ -326,6 +475,8 @@ static void summary(const struct args *a, const struct ct_record_result *res, co
 		if (v && v->why[0])
 			json_object_set_new(obj, "not_verified", json_string(v->why));
 
+		if (a->o.calls)
+			json_object_set_new(obj, "calls", calls_json(res));
 		json_dumpf(obj, stdout, JSON_COMPACT);
 		putchar('\n');
 		json_decref(obj);
@@ -342,7 +493,10 @@ static void summary(const struct args *a, const struct ct_record_result *res, co
 		fprintf(stderr, "none lost");
 	if (!a->o.no_replay)
 		fprintf(stderr, "; target stopped for %.1f ms", res->pause_ms);
-	fprintf(stderr, "\n%s\n", res->path);
+	fputc('\n', stderr);
+	if (a->o.calls)
+		calls_summary(a, res);
+	fprintf(stderr, "%s\n", res->path);
 	if (!a->o.no_replay && res->unsound[0])
 		fprintf(stderr, "NOT all of it can be replayed: %s (`ctbpf info` says more)\n", res->unsound);
 	if (v && v->verdict == CT_VERIFIED)
@@ -394,8 +548,12 @@ int cmd_record(int argc, char **argv)
 {
 	struct args a = {
 		.o = {.cpu = -1, .follow = true, .level = 1, .ring_bytes = 64 << 20, .segment_size = 256 << 20}};
+	const char *globs[argc];
 	struct ct_error err = {0};
-	int ret = parse(&a, argc, argv);
+	int ret;
+
+	a.globs = globs;
+	ret = parse(&a, argc, argv);
 
 	if (ret == -2) {
 		ct_fail(&err, CT_EXIT_NOT_ATTACHED, "no process is called %s", a.comm);

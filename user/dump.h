@@ -11,12 +11,15 @@
 #include "../formats/recording.h"
 #include "out.h"
 
+struct ct_functions;
+
 struct ct_dump {
 	struct ct_out *out;
 	ct_u64 first_ns;     /* what times are relative to */
 	unsigned time_width; /* columns the seconds before the point need */
 	size_t strmax;       /* bytes of a string shown in a call */
 	bool hex, raw, json;
+	struct ct_functions *functions; /* those that ct_dump_note was told of; NULL: calls show numbers */
 };
 
 /* Sets first_ns and time_width to suit a recording. */
@@ -24,6 +27,12 @@ void ct_dump_set_clock(struct ct_dump *dump, const struct ct_recording *rec);
 /* One event, checked, with a newline at the end. */
 void ct_dump_text(const struct ct_dump *dump, const struct ct_event *ev);
 void ct_dump_json(const struct ct_dump *dump, const struct ct_event *ev);
+
+/* Remembers what later events refer to; for events that are printed and those that are not. */
+void ct_dump_note(const struct ct_dump *dump, const struct ct_event *ev);
+/* FUNCTION, CALL and RETURN records: dump_calls.c. */
+void ct_dump_call_text(const struct ct_dump *dump, const struct ct_event *ev);
+void ct_dump_call_json(const struct ct_dump *dump, const struct ct_event *ev);
 
 /* What happened, without number, time, thread and newline. */
 void ct_dump_what(const struct ct_dump *dump, const struct ct_event *ev);

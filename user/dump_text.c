@@ -239,6 +239,9 @@ void ct_dump_what(const struct ct_dump *dump, const struct ct_event *ev)
 	case CT_EV_UNSOUND:
 	case CT_EV_NOTE: text_line(out, ev); break;
 	case CT_EV_END: end_line(out, ev); break;
+	case CT_EV_FUNCTION:
+	case CT_EV_CALL:
+	case CT_EV_RETURN: ct_dump_call_text(dump, ev); break;
 	default: ct_out_fmt(out, "??? record type %u, %u bytes", ev->type, ev->size);
 	}
 	if (ev->flags & CT_EVF_FOREIGN_CPU)

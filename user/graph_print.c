@@ -110,7 +110,8 @@ static void put_line(const struct printer *p, const struct graph_node *n)
 	if (file) {
 		ct_out_str(g->q.out, "  ");
 		put_plain(g->q.out, base && base[1] ? base + 1 : path);
-		ct_out_fmt(g->q.out, ":%llu", (unsigned long long)fn->v[CT_FN_LINE]);
+		if (fn->v[CT_FN_LINE])
+			ct_out_fmt(g->q.out, ":%llu", (unsigned long long)fn->v[CT_FN_LINE]);
 	}
 	if (g->single)
 		ct_out_fmt(g->q.out, "  call %llu", (unsigned long long)n->call);

@@ -14,6 +14,7 @@
 #include "replay/session.h"
 #include "replay/stretch.h"
 #include "user/cmd.h"
+#include "user/index_calls.h"
 #include "user/index_output.h"
 #include "user/index_store.h"
 #include "user/out.h"
@@ -377,6 +378,35 @@ static int run(struct run *r, FILE *out, struct ct_error *err)
 	return status;
 }
 
+/* A recording without a replay: what probes have told of calls is all there is. */
+static int run_calls(struct run *r, FILE *out, struct ct_error *err)
+{
+	struct ct_index_calls ic = {
+		.rec = r->rec, .filter = &r->o->filter, .values = r->o->limits.values, .from = r->from, .to = r->to};
+	struct ct_step_printer *printer = NULL;
+	struct ct_step_sink sink;
+	char *part = describe_part(r);
+	int status = -1;
+
+	if (r->o->print)
+		printer = ct_step_printer_create(out, &sink);
+	else if (part)
+		r->store = ct_index_store_create(r->rec, part, &sink, err);
+	if (!part || (r->o->print && !printer))
+		ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	ic.sink = &sink;
+	if ((printer || r->store) && !ct_index_calls(&ic, err)) {
+		if (!ic.records)
+			fprintf(stderr, "ctbpf index: no calls were recorded; `ctbpf record --no-replay --calls`, or "
+					"--functions GLOB, does it\n");
+		status = r->store ? finish(r, CT_EXIT_OK, out, err) : CT_EXIT_OK;
+	}
+	ct_step_printer_destroy(printer);
+	ct_index_store_destroy(r->store);
+	free(part);
+	return status;
+}
+
 int ct_index_run(struct ct_recording *rec, const struct index_options *o, FILE *out, struct ct_error *err)
 {
 	struct run r = {.rec = rec, .o = o, .to = UINT64_MAX, .terminal = isatty(STDERR_FILENO)};
@@ -392,5 +422,7 @@ int ct_index_run(struct ct_recording *rec, const struct index_options *o, FILE *
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	clock_gettime(CLOCK_MONOTONIC, &r.began);
+	if (json_is_true(json_object_get(json_object_get(ct_recording_manifest(rec), "options"), "no_replay")))
+		return run_calls(&r, out, err);
 	return run(&r, out, err);
 }

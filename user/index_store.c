@@ -228,7 +228,8 @@ static int on_call(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, ct_u64 r
 			return ct_stepdb_failed(s->w, err);
 	} else {
 		r.call = ct_stepdb_call(s->w, t->id, s->function[function], how == CT_ENTER_ATTACHED);
-		if (!r.call)
+		/* Without agents nobody tells of lines. */
+		if (!r.call || (!s->agents && ct_stepdb_somewhere(s->w, t->id)))
 			return ct_stepdb_failed(s->w, err);
 	}
 	t->stack[t->depth++] = r;

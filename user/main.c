@@ -19,6 +19,7 @@ struct command {
 static const struct command commands[] = {
 	{"record", cmd_record, "attach to a process, or start one, and record it"},
 	{"check", cmd_check, "say whether this machine, and a process, can be recorded"},
+	{"list", cmd_list, "say which functions of a process can be probed, and at which cost"},
 	{"info", cmd_info, "summarise a recording"},
 	{"ls", cmd_ls, "list recordings"},
 	{"dump", cmd_dump, "print the events of a recording"},

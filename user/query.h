@@ -60,6 +60,7 @@ void query_put_time(struct query *q, struct query_rows *rows, ct_u64 ns);
 void query_put_duration(struct query *q, struct query_rows *rows, ct_u64 ns);
 void query_put_name(struct query *q, struct query_rows *rows, enum ct_names table, ct_u64 id);
 void query_put_place(struct query *q, struct query_rows *rows, ct_u64 location); /* "path:line" */
+void query_put_line(struct query_rows *rows, const char *path, ct_u64 line);     /* the same; line 0: not known */
 /* A stretch of the run; what is not given is open. The texts are positions as people write them, or NULL. */
 struct query_span {
 	ct_u64 first_step, last_step; /* 1 and UINT64_MAX: all */

@@ -92,20 +92,28 @@ void query_put_name(struct query *q, struct query_rows *rows, enum ct_names tabl
 }
 
 /* "path:line" of a location. */
-void query_put_place(struct query *q, struct query_rows *rows, ct_u64 location)
+void query_put_line(struct query_rows *rows, const char *path, ct_u64 line)
 {
-	const struct ct_name *l = ct_stepdb_name(q->db, CT_LOCATIONS, location), *file;
 	char *text = NULL;
-	int n;
+	int n = line ? asprintf(&text, "%s:%llu", path, (unsigned long long)line) : asprintf(&text, "%s", path);
 
-	file = l ? ct_stepdb_name(q->db, CT_FILES, l->v[CT_LOC_FILE]) : NULL;
-	n = l ? asprintf(&text, "%s:%llu", file ? file->text : "?", (unsigned long long)l->v[CT_LOC_LINE]) : -1;
 	if (n < 0) {
 		query_null(rows);
 		return;
 	}
 	query_text(rows, text, (size_t)n);
 	free(text);
+}
+
+void query_put_place(struct query *q, struct query_rows *rows, ct_u64 location)
+{
+	const struct ct_name *l = ct_stepdb_name(q->db, CT_LOCATIONS, location), *file;
+
+	file = l ? ct_stepdb_name(q->db, CT_FILES, l->v[CT_LOC_FILE]) : NULL;
+	if (l)
+		query_put_line(rows, file ? file->text : "?", l->v[CT_LOC_LINE]);
+	else
+		query_null(rows);
 }
 
 char *query_value_text(struct query *q, const ct_u8 *node, size_t len, size_t *n)

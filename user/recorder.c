@@ -126,6 +126,9 @@ static int create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *e
 				      r->opts->step           ? "step"
 				      : r->probes.pmu_fd >= 0 ? "pmu"
 							      : "fingerprint"));
+	if (r->opts->calls)
+		json_object_set_new(json_object_get(r->manifest, "options"), "calls",
+				    ct_recorder_calls_options(r->opts->calls));
 	if (r->opts->step || r->probes.pmu_fd >= 0)
 		json_object_set_new(json_object_get(r->manifest, "options"), "ticks",
 				    json_string(r->opts->step || ct_pmu_model()->conditional ? "conditional-branches"
@@ -172,6 +175,8 @@ static const struct ct_event *rewrite(void *ctx, const struct ct_event *ev)
 {
 	struct ct_recorder *r = ctx;
 
+	if (r->calls)
+		return ct_calls_rewrite(r->calls_buf, ev);
 	return r->dedup ? ct_dedup_rewrite(r->dedup, ev) : ev;
 }
 
@@ -420,6 +425,14 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		po.rewrite = rewrite;
 		po.rewrite_min = CT_DEDUP_MIN;
 	}
+	if (o->calls) {
+		r->calls = ct_calls_create(o->calls, &r->probes, err);
+		r->calls_buf = malloc(CT_CALLS_REWRITE_BUF);
+		if (!r->calls || !r->calls_buf)
+			return r->calls ? ct_fail(err, CT_EXIT_FAILED, "out of memory") : -1;
+		po.rewrite = rewrite;
+		po.rewrite_min = CT_CALLS_REWRITE_MIN;
+	}
 	po.tap = tap;
 	po.tap_ctx = r;
 	r->pipeline = ct_pipeline_create(&po, err);
@@ -428,13 +441,20 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	if (o->no_replay) {
 		r->start_ns = ct_now_ns();
 		for (size_t i = 0; i < o->npids; i++)
-			if (ct_probes_add(&r->probes, o->pids[i], NULL, err))
+			if (ct_probes_add(&r->probes, o->pids[i], NULL, err) ||
+			    ct_recorder_calls_attach(r, o->pids[i], err))
 				return -1;
 		if (command) {
 			if (ct_wait_interrupted_fairly(command, 10000) || ct_probes_add(&r->probes, command, NULL, err))
 				return ct_fail(err, CT_EXIT_FAILED, "%s was killed before it began", o->command[0]);
+			if (ct_recorder_calls_attach(r, command, err))
+				return -1;
 		}
 		ct_probes_mode(&r->probes, CT_MODE_EVENTS, -1);
+		if (r->calls) {
+			ct_calls_start(r->calls);
+			r->start_ns = ct_now_ns(); /* attaching has taken a moment */
+		}
 		if (command)
 			ptrace(PTRACE_DETACH, command, 0, 0);
 		return 0;
@@ -461,6 +481,8 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 		ret = -1;
 	if (r->probes.skel)
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
+	if (r->calls)
+		ct_recorder_calls_stop(r, res);
 	if (r->pipeline && !ct_pipeline_drain(r->pipeline, 1000, &ignored))
 		r->end_ns = ct_now_ns();
 	for (size_t i = 0; i < r->ntargets; i++) { /* only after a failed attach or final stop */
@@ -517,6 +539,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 
 static void destroy(struct ct_recorder *r)
 {
+	ct_calls_destroy(r->calls);
 	ct_probes_destroy(&r->probes);
 	ct_inspector_destroy(r->inspector);
 	ct_page_index_destroy(r->index);
@@ -529,6 +552,7 @@ static void destroy(struct ct_recorder *r)
 	free(r->files);
 	free(r->written);
 	ct_dedup_destroy(r->dedup);
+	free(r->calls_buf);
 	free(r->reaps);
 	json_decref(r->manifest);
 	if (r->dirfd >= 0)

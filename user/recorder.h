@@ -12,6 +12,7 @@
 #include "formats/error.h"
 #include "formats/event.h"
 #include "formats/event_access.h"
+#include "user/calls.h"
 
 struct ct_record_opts {
 	const pid_t *pids; /* targets, or ... */
@@ -26,8 +27,9 @@ struct ct_record_opts {
 	int cpu;        /* to pin to, -1: choose */
 	size_t ring_bytes;
 	ct_u64 segment_size;
-	int level;   /* zstd, 0: none */
-	int verbose; /* -1 quiet, 0, 1 */
+	const struct ct_calls_opts *calls; /* NULL: no calls are recorded; with no_replay only */
+	int level;                         /* zstd, 0: none */
+	int verbose;                       /* -1 quiet, 0, 1 */
 };
 
 struct ct_record_result {
@@ -38,6 +40,9 @@ struct ct_record_result {
 	bool write_failed; /* `lost` were not lost on the way, but could not be written */
 	double duration_s, pause_ms;
 	bool replayable;
+	struct ct_calls_stats calls; /* what was attached */
+	ct_u64 ncalls, left_out;     /* calls told of, and not told of, see struct ct_call_counters */
+	double detach_ms;
 };
 
 int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result, struct ct_error *err);

@@ -84,6 +84,8 @@ struct ct_recorder {
 	ct_u8 uuid[16];
 	json_t *manifest;
 	struct ct_probes probes;
+	struct ct_calls *calls; /* NULL: none are recorded */
+	unsigned char *calls_buf;
 	struct ct_pipeline *pipeline;
 	struct ct_dedup *dedup;
 	struct ct_inspector *inspector;
@@ -169,6 +171,11 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 void ct_recorder_reap(struct ct_recorder *r);
 /* New children get their undo file once they have lived for a moment. */
 void ct_recorder_adopt_children(struct ct_recorder *r);
+
+/* recorder_calls.c: calls are probed in `pid`; then, when all are, told of. */
+json_t *ct_recorder_calls_options(const struct ct_calls_opts *o); /* for the manifest */
+int ct_recorder_calls_attach(struct ct_recorder *r, pid_t pid, struct ct_error *err);
+void ct_recorder_calls_stop(struct ct_recorder *r, struct ct_record_result *res);
 
 /* recorder_files.c */
 int ct_recorder_worker_start(struct ct_recorder *r, struct ct_error *err);

@@ -79,15 +79,11 @@ static int compare_functions(const void *a, const void *b, void *arg)
 static void put_definition(struct report *r, struct query_rows *rows, const struct ct_name *function)
 {
 	const struct ct_name *file = ct_stepdb_name(r->q.db, CT_FILES, function->v[CT_FN_FILE]);
-	char *text = NULL;
-	int n = file ? asprintf(&text, "%s:%llu", file->text, (unsigned long long)function->v[CT_FN_LINE]) : -1;
 
-	if (n < 0) {
+	if (file)
+		query_put_line(rows, file->text, function->v[CT_FN_LINE]);
+	else
 		query_null(rows);
-		return;
-	}
-	query_text(rows, text, (size_t)n);
-	free(text);
 }
 
 static void put_functions(struct report *r, struct functions *fns, size_t n)
@@ -103,17 +99,21 @@ static void put_functions(struct report *r, struct functions *fns, size_t n)
 				     "function",
 				     "place"};
 	struct query_rows rows;
-	ct_u64 all = 0;
+	ct_u64 all = 0, all_ns = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		all += fns->list[i].self_steps;
+		all_ns += fns->list[i].self_ns;
+	}
 	report_title(r, "Functions");
 	report_begin(r, &rows, "functions", names, 9, 0x7f);
 	for (size_t i = 0; i < report_shown(r, n); i++) {
 		const struct function *f = &fns->list[i];
 		const struct ct_name *name = ct_stepdb_name(r->q.db, CT_FUNCTIONS, f->id);
 		char percent[32];
-		double share = all ? 100.0 * (double)f->self_steps / (double)all : 0;
+		double share = all      ? 100.0 * (double)f->self_steps / (double)all
+			       : all_ns ? 100.0 * (double)f->self_ns / (double)all_ns
+					: 0;
 
 		query_int(&rows, (int64_t)f->self_steps);
 		if (r->q.form == QUERY_TABLE)
@@ -128,10 +128,16 @@ static void put_functions(struct report *r, struct functions *fns, size_t n)
 		query_text(&rows, name->text, name->len);
 		put_definition(r, &rows, name);
 	}
-	report_end(r, &rows, n,
-		   "Steps are lines run, counted exactly: self in the function, total with what it called; recursion\n"
-		   "counts once. Exceptions: how often one left the function. Times are only as fine as the events of\n"
-		   "the log: all that passes between two of them counts for one function.\n");
+	report_end(
+		r, &rows, n,
+		fns->by == BY_TIME && !all
+			? "Calls were recorded live: there are no lines, and times are those of their entry and exit,\n"
+			  "recording included; percent is of the time. Recursion counts once.\n"
+			: "Steps are lines run, counted exactly: self in the function, total with what it called; "
+			  "recursion\n"
+			  "counts once. Exceptions: how often one left the function. Times are only as fine as the "
+			  "events of\n"
+			  "the log: all that passes between two of them counts for one function.\n");
 }
 
 int report_functions(struct report *r, struct ct_error *err)
@@ -141,11 +147,15 @@ int report_functions(struct report *r, struct ct_error *err)
 				r->span.last_step == UINT64_MAX ? 0 : r->span.last_step};
 	const struct ct_walk_visitor visitor = {.arg = &fns, .enter = on_enter, .leave = on_leave};
 	const struct ct_walk_spec spec = {.first = r->span.first_step, .last = fns.last_step, .threads = r->threads};
+	struct ct_stepdb_info info;
 	size_t shown = 0;
 	int ret;
 
 	if (!fns.list)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	ct_stepdb_info(r->q.db, &info);
+	if (r->by == BY_DEFAULT && !info.steps)
+		fns.by = BY_TIME;
 	ret = ct_stepdb_walk(r->q.db, &spec, &visitor, err);
 	for (ct_u32 id = 1; id <= n; id++) {
 		fns.list[id].id = id;

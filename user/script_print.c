@@ -174,7 +174,8 @@ void script_call_end(struct script *s, const struct ct_walk_frame *f, enum ct_wa
 	if (ct_stepdb_name(s->q.db, CT_FILES, fn->v[CT_FN_FILE])) {
 		ct_out_str(s->q.out, "  ");
 		put_name(s, CT_FILES, fn->v[CT_FN_FILE]);
-		ct_out_fmt(s->q.out, ":%llu", (unsigned long long)fn->v[CT_FN_LINE]);
+		if (fn->v[CT_FN_LINE])
+			ct_out_fmt(s->q.out, ":%llu", (unsigned long long)fn->v[CT_FN_LINE]);
 	}
 	ct_out_fmt(s->q.out, "%s\n", how == CT_WALK_RESUME ? "  goes on" : how == CT_WALK_THERE ? "  is running" : "");
 }

@@ -40,7 +40,9 @@ static ct_u64 ptr(const void *p)
 
 static int multi_link(int prog_fd, const struct ct_uprobe_spec *s, size_t first, size_t n)
 {
-	struct link_create a = {.prog_fd = (ct_u32)prog_fd, .attach_type = TRACE_UPROBE_MULTI};
+	struct link_create a = {.prog_fd = (ct_u32)prog_fd,
+				.attach_type =
+					s->flags & CT_UPROBE_SESSION ? CT_UPROBE_SESSION_TYPE : TRACE_UPROBE_MULTI};
 	a.multi.path = ptr(s->path);
 	a.multi.offsets = ptr(s->offsets + first);
 	a.multi.ref_ctrs = s->ref_ctrs ? ptr(s->ref_ctrs + first) : 0;
@@ -51,7 +53,7 @@ static int multi_link(int prog_fd, const struct ct_uprobe_spec *s, size_t first,
 	return (int)syscall(SYS_bpf, BPF_LINK_CREATE, &a, sizeof(a));
 }
 
-bool ct_uprobe_multi_supported(void)
+static bool supported(ct_u32 attach_type, unsigned flags)
 {
 	const struct bpf_insn insns[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
@@ -59,7 +61,7 @@ bool ct_uprobe_multi_supported(void)
 	};
 	union bpf_attr load = {0};
 	load.prog_type = BPF_PROG_TYPE_KPROBE;
-	load.expected_attach_type = TRACE_UPROBE_MULTI;
+	load.expected_attach_type = attach_type;
 	load.insns = ptr(insns);
 	load.insn_cnt = sizeof(insns) / sizeof(*insns);
 	load.license = ptr("Dual MIT/GPL");
@@ -68,12 +70,23 @@ bool ct_uprobe_multi_supported(void)
 		return false;
 	/* A directory cannot be probed: a kernel that gets as far as saying so knows what is wanted. */
 	const ct_u64 offset = 0;
-	int link = multi_link(prog, &(struct ct_uprobe_spec){.path = "/", .offsets = &offset, .n = 1}, 0, 1);
+	int link = multi_link(prog, &(struct ct_uprobe_spec){.path = "/", .offsets = &offset, .n = 1, .flags = flags},
+			      0, 1);
 	bool yes = link < 0 && errno == EBADF;
 	if (link >= 0)
 		close(link);
 	close(prog);
 	return yes;
+}
+
+bool ct_uprobe_multi_supported(void)
+{
+	return supported(TRACE_UPROBE_MULTI, 0);
+}
+
+bool ct_uprobe_session_supported(void)
+{
+	return supported(CT_UPROBE_SESSION_TYPE, CT_UPROBE_SESSION);
 }
 
 int ct_uprobe_attach_type(bool multi)

@@ -12,9 +12,10 @@
 #include "formats/error.h"
 #include "formats/event.h"
 
-#define CT_UPROBE_RETURN 0x1u /* at the function's return instead of at the offset */
-#define CT_UPROBE_PERF   0x2u /* ct_uprobes_create: perf events even where uprobe_multi exists */
-#define CT_UPROBE_MULTI  0x4u /* ct_uprobes_create: uprobe_multi exists, as the caller knows; not tried out again */
+#define CT_UPROBE_RETURN  0x1u /* at the function's return instead of at the offset */
+#define CT_UPROBE_PERF    0x2u /* ct_uprobes_create: perf events even where uprobe_multi exists */
+#define CT_UPROBE_SESSION 0x8u /* at the offset, and at the return if the program gave 0 there: uprobe_multi only */
+#define CT_UPROBE_MULTI   0x4u /* ct_uprobes_create: uprobe_multi exists, as the caller knows; not tried out again */
 
 /* What to attach to. Arrays have n elements.
  *
@@ -37,10 +38,14 @@ struct ct_uprobe_spec {
 /* Whether this kernel has uprobe_multi and lets the caller use it. */
 bool ct_uprobe_multi_supported(void);
 
+/* The same for sessions (6.13). */
+bool ct_uprobe_session_supported(void);
+
 /* What bpf_program__set_expected_attach_type must be given before the program (SEC("uprobe"), or "uprobe.s" for a
  * sleepable one) is loaded: uprobe_multi and perf events want different values. `multi` is the result of
  * ct_uprobe_multi_supported, or false if CT_UPROBE_PERF is going to be used. */
 int ct_uprobe_attach_type(bool multi);
+#define CT_UPROBE_SESSION_TYPE 57 /* for CT_UPROBE_SESSION: BPF_TRACE_UPROBE_SESSION */
 
 /* One link for all offsets: its descriptor, or -1. Closing it detaches. Either all probes are in place or none; if the
  * kernel refuses one, the message says which. It looks at an instruction only when a process has it mapped, so a bad

@@ -31,6 +31,9 @@ static void all_records(struct bytes *b)
 	struct ct_ev_insn insn = {.kind = CT_INSN_RDTSC, .len = 2};
 	struct ct_ev_data chunk = {.addr = 0x1000, .len = 8};
 	struct ct_ev_file file = {.path_len = 4};
+	struct ct_ev_function function = {.id = 1, .line = 3, .name_len = 4, .file_len = 6};
+	struct ct_ev_call entered = {.function = 1, .depth = 1, .nargs = 1};
+	struct ct_ev_return left = {.function = 1, .depth = 1, .flags = CT_LEFT_VALUE};
 	struct {
 		struct ct_buf buf;
 		ct_u8 data[8];
@@ -54,6 +57,9 @@ static void all_records(struct bytes *b)
 	add_lost(b, 17, 17, 3);
 	add_text(b, CT_EV_UNSOUND, 18, 18, "not sound");
 	add_note(b, 19, 19);
+	add_event(b, CT_EV_FUNCTION, 20, 20, &function, sizeof(function), "main/bin/a", 10);
+	add_event(b, CT_EV_CALL, 21, 21, &entered, sizeof(entered), "12345678", 8);
+	add_event(b, CT_EV_RETURN, 22, 22, &left, sizeof(left), NULL, 0);
 	free(tail);
 }
 

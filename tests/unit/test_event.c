@@ -81,11 +81,11 @@ static struct rec switch_with_everything(void)
 
 Test(event, every_type_has_a_name_and_back)
 {
-	for (unsigned t = CT_EV_SYSCALL; t <= CT_EV_END; t++)
+	for (unsigned t = CT_EV_SYSCALL; t <= CT_EV_RETURN; t++)
 		cr_expect_eq(ct_event_type_by_name(ct_event_type_name(t)), t);
 	cr_expect_str_eq(ct_event_type_name(CT_EV_SYSCALL), "syscall");
 	cr_expect_null(ct_event_type_name(0));
-	cr_expect_null(ct_event_type_name(CT_EV_END + 1));
+	cr_expect_null(ct_event_type_name(CT_EV_RETURN + 1));
 	cr_expect_eq(ct_event_type_by_name("nonsense"), 0);
 }
 
@@ -103,7 +103,7 @@ Test(event, fixed_records_must_have_exactly_their_size)
 		{CT_EV_FRAME, sizeof(struct ct_ev_frame)},     {CT_EV_SIGNAL, sizeof(struct ct_ev_signal)},
 		{CT_EV_SWITCH, sizeof(struct ct_ev_switch)},   {CT_EV_FILE, sizeof(struct ct_ev_file)},
 		{CT_EV_UNSOUND, sizeof(struct ct_ev_text)},    {CT_EV_NOTE, sizeof(struct ct_ev_text)},
-		{CT_EV_DATA, sizeof(struct ct_ev_data)},
+		{CT_EV_DATA, sizeof(struct ct_ev_data)},       {CT_EV_RETURN, sizeof(struct ct_ev_return)},
 	};
 	static const unsigned char zero[512];
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
@@ -114,6 +114,41 @@ Test(event, fixed_records_must_have_exactly_their_size)
 		r.ev.size += 9;
 		cr_expect_eq(check(&r), -1, "type %u", fixed[i].type);
 	}
+}
+
+Test(event, functions_and_calls)
+{
+	struct {
+		struct ct_ev_function f;
+		char text[8];
+	} f = {.f = {.id = 1, .name_len = 3, .file_len = 5}};
+	struct {
+		struct ct_ev_call c;
+		ct_u64 arg[CT_CALL_NARGS];
+	} c = {.c = {.function = 1, .depth = 1, .nargs = CT_CALL_NARGS}};
+	struct rec r = REC(CT_EV_FUNCTION, f);
+
+	cr_expect_eq(check(&r), 0);
+	f.f.file_len = 6;
+	r = REC(CT_EV_FUNCTION, f);
+	cr_expect_eq(check(&r), -1);
+	f.f.file_len = 5;
+	f.f.id = 0;
+	r = REC(CT_EV_FUNCTION, f);
+	cr_expect_eq(check(&r), -1);
+
+	r = REC(CT_EV_CALL, c);
+	cr_expect_eq(check(&r), 0);
+	c.c.nargs = CT_CALL_NARGS - 1;
+	r = REC(CT_EV_CALL, c);
+	cr_expect_eq(check(&r), -1);
+	c.c.nargs = CT_CALL_NARGS + 1;
+	r = REC(CT_EV_CALL, c);
+	cr_expect_eq(check(&r), -1);
+	c.c.nargs = CT_CALL_NARGS;
+	c.c.depth = 0;
+	r = REC(CT_EV_CALL, c);
+	cr_expect_eq(check(&r), -1);
 }
 
 Test(event, header_is_checked_first)
@@ -130,7 +165,7 @@ Test(event, header_is_checked_first)
 	r.ev.size = CT_EVENT_MAX + 1;
 	cr_expect_eq(check_in(&r, 100, &err), -1);
 	r = REC(CT_EV_EXIT, e);
-	r.ev.type = CT_EV_END + 1;
+	r.ev.type = CT_EV_RETURN + 1;
 	cr_expect_eq(check(&r), -1);
 	r.ev.type = 0;
 	cr_expect_eq(check(&r), -1);

@@ -1,0 +1,525 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+/* Function entry and exit in processes that run, by uprobes. An object of its own, loaded when calls are asked for; it
+ * writes to the recording programs' ring and takes its numbers from their counter.
+ *
+ * A thread's open calls are kept with the stack pointer each was entered with. Whatever is entered or left with a
+ * higher one shows that those below are gone: that pairs entries and exits across exceptions and longjmp(3). */
+#include "uprobes.bpf.h"
+#include <bpf/bpf_tracing.h>
+
+#include "formats/call_probe.h"
+#include "formats/probe.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* Set before loading. */
+const volatile ct_u32 seq_at = 0, lost_at = 0; /* where the numbers are in `shared` */
+const volatile ct_u32 max_depth = 0;           /* 0: any */
+const volatile ct_u32 only_tid = 0;            /* 0: any */
+const volatile ct_u32 any_process = 0;         /* probes are hit in others, too: look in `procs` */
+const volatile ct_u64 min_ns = 0;
+const volatile ct_u64 max_rate = 0; /* calls a second of one thread; 0: any */
+
+/* Changed while running. */
+volatile ct_u32 on = 0;
+ct_u32 next_id = 1; /* of a function found by the programs */
+struct ct_call_counters stats = {};
+
+/* The recording programs' ring and global variables. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} ring SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} shared SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CT_MAX_PROCS);
+	__type(key, u32);
+	__type(value, struct ct_proc);
+} procs SEC(".maps");
+
+struct open_call {
+	u64 sp;
+	u64 since_ns;
+	u32 function;
+	u16 nargs;
+	u16 tail; /* entered by a jump from the call that was here before */
+};
+struct call_stack {
+	u64 mm; /* an execve makes another stack */
+	u32 depth;
+	u32 told;          /* so many, from the outermost on, are in the log */
+	u64 second, count; /* for max_rate */
+	struct open_call call[CT_CALL_DEPTH];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct call_stack);
+} stacks SEC(".maps");
+
+/* Arguments of calls that are told of later, with min_ns. */
+struct call_args {
+	u64 arg[CT_CALL_DEPTH][CT_CALL_NARGS];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct call_args);
+} kept_args SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CT_CALL_PYTHONS);
+	__type(key, u32);
+	__type(value, struct ct_python_probe);
+} pythons SEC(".maps");
+struct code {
+	u32 id;
+	u32 generator; /* or coroutine */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CT_CALL_CODES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ct_code_key);
+	__type(value, struct code);
+} codes SEC(".maps");
+
+extern bool bpf_session_is_return(void) __ksym __weak;
+
+/* ---- records ------------------------------------------------------------------------------------------- */
+
+struct call_record {
+	struct ct_event h;
+	struct ct_ev_call c;
+	u64 arg[CT_CALL_NARGS];
+};
+struct return_record {
+	struct ct_event h;
+	struct ct_ev_return r;
+};
+struct function_record {
+	struct ct_event h;
+	struct ct_ev_function f;
+	char text[CT_CALL_NAME_MAX + CT_CALL_FILE_MAX];
+};
+
+static __always_inline void count(u64 *counter)
+{
+	__sync_fetch_and_add(counter, 1);
+}
+
+/* Next sequence number, of all programs; taken before the reservation, so that a full ring leaves a hole. */
+static __always_inline u64 next_seq(void)
+{
+	u32 zero = 0;
+	char *globals = bpf_map_lookup_elem(&shared, &zero);
+
+	return globals ? __sync_fetch_and_add((u64 *)(globals + seq_at), 1) + 1 : 0;
+}
+static __always_inline void lost_one(void)
+{
+	u32 zero = 0;
+	char *globals = bpf_map_lookup_elem(&shared, &zero);
+
+	if (globals)
+		count((u64 *)(globals + lost_at));
+}
+
+static __always_inline void *reserve(const u64 size)
+{
+	void *record = bpf_ringbuf_reserve(&ring, size, 0);
+
+	if (!record)
+		lost_one();
+	return record;
+}
+
+static __always_inline void fill(struct ct_event *h, u32 size, u16 type, u64 seq, u64 now)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	h->size = size;
+	h->type = type;
+	h->flags = 0;
+	h->seq = seq;
+	h->time_ns = now;
+	h->tid = (u32)id;
+	h->pid = id >> 32;
+}
+
+/* `arg` NULL: without arguments. */
+static __always_inline void tell_call(const struct open_call *c, u32 depth, const u64 *arg, u64 now)
+{
+	u64 seq = next_seq();
+	struct call_record *e;
+
+	e = arg ? reserve(sizeof(*e)) : reserve(sizeof(*e) - sizeof(e->arg));
+	if (!e)
+		return;
+	fill(&e->h, sizeof(e->h) + sizeof(e->c) + (arg ? c->nargs * 8 : 0), CT_EV_CALL, seq, now);
+	e->c.function = c->function;
+	e->c.depth = depth;
+	e->c.nargs = arg ? c->nargs : 0;
+	e->c.flags = c->tail ? CT_ENTERED_TAIL : 0;
+	e->c.entered_ns = c->since_ns;
+	if (arg)
+		for (u32 i = 0; i < CT_CALL_NARGS; i++)
+			e->arg[i] = arg[i];
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	count(&stats.calls);
+}
+
+static __always_inline u64 read64(u64 addr)
+{
+	u64 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)addr);
+	return v;
+}
+
+/* ---- a thread's stack ---------------------------------------------------------------------------------- */
+
+/* How many of the calls are still open when the stack pointer is `sp`: those that were entered with a higher one, or
+ * with `same` of 1 with this very one. */
+static __always_inline u32 still_open(const struct call_stack *s, u64 sp, u32 same)
+{
+	u32 depth = s->depth;
+
+	for (u32 i = 0; i < CT_CALL_DEPTH; i++) {
+		if (!depth || s->call[(depth - 1) & (CT_CALL_DEPTH - 1)].sp + same > sp)
+			break;
+		depth--;
+	}
+	return depth;
+}
+
+/* Whether calls of this thread are asked for. */
+static __always_inline bool wanted(void)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	u32 tgid = id >> 32;
+
+	return on && (!only_tid || only_tid == (u32)id) && (!any_process || bpf_map_lookup_elem(&procs, &tgid));
+}
+
+/* 0: it is on the stack; 1: it is not, nor will be told of. `arg` NULL: it has none. */
+static __always_inline int enter(u32 function, u64 sp, const u64 *arg, u32 nargs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct call_stack *s = bpf_task_storage_get(&stacks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	u64 now = bpf_ktime_get_ns(), mm;
+	struct open_call *c;
+	u32 depth, tail;
+
+	if (!s) {
+		count(&stats.no_room);
+		return 1;
+	}
+	mm = (u64)task->mm;
+	if (s->mm != mm) {
+		s->mm = mm;
+		s->depth = s->told = 0;
+	}
+	depth = still_open(s, sp, 0);
+	/* The same stack pointer once more: from a jump, if the return address is still the one that the kernel has put
+	 * there for the other; else the other ended unseen, and its caller has made another call. */
+	tail = depth < s->depth && s->call[depth & (CT_CALL_DEPTH - 1)].sp == sp && in_uprobes_page(read64(sp));
+	s->depth = depth;
+	if (s->told > depth)
+		s->told = depth;
+	if (max_depth && depth >= max_depth)
+		return 1;
+	if (depth >= CT_CALL_DEPTH) {
+		count(&stats.too_deep);
+		return 1;
+	}
+	if (max_rate) {
+		if (now - s->second >= 1000000000ull) {
+			s->second = now;
+			s->count = 0;
+		}
+		if (++s->count > max_rate) {
+			count(&stats.rate);
+			return 1;
+		}
+	}
+	c = &s->call[depth & (CT_CALL_DEPTH - 1)];
+	c->sp = sp;
+	c->since_ns = now;
+	c->function = function;
+	c->nargs = nargs;
+	c->tail = tail;
+	s->depth = depth + 1;
+	if (!min_ns) {
+		tell_call(c, depth + 1, arg, now);
+	} else if (arg) {
+		struct call_args *kept = bpf_task_storage_get(&kept_args, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+		if (kept)
+			__builtin_memcpy(kept->arg[depth & (CT_CALL_DEPTH - 1)], arg, CT_CALL_NARGS * 8);
+		else
+			c->nargs = 0;
+	}
+	return 0;
+}
+
+struct telling {
+	u64 now;
+	u32 depth;
+};
+static long tell_one(u32 i, struct telling *t)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct call_stack *s = bpf_task_storage_get(&stacks, task, 0, 0);
+	struct call_args *kept;
+	u32 at;
+
+	if (!s || s->told >= t->depth)
+		return 1;
+	at = s->told++ & (CT_CALL_DEPTH - 1);
+	kept = s->call[at].nargs ? bpf_task_storage_get(&kept_args, task, 0, 0) : NULL;
+	if (kept)
+		tell_call(&s->call[at], at + 1, kept->arg[at], t->now);
+	else
+		tell_call(&s->call[at], at + 1, NULL, t->now);
+	return 0;
+}
+
+/* The call entered with the stack pointer `sp` ends. */
+static __always_inline int leave(u64 sp, u32 flags, u64 value)
+{
+	struct call_stack *s = bpf_task_storage_get(&stacks, bpf_get_current_task_btf(), 0, 0);
+	struct return_record *e;
+	struct open_call *c;
+	u64 now, seq;
+	u32 depth;
+
+	if (!s)
+		return 0;
+	now = bpf_ktime_get_ns();
+	depth = still_open(s, sp, 1);
+	s->depth = depth;
+	if (s->told > depth)
+		s->told = depth;
+	/* No such call: it was entered before probes were on, or was left out, or has jumped to another one that has
+	 * returned for it. */
+	if (!depth)
+		return 0;
+	c = &s->call[(depth - 1) & (CT_CALL_DEPTH - 1)];
+	if (c->sp != sp)
+		return 0;
+	s->depth = depth - 1;
+	if (min_ns) {
+		struct telling t = {.now = now, .depth = depth};
+
+		/* Calls around it have taken as long. */
+		if (s->told < depth) {
+			if (now - c->since_ns < min_ns)
+				return 0;
+			bpf_loop(CT_CALL_DEPTH, tell_one, &t, 0);
+		}
+		s->told = depth - 1;
+	}
+	seq = next_seq();
+	e = reserve(sizeof(*e));
+	if (!e)
+		return 0;
+	fill(&e->h, sizeof(*e), CT_EV_RETURN, seq, now);
+	e->r.function = c->function;
+	e->r.depth = depth;
+	e->r.flags = flags;
+	e->r.value = flags & CT_LEFT_VALUE ? value : 0;
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* ---- native code --------------------------------------------------------------------------------------- */
+
+static __always_inline int native_enter(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx);
+	u64 arg[CT_CALL_NARGS] = {ctx->di, ctx->si, ctx->dx, ctx->cx, ctx->r8, ctx->r9};
+
+	return enter((u32)cookie, ctx->sp, arg, cookie >> 32 & 7);
+}
+
+SEC("uprobe")
+int ct_call_enter(struct pt_regs *ctx)
+{
+	return wanted() ? native_enter(ctx) : 1;
+}
+
+/* At the return address, the stack pointer is behind it; at instructions that leave, it is on it. */
+SEC("uprobe")
+int ct_call_leave(struct pt_regs *ctx)
+{
+	u64 cookie;
+
+	if (!wanted())
+		return 0;
+	cookie = bpf_get_attach_cookie(ctx);
+	return leave(cookie & CT_SITE_LEAVES ? ctx->sp : ctx->sp - 8, cookie & CT_SITE_JUMPS ? 0 : CT_LEFT_VALUE,
+		     ctx->ax);
+}
+
+SEC("uprobe")
+int ct_call_session(struct pt_regs *ctx)
+{
+	if (!wanted())
+		return 1; /* nor at its return */
+	return bpf_session_is_return() ? leave(ctx->sp - 8, CT_LEFT_VALUE, ctx->ax) : native_enter(ctx);
+}
+
+/* ---- CPython ------------------------------------------------------------------------------------------- */
+
+/* What the verifier has to see compared, and the compiler would not compare again. */
+#define OPAQUE(x) __asm__ volatile("" : "+r"(x))
+
+/* A str's characters as they lie there: how many bytes, and in *units of how many bytes each, 0 if it is ASCII.
+ * 0: unreadable. */
+static __always_inline u32 read_str(const struct ct_python_probe *py, u64 str, char *to, u64 max, u32 *units, bool *cut)
+{
+	u64 len = read64(str + 16);
+	u32 state = 0, unit;
+
+	bpf_probe_read_user(&state, sizeof(state), (void *)(str + 32));
+	unit = state >> 2 & 7;
+	if (!(state >> 5 & 1) || (unit != 1 && unit != 2 && unit != 4)) /* not compact: none of today's */
+		return 0;
+	len *= unit;
+	if (len > max) {
+		*cut = true;
+		len = max;
+	}
+	str += state >> 6 & 1 ? py->str_ascii : py->str_compact;
+	OPAQUE(len);
+	if (len > max || bpf_probe_read_user(to, len, (void *)str))
+		return 0;
+	*units = state >> 6 & 1 ? 0 : unit;
+	return len;
+}
+
+#define CO_GENERATORS 0x2a0 /* CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR */
+
+/* Of a code object: neighbours in all versions. */
+struct code_names {
+	u64 filename, name, qualname, linetable;
+};
+
+/* A function that has not been seen before: told once. Its number, or 0: it cannot be told of, which is counted. */
+static __noinline u32 intern(u32 index, const struct ct_code_key *key, u32 generator)
+{
+	struct code code = {.generator = generator};
+	struct ct_python_probe *py;
+	struct function_record *e;
+	u32 id, len, units = 0;
+	bool cut = false;
+	u64 seq;
+
+	py = key ? bpf_map_lookup_elem(&pythons, &index) : NULL;
+	if (!py)
+		return 0;
+	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+	if (!e) {
+		next_seq();
+		lost_one();
+		return 0;
+	}
+	len = read_str(py, key->qualname, e->text, CT_CALL_NAME_MAX, &units, &cut);
+	if (!len || len > CT_CALL_NAME_MAX) {
+		bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+		count(&stats.unreadable);
+		return 0;
+	}
+	e->f.name_len = len;
+	e->f.flags = units << CT_FNF_UNITS_NAME;
+	units = 0;
+	len = read_str(py, key->filename, e->text + len, CT_CALL_FILE_MAX, &units, &cut);
+	e->f.file_len = len;
+	e->f.flags |= units << CT_FNF_UNITS_FILE | (cut ? CT_FNF_CUT : 0);
+	id = __sync_fetch_and_add(&next_id, 1);
+	e->f.id = id;
+	e->f.line = key->line;
+	e->f.addr = 0;
+	e->f.language = CT_LANGUAGE_PYTHON;
+	seq = next_seq();
+	fill(&e->h, sizeof(e->h) + sizeof(e->f) + e->f.name_len + e->f.file_len, CT_EV_FUNCTION, seq,
+	     bpf_ktime_get_ns());
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	code.id = id;
+	bpf_map_update_elem(&codes, key, &code, BPF_ANY); /* if there is no room, it is told again */
+	return id;
+}
+
+/* On entry of _PyEval_EvalFrameDefault, which every Python function's frame goes through. */
+static __always_inline int python_enter(struct pt_regs *ctx)
+{
+	u32 index = bpf_get_attach_cookie(ctx), generator = 0, id;
+	struct ct_python_probe *py = bpf_map_lookup_elem(&pythons, &index);
+	struct code_names names;
+	struct code *known;
+	struct ct_code_key key = {};
+	u64 code;
+	u8 owner = 1;
+
+	if (!py)
+		return 1;
+	code = read64(ctx->si + py->f_code) & ~(u64)py->mask;
+	if (bpf_probe_read_user(&names, sizeof(names), (void *)(code + py->names)) ||
+	    bpf_probe_read_user(&key.line, 4, (void *)(code + py->firstlineno))) {
+		count(&stats.unreadable);
+		return 1;
+	}
+	key.code = code;
+	key.filename = names.filename;
+	key.qualname = names.qualname;
+	key.linetable = names.linetable;
+	key.tgid = py->tgid;
+	known = bpf_map_lookup_elem(&codes, &key);
+	if (known) {
+		generator = known->generator;
+	} else {
+		bpf_probe_read_user(&generator, sizeof(generator), (void *)(code + py->flags));
+		generator &= CO_GENERATORS;
+	}
+	/* Its object is made by running its code up to the first instruction: nobody calls that a call. */
+	if (generator && !bpf_probe_read_user(&owner, 1, (void *)(ctx->si + py->f_owner)) && !owner)
+		return 1;
+	id = known ? known->id : intern(index, &key, generator);
+	return id ? enter(id, ctx->sp, NULL, 0) : 1;
+}
+
+static __always_inline int python_leave(struct pt_regs *ctx)
+{
+	return leave(ctx->sp - 8, ctx->ax ? 0 : CT_LEFT_RAISED, 0);
+}
+
+SEC("uprobe")
+int ct_python_enter(struct pt_regs *ctx)
+{
+	return wanted() ? python_enter(ctx) : 1;
+}
+
+SEC("uprobe")
+int ct_python_leave(struct pt_regs *ctx)
+{
+	return wanted() ? python_leave(ctx) : 0;
+}
+
+SEC("uprobe")
+int ct_python_session(struct pt_regs *ctx)
+{
+	if (!wanted())
+		return 1;
+	return bpf_session_is_return() ? python_leave(ctx) : python_enter(ctx);
+}

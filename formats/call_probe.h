@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ * What bpf/calls.bpf.c and user/calls.c tell each other: cookies of probes, layouts of interpreters, counters.
+ *
+ * Plain fixed-size structs only; nothing here is ever written to disk. */
+#ifndef CT_CALL_PROBE_H
+#define CT_CALL_PROBE_H
+
+#include "event.h"
+
+#define CT_CALL_DEPTH   1024 /* probed calls of a thread that can be open at a time */
+#define CT_CALL_CODES   65536
+#define CT_CALL_PYTHONS 64 /* processes with an interpreter in one recording */
+
+/* Cookie of a probe in native code. Bits 0..31: the function; 32..34: how many argument registers are still what the
+ * caller put there; then: */
+#define CT_SITE_COOKIE(function, nargs) ((ct_u64)(function) | (ct_u64)(nargs) << 32)
+#define CT_SITE_LEAVES                  (1ull << 35) /* at an instruction that leaves the function: ret, or ... */
+#define CT_SITE_JUMPS                   (1ull << 36) /* ... a jump to another function */
+/* That of a probe in an interpreter is its index in the map `pythons`. */
+
+/* Where things lie in one build of CPython, and in which process that is. */
+struct ct_python_probe {
+	ct_u32 tgid;
+	ct_u32 f_code; /* in the frame */
+	ct_u32 mask;   /* low bits of the word there that are no part of the address */
+	/* In the code object: co_firstlineno; co_filename, behind which are co_name, co_qualname, co_linetable. */
+	ct_u32 firstlineno, names, flags;
+	ct_u32 f_owner;                /* a byte in the frame: 0 if it is the thread's */
+	ct_u32 str_ascii, str_compact; /* data of strings */
+};
+
+/* A Python function. Its code object's address may be used again for another one: then what it refers to differs. */
+struct ct_code_key {
+	ct_u64 code, filename, qualname, linetable;
+	ct_u32 line, tgid;
+};
+
+/* A FUNCTION record on its way to the recorder may have text that is not UTF-8 yet: bits 8..11 and 12..15 of its flags
+ * are then the bytes of one character of the name and of the path, see ct_calls_rewrite. */
+#define CT_FNF_UNITS_NAME 8
+#define CT_FNF_UNITS_FILE 12
+#define CT_FNF_UNITS      0xff00
+#define CT_CALL_NAME_MAX  128 /* bytes */
+#define CT_CALL_FILE_MAX  256
+
+struct ct_call_counters {
+	ct_u64 calls;      /* that were told */
+	ct_u64 too_deep;   /* not told of: CT_CALL_DEPTH others were open */
+	ct_u64 rate;       /* not told of: more than max_rate in this second */
+	ct_u64 unreadable; /* not told of: the function could not be read from memory */
+	ct_u64 no_room;    /* not told of: the kernel gave no memory for the thread's stack */
+};
+
+#endif

@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What the tests of live calls share. Sourced, not run.
+# shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2034,SC2154
+source "$(dirname "${BASH_SOURCE[0]}")/100-common.sh"
+need python3
+
+# Checksum of everything it can execute, as it is in memory.
+text_sum() { # PID
+	python3 - "$1" <<-'PY'
+		import sys, zlib
+		crc = 0
+		with open(f"/proc/{sys.argv[1]}/mem", "rb") as mem:
+		    for line in open(f"/proc/{sys.argv[1]}/maps"):
+		        if "x" in line.split()[1] and "[" not in line:
+		            lo, hi = (int(x, 16) for x in line.split()[0].split("-"))
+		            mem.seek(lo)
+		            crc = zlib.crc32(mem.read(hi - lo), crc)
+		print(f"{crc:08x}")
+	PY
+}
+record() { # DIR PID SECONDS ARGS...
+	local dir=$1 pid=$2 secs=$3
+	shift 3
+	OUT=$("$CTBPF" record --no-replay -p "$pid" -d "$secs" -o "$dir" "$@" 2>&1) || fail "$OUT"
+	assert_recording "$dir" false
+}
+json_tids() { sed 's/.*"tid":\([0-9]*\),.*/\1/' | sort -u; }
+calls() { "$CTBPF" dump --json --type call,return "$1"; }
+

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT
+ * Live calls: chooses probe sites, loads the programs, attaches and detaches thousands of probes at once. */
+#include "user/calls.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "formats/sysrule.h"
+#include "replay/agents/python_read.h"
+#include "user/attach/insn_image.h"
+#include "user/call_files.h"
+#include "user/call_lines.h"
+#include "user/probes.h"
+#include "user/sites.h"
+#include "user/uprobe_multi.h"
+#include "calls.skel.h" /* after the headers with its types */
+#include "record.skel.h"
+
+#define CODE_MAX  (1u << 20) /* bytes of a function that are looked at for its exits */
+#define EXITS_MAX 256
+#define PERF_MAX  300
+
+struct interpreter {
+	pid_t pid;
+	struct ct_python_target t;
+	int fd; /* of ct_python_open, or -1 */
+};
+
+struct ct_calls {
+	const struct ct_calls_opts *o;
+	struct ct_probes *probes;
+	struct calls_bpf *skel;
+	bool multi, session, threads_only; /* kernel features; threads_only: see any_process */
+	struct ct_uprobes **links;
+	size_t nlinks, links_cap;
+	struct interpreter *interp;
+	size_t ninterp;
+	ct_u32 nfunctions;
+	struct ct_calls_stats stats;
+	bool stopped;
+};
+
+/* ---- loading ------------------------------------------------------------------------------------------- */
+
+/* Linux 6.6 to 6.9 run a program that is confined to a process in its first thread alone. */
+static bool confines_to_thread(void)
+{
+	struct utsname u;
+	unsigned major = 0, minor = 0;
+
+	return !uname(&u) && sscanf(u.release, "%u.%u", &major, &minor) == 2 && major == 6 && minor >= 6 && minor < 10;
+}
+
+static int share(struct bpf_map *map, const struct bpf_map *with, struct ct_error *err)
+{
+	if (!bpf_map__reuse_fd(map, bpf_map__fd(with)))
+		return 0;
+	return ct_fail_errno(err, CT_EXIT_FAILED, "cannot share the BPF map %s", bpf_map__name(map));
+}
+
+static int load(struct ct_calls *c, struct ct_probes *probes, struct ct_error *err)
+{
+	struct calls_bpf *skel = c->skel = calls_bpf__open();
+	struct record_bpf *rec = probes->skel;
+
+	if (!skel)
+		return ct_fail_errno(err, CT_EXIT_MISSING, "cannot open the BPF programs for calls");
+	skel->rodata->seq_at = (ct_u32)((char *)&rec->bss->counters.seq - (char *)rec->bss);
+	skel->rodata->lost_at = (ct_u32)((char *)&rec->bss->counters.lost - (char *)rec->bss);
+	skel->rodata->max_depth = c->o->depth;
+	skel->rodata->min_ns = c->o->min_ns;
+	skel->rodata->max_rate = c->o->max_rate;
+	skel->rodata->only_tid = (ct_u32)c->o->tid;
+	skel->rodata->any_process = c->threads_only;
+	if (share(skel->maps.ring, rec->maps.ring, err) || share(skel->maps.shared, rec->maps.bss, err) ||
+	    share(skel->maps.procs, rec->maps.procs, err))
+		return -1;
+	bpf_program__set_expected_attach_type(skel->progs.ct_call_enter, ct_uprobe_attach_type(c->multi));
+	bpf_program__set_expected_attach_type(skel->progs.ct_call_leave, ct_uprobe_attach_type(c->multi));
+	bpf_program__set_expected_attach_type(skel->progs.ct_python_enter, ct_uprobe_attach_type(c->multi));
+	bpf_program__set_expected_attach_type(skel->progs.ct_python_leave, ct_uprobe_attach_type(c->multi));
+	bpf_program__set_expected_attach_type(skel->progs.ct_call_session, CT_UPROBE_SESSION_TYPE);
+	bpf_program__set_expected_attach_type(skel->progs.ct_python_session, CT_UPROBE_SESSION_TYPE);
+	bpf_program__set_autoload(skel->progs.ct_call_session, c->session);
+	bpf_program__set_autoload(skel->progs.ct_python_session, c->session);
+	if (calls_bpf__load(skel))
+		return ct_fail_errno(err, CT_EXIT_MISSING,
+				     "the kernel refuses the BPF programs for calls (-v shows the verifier's words)");
+	return 0;
+}
+
+struct ct_calls *ct_calls_create(const struct ct_calls_opts *o, struct ct_probes *probes, struct ct_error *err)
+{
+	struct ct_calls *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		return NULL;
+	}
+	c->o = o;
+	c->probes = probes;
+	c->multi = probes->uprobe_multi;
+	c->session = c->multi && ct_uprobe_session_supported();
+	c->threads_only = c->multi && confines_to_thread();
+	if (!load(c, probes, err))
+		return c;
+	ct_calls_destroy(c);
+	return NULL;
+}
+
+/* ---- attaching ----------------------------------------------------------------------------------------- */
+
+/* Places of one kind in one file. */
+struct places {
+	ct_u64 *offset, *cookie;
+	size_t n, cap, cookie_cap;
+};
+
+static int add_place(struct places *p, ct_u64 offset, ct_u64 cookie)
+{
+	if (ct_image_grow(&p->offset, &p->cap, p->n, sizeof(*p->offset)) ||
+	    ct_image_grow(&p->cookie, &p->cookie_cap, p->n, sizeof(*p->cookie)))
+		return -1;
+	p->offset[p->n] = offset;
+	p->cookie[p->n++] = cookie;
+	return 0;
+}
+
+static void free_places(struct places *p)
+{
+	free(p->offset);
+	free(p->cookie);
+}
+
+/* -1 if none could be attached. */
+static int attach(struct ct_calls *c, const struct bpf_program *prog, pid_t pid, const char *path,
+		  const struct places *p, size_t first, size_t n, unsigned flags, struct ct_error *err)
+{
+	struct ct_uprobe_spec spec = {.path = path,
+				      .offsets = p->offset + first,
+				      .cookies = p->cookie + first,
+				      .n = n,
+				      .pid = c->threads_only ? 0 : pid,
+				      .flags = flags | (c->multi ? CT_UPROBE_MULTI : CT_UPROBE_PERF)};
+
+	size_t half = n / 2;
+
+	if (!n)
+		return 0;
+	if (!c->multi && n > PERF_MAX)
+		return ct_fail(err, CT_EXIT_MISSING,
+			       "this kernel takes a tenth of a second to take away a probe, for want of uprobe_multi "
+			       "(Linux 6.6): not more than %d at a time; %zu are asked for",
+			       PERF_MAX, n);
+	if (ct_image_grow(&c->links, &c->links_cap, c->nlinks, sizeof(*c->links)))
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	c->links[c->nlinks] = ct_uprobes_create(bpf_program__fd(prog), &spec, err);
+	if (c->links[c->nlinks]) {
+		c->nlinks++;
+		return 0;
+	}
+	/* There are instructions that the kernel does not probe: all others are. */
+	if (n > 1)
+		return attach(c, prog, pid, path, p, first, half, flags, err) &
+		       attach(c, prog, pid, path, p, first + half, n - half, flags, err);
+	if (!c->stats.unprobed++)
+		snprintf(c->stats.unprobed_name, sizeof(c->stats.unprobed_name), "%.140s", err->msg);
+	return -1;
+}
+
+/* Entries and returns at the same places. */
+static int attach_pairs(struct ct_calls *c, pid_t pid, const char *path, const struct places *p, bool python,
+			struct ct_error *err)
+{
+	const struct calls_bpf *s = c->skel;
+
+	if (c->session)
+		return attach(c, python ? s->progs.ct_python_session : s->progs.ct_call_session, pid, path, p, 0, p->n,
+			      CT_UPROBE_SESSION, err);
+	if (attach(c, python ? s->progs.ct_python_leave : s->progs.ct_call_leave, pid, path, p, 0, p->n,
+		   CT_UPROBE_RETURN, err))
+		return -1;
+	return attach(c, python ? s->progs.ct_python_enter : s->progs.ct_call_enter, pid, path, p, 0, p->n, 0, err);
+}
+
+/* ---- native code --------------------------------------------------------------------------------------- */
+
+struct native {
+	struct ct_calls *c;
+	pid_t pid;
+	const struct ct_call_file *file;
+	struct ct_lines *lines;
+	int fd;
+	struct places enter, leave, pairs;
+	ct_calls_tell *tell;
+	void *tell_ctx;
+};
+
+/* Functions that exceptions may pass through: every instruction that leaves them. */
+static int add_exits(struct native *n, const ct_u8 *code, size_t len, const struct ct_symbol *sym, size_t entry,
+		     ct_u32 id)
+{
+	struct ct_exit_site exits[EXITS_MAX];
+	int count = len < sym->size ? -1 : ct_site_exits(code, len, exits, EXITS_MAX);
+
+	/* One that is nothing but a jump is entered and left at the same place. */
+	if (count < 0 || count > EXITS_MAX || (count == 1 && exits[0].at == entry)) {
+		n->c->stats.endless++;
+		return 0;
+	}
+	for (int i = 0; i < count; i++) {
+		if (exits[i].jump && ct_symbols_cold(&n->file->sym, sym->addr + exits[i].to))
+			continue;
+		if (add_place(&n->leave, sym->offset + exits[i].at,
+			      id | CT_SITE_LEAVES | (exits[i].jump ? CT_SITE_JUMPS : 0)))
+			return -1;
+		n->c->stats.returns += !exits[i].jump;
+	}
+	return 0;
+}
+
+static void tell(struct native *n, const struct ct_symbol *sym, ct_u32 id)
+{
+	struct ct_ev_function f = {.id = id, .addr = sym->addr, .language = CT_LANGUAGE_NATIVE, .flags = CT_FNF_BINARY};
+	const char *path = n->file->name, *source = ct_lines_find(n->lines, sym->addr, &f.line);
+	size_t name_len = strlen(sym->name), file_len;
+
+	if (source) {
+		path = source;
+		f.flags = 0;
+	}
+	file_len = strlen(path);
+	if (name_len > UINT16_MAX || file_len > UINT16_MAX)
+		f.flags |= CT_FNF_CUT;
+	f.name_len = name_len > UINT16_MAX ? UINT16_MAX : (ct_u16)name_len;
+	f.file_len = file_len > UINT16_MAX ? UINT16_MAX : (ct_u16)file_len;
+	n->tell(n->tell_ctx, n->pid, &f, sym->name, path);
+}
+
+static int add_function(struct native *n, const struct ct_symbol *sym, ct_u8 *code)
+{
+	struct ct_calls_stats *st = &n->c->stats;
+	size_t want = sym->room < CODE_MAX ? sym->room : CODE_MAX;
+	ssize_t got = ct_image_read(n->fd, code, want, sym->offset);
+	struct ct_site site = {.cost = CT_SITE_NONE, .why = "its code cannot be read"};
+	ct_u32 id;
+
+	if (ct_symbol_taboo(sym->name))
+		site.why = ct_symbol_taboo(sym->name);
+	else if (got > 0)
+		ct_site_entry(code, (size_t)got, &site);
+	if (site.cost == CT_SITE_NONE) {
+		if (!st->unprobed++)
+			snprintf(st->unprobed_name, sizeof(st->unprobed_name), "%.40s: %s", sym->name, site.why);
+		return 0;
+	}
+	id = ++n->c->nfunctions;
+	if (add_place(n->file->fragile ? &n->enter : &n->pairs, sym->offset + site.at,
+		      CT_SITE_COOKIE(id, site.nargs)) ||
+	    (n->file->fragile && add_exits(n, code, (size_t)got, sym, site.at, id)))
+		return -1;
+	st->functions++;
+	st->stepped += site.cost == CT_SITE_STEPPED;
+	tell(n, sym, id);
+	return 0;
+}
+
+static int attach_file(struct ct_calls *c, pid_t pid, const struct ct_call_file *file, ct_calls_tell *tell_it,
+		       void *ctx, struct ct_error *err)
+{
+	struct native n = {.c = c, .pid = pid, .file = file, .tell = tell_it, .tell_ctx = ctx};
+	ct_u8 *code = malloc(CODE_MAX);
+	int ret = 0;
+
+	n.fd = open(file->path, O_RDONLY | O_CLOEXEC);
+	if (n.fd < 0 || !code) {
+		ret = n.fd < 0 ? ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot open", file->name)
+			       : ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	} else if (file->sym.go) {
+		ret = ct_fail(err, CT_EXIT_FAILED,
+			      "%s is a Go program: its stacks move, and probes at returns would end it", file->name);
+	} else {
+		n.lines = ct_lines_open(n.fd);
+		for (size_t i = 0; i < file->sym.n && !ret; i++)
+			ret = add_function(&n, &file->sym.v[i], code);
+		if (ret)
+			ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		ct_lines_close(n.lines);
+	}
+	/* Leaving first: then nothing that is entered is not seen to be left. */
+	if (!ret)
+		ret = attach(c, c->skel->progs.ct_call_leave, pid, file->path, &n.leave, 0, n.leave.n, 0, err);
+	if (!ret)
+		ret = attach(c, c->skel->progs.ct_call_enter, pid, file->path, &n.enter, 0, n.enter.n, 0, err);
+	if (!ret)
+		ret = attach_pairs(c, pid, file->path, &n.pairs, false, err);
+	c->stats.files++;
+	free_places(&n.enter);
+	free_places(&n.leave);
+	free_places(&n.pairs);
+	free(code);
+	if (n.fd >= 0)
+		close(n.fd);
+	return ret;
+}
+
+static int attach_native(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void *ctx, struct ct_error *err)
+{
+	const struct ct_calls_opts *o = c->o;
+	struct ct_call_files files;
+	int ret = 0;
+
+	if (ct_call_files(pid, o->lib, o->functions, o->nfunctions, &files, err))
+		return -1;
+	if (!files.n)
+		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d has no function like '%s' in %s%s%s", pid,
+			      o->functions[0], o->lib ? "files like '" : "its program", o->lib ? o->lib : "",
+			      o->lib ? "'" : "; --lib GLOB looks into libraries");
+	c->stats.stacks |= files.stacks;
+	for (size_t i = 0; i < files.n && !ret; i++)
+		ret = attach_file(c, pid, &files.v[i], tell_it, ctx, err);
+	ct_call_files_free(&files);
+	return ret;
+}
+
+/* ---- CPython ------------------------------------------------------------------------------------------- */
+
+static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
+{
+	struct interpreter *more = reallocarray(c->interp, c->ninterp + 1, sizeof(*more)), *in;
+	ct_u32 index = (ct_u32)c->ninterp;
+	struct places at = {0};
+	size_t len = strlen(c->stats.python);
+	int ret;
+
+	if (!more)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	c->interp = more;
+	in = &more[c->ninterp];
+	memset(in, 0, sizeof(*in));
+	in->pid = pid;
+	in->fd = -1;
+	ret = ct_python_target(pid, &in->t, err);
+	if (ret <= 0)
+		return ret < 0 ? -1
+			       : ct_fail(err, CT_EXIT_NOT_ATTACHED,
+					 "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
+					 "3.14)",
+					 pid);
+	c->ninterp++;
+	if (bpf_map_update_elem(bpf_map__fd(c->skel->maps.pythons), &index, &in->t.probe, BPF_ANY))
+		return ct_fail(err, CT_EXIT_FAILED, "more than %d processes with an interpreter", CT_CALL_PYTHONS);
+	ret = add_place(&at, in->t.offset, index) ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
+						  : attach_pairs(c, pid, in->t.path, &at, true, err);
+	free_places(&at);
+	if (ret || (in->fd = ct_python_open(pid, &in->t, err)) < 0)
+		return -1;
+	snprintf(c->stats.python + len, sizeof(c->stats.python) - len, "%sPython %u.%u.%u", len ? ", " : "",
+		 in->t.version >> 24, in->t.version >> 16 & 255, in->t.version >> 8 & 255);
+	return 0;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------- */
+
+int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void *ctx, struct ct_error *err)
+{
+	struct timespec a, b;
+	int ret = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	if (c->o->nfunctions)
+		ret = attach_native(c, pid, tell_it, ctx, err);
+	if (!ret && c->o->python)
+		ret = attach_python(c, pid, err);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	c->stats.attach_ms += (b.tv_sec - a.tv_sec) * 1e3 + (b.tv_nsec - a.tv_nsec) / 1e6;
+	return ret;
+}
+
+void ct_calls_start(struct ct_calls *c)
+{
+	c->skel->data->next_id = c->nfunctions + 1;
+	__atomic_store_n(&c->skel->bss->on, 1, __ATOMIC_SEQ_CST);
+}
+
+static void close_pythons(struct ct_calls *c)
+{
+	size_t count = 0;
+	pid_t *pids = NULL;
+
+	if (!c->ninterp || ct_probes_list(c->probes, &pids, &count))
+		pids = NULL;
+	for (size_t i = 0; i < c->ninterp; i++) {
+		const struct interpreter *in = &c->interp[i];
+
+		if (in->fd < 0)
+			continue;
+		/* Children have the pointer from their parent, at the same place. */
+		for (size_t k = 0; pids && k < count; k++)
+			if (pids[k] != in->pid)
+				ct_python_close(pids[k], &in->t, -1);
+		ct_python_close(in->pid, &in->t, in->fd);
+	}
+	free(pids);
+}
+
+void ct_calls_stop(struct ct_calls *c)
+{
+	if (c->stopped)
+		return;
+	c->stopped = true;
+	if (c->skel && c->skel->bss)
+		__atomic_store_n(&c->skel->bss->on, 0, __ATOMIC_SEQ_CST);
+	close_pythons(c);
+	for (size_t i = 0; i < c->nlinks; i++)
+		ct_uprobes_destroy(c->links[i]);
+	c->nlinks = 0;
+}
+
+void ct_calls_stats(const struct ct_calls *c, struct ct_calls_stats *stats)
+{
+	*stats = c->stats;
+}
+
+const struct ct_call_counters *ct_calls_counters(const struct ct_calls *c)
+{
+	return &c->skel->bss->stats;
+}
+
+void ct_calls_destroy(struct ct_calls *c)
+{
+	if (!c)
+		return;
+	ct_calls_stop(c);
+	calls_bpf__destroy(c->skel);
+	free(c->links);
+	free(c->interp);
+	free(c);
+}
+
+const struct ct_event *ct_calls_rewrite(void *buf, const struct ct_event *ev)
+{
+	const struct ct_ev_function *f = ct_event_payload(ev);
+	const char *file, *name;
+	struct ct_event *out = buf;
+	struct ct_ev_function *g = (struct ct_ev_function *)(out + 1);
+	unsigned units;
+	char *to = (char *)(g + 1);
+
+	if (ev->type != CT_EV_FUNCTION || !(f->flags & CT_FNF_UNITS) ||
+	    (size_t)f->name_len + f->file_len > CT_CALL_NAME_MAX + CT_CALL_FILE_MAX)
+		return ev;
+	name = ct_event_function(ev, &file);
+	*out = *ev;
+	*g = *f;
+	units = f->flags >> CT_FNF_UNITS_NAME & 15;
+	g->name_len = (ct_u16)ct_py_utf8((const unsigned char *)name, units ? units : 1,
+					 f->name_len / (units ? units : 1), to);
+	units = f->flags >> CT_FNF_UNITS_FILE & 15;
+	g->file_len = (ct_u16)ct_py_utf8((const unsigned char *)file, units ? units : 1,
+					 f->file_len / (units ? units : 1), to + g->name_len);
+	g->flags &= (ct_u16)~CT_FNF_UNITS;
+	out->size = (ct_u32)(sizeof(*out) + sizeof(*g) + g->name_len + g->file_len);
+	return out;
+}

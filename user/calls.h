@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ * Live calls: which functions of a process are probed, and the BPF programs that tell of them.
+ *
+ * ct_calls_create -> ct_calls_attach for each process -> ct_calls_start; nothing is told before all are attached. */
+#ifndef CT_CALLS_H
+#define CT_CALLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "formats/call_probe.h"
+#include "formats/error.h"
+#include "formats/event_access.h"
+
+struct ct_calls;
+struct ct_probes;
+
+struct ct_calls_opts {
+	const char *const *functions; /* patterns of native functions' names */
+	size_t nfunctions;
+	const char *lib; /* pattern of files they are in; NULL: the program itself */
+	bool python;
+	unsigned depth;  /* 0: any; of probed calls */
+	ct_u64 min_ns;   /* only calls that took as long */
+	ct_u64 max_rate; /* calls a second of one thread; 0: any */
+	pid_t tid;       /* 0: all threads */
+};
+
+/* What was attached. */
+struct ct_calls_stats {
+	size_t functions;        /* native ones that are probed */
+	size_t files;            /* they are in */
+	size_t stepped;          /* of them, entered through a single-stepped instruction */
+	size_t returns;          /* single-stepped instructions that leave functions exceptions may pass through */
+	size_t unprobed;         /* left out: no place for a probe */
+	size_t endless;          /* of those probed, whose end cannot be seen */
+	char unprobed_name[160]; /* one of those left out, and why */
+	bool stacks;             /* some thread changes stacks: calls may be taken for ended too early */
+	char python[256];        /* interpreters, in words; "": none */
+	double attach_ms;
+};
+
+/* `o` must live as long. */
+struct ct_calls *ct_calls_create(const struct ct_calls_opts *o, struct ct_probes *probes, struct ct_error *err);
+/* Attaches to the process, silent. `tell` is called once for each native function that will be told of. */
+typedef void ct_calls_tell(void *ctx, pid_t pid, const struct ct_ev_function *f, const char *name, const char *file);
+int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell, void *ctx, struct ct_error *err);
+void ct_calls_start(struct ct_calls *c);
+/* Ends it: probes are gone and processes as they were. Counters stay readable until _destroy. */
+void ct_calls_stop(struct ct_calls *c);
+void ct_calls_stats(const struct ct_calls *c, struct ct_calls_stats *stats);
+const struct ct_call_counters *ct_calls_counters(const struct ct_calls *c);
+void ct_calls_destroy(struct ct_calls *c);
+
+/* For struct ct_pipeline_opts.rewrite: names that the kernel side has sent as they lie in memory become UTF-8. */
+#define CT_CALLS_REWRITE_MIN (sizeof(struct ct_event) + sizeof(struct ct_ev_function))
+const struct ct_event *ct_calls_rewrite(void *buf, const struct ct_event *ev);
+#define CT_CALLS_REWRITE_BUF 4096 /* bytes at buf */
+
+/* calls_python.c. What keeps an interpreter's calls from being seen is a pointer in it that is written and put back. */
+struct ct_python_target {
+	char path[64];    /* of the file, to be opened */
+	char name[256];   /* of the file, to be shown */
+	unsigned version; /* 0x030b02f0 is 3.11.2 */
+	ct_u64 offset;    /* of the probe, in the file */
+	bool stepped;
+	struct ct_python_probe probe;
+	ct_u64 eval;               /* address of the evaluation function in the process */
+	ct_u64 head;               /* ... of the pointer to the list of interpreters */
+	unsigned next, eval_frame; /* offsets in an interpreter's state */
+};
+/* 1: found; 0: the process runs no CPython; -1: it does, but its calls cannot be seen (*err). */
+int ct_python_target(pid_t pid, struct ct_python_target *t, struct ct_error *err);
+/* Makes every call go through the evaluation function. A descriptor that says so to others, for one recorder at a time;
+ * -1 with *err. */
+int ct_python_open(pid_t pid, const struct ct_python_target *t, struct ct_error *err);
+/* And back; `fd` -1: in a child that the process has made meanwhile. */
+void ct_python_close(pid_t pid, const struct ct_python_target *t, int fd);
+/* 1: undone what a killed recorder has left; 0: there was nothing; -1: *err. */
+int ct_python_undo(pid_t pid, struct ct_error *err);
+
+#endif
