@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT
+ * Native code: steps by lines, by instructions, in and out of functions, in both directions.
+ *
+ * Forwards, breakpoints are set where other lines of the function begin, and of those it may return to. Backwards it
+ * goes by instructions to the first one of a line, passing over calls as a whole: so both ways stop at the same places.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay/dap_native.h"
+
+#define MOST_STOPS 3000
+#define OUTER      8     /* functions further out, to which an exception may lead */
+#define PLT_STEPS  12    /* instructions from a call to the function, by way of a linkage table */
+#define BACK_STEPS 50000 /* instructions gone back in search of a line's beginning */
+
+struct stepper {
+	struct dap_native *d;
+	const struct dap_move *m;
+	ct_u32 tid;
+	struct ct_dwarf_regs regs;
+	struct ct_dwarf_function f;
+	bool has_function, has_line;
+	struct ct_dwarf_line line;
+	ct_u64 cfa;
+	unsigned depth; /* of inlined functions */
+	struct ct_stop stops[MOST_STOPS];
+	size_t nstops;
+	ct_u64 calls[64]; /* of the present line */
+	size_t ncalls;
+	bool call;  /* it has come to one of those */
+	ct_u64 rsp; /* that counts where it goes */
+};
+
+/* The line at an address, but for what stands before a function's body: that is part of the call. */
+static bool line_of(struct dap_native *d, ct_u64 pc, struct ct_dwarf_line *line)
+{
+	struct ct_dwarf_function f;
+
+	if (!ct_dwarf_line_at(d->dw, pc, line))
+		return false;
+	return !ct_dwarf_function_at(d->dw, pc, &f) || pc >= ct_dwarf_body(d->dw, &f) || pc < f.entry;
+}
+
+static bool same_line(const struct ct_dwarf_line *a, const struct ct_dwarf_line *b)
+{
+	return a->line == b->line && a->file == b->file;
+}
+
+/* Where the thread stands. */
+static int look(struct stepper *s, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	ct_u64 pc;
+
+	if (native_regs(d, s->tid, &s->regs, err))
+		return -1;
+	pc = s->regs.r[CT_DW_RIP];
+	s->has_function = ct_dwarf_function_at(d->dw, pc, &s->f);
+	s->has_line = ct_dwarf_line_at(d->dw, pc, &s->line);
+	s->cfa = ct_dwarf_cfa(d->dw, &s->regs, &d->mem);
+	s->depth = ct_dwarf_inline_depth(d->dw, pc);
+	return 0;
+}
+
+static void add_stop(struct stepper *s, ct_u64 addr)
+{
+	if (s->nstops < MOST_STOPS)
+		s->stops[s->nstops++] = (struct ct_stop){CT_STOP_EXEC, addr, 1};
+}
+
+static void add_line_start(void *ctx, ct_u64 addr, ct_u32 line)
+{
+	(void)line;
+	add_stop(ctx, addr);
+}
+
+static bool is_stop(const struct stepper *s, ct_u64 addr)
+{
+	for (size_t i = 0; i < s->nstops; i++)
+		if (s->stops[i].addr == addr)
+			return true;
+	return false;
+}
+
+/* Calls on the line that it stands on. */
+static void find_calls(struct stepper *s)
+{
+	bool is_call;
+	unsigned len;
+
+	for (ct_u64 at = s->f.low; s->has_function && at < s->f.high && (len = native_insn(s->d, at, &is_call));
+	     at += len) {
+		struct ct_dwarf_line line;
+
+		if (!is_call || s->ncalls == sizeof(s->calls) / sizeof(*s->calls) ||
+		    !ct_dwarf_line_at(s->d->dw, at, &line) || !same_line(&line, &s->line))
+			continue;
+		s->calls[s->ncalls++] = at;
+		add_stop(s, at);
+	}
+}
+
+static bool is_call_of_line(const struct stepper *s, ct_u64 addr)
+{
+	for (size_t i = 0; i < s->ncalls; i++)
+		if (s->calls[i] == addr)
+			return true;
+	return false;
+}
+
+/* Whether a step forwards ends at a place that it has come to. */
+static int ends_here(void *ctx, const struct ct_stopped *at, struct ct_error *err)
+{
+	struct stepper *s = ctx;
+	struct dap_native *d = s->d;
+	const ct_u64 pc = at->stop.addr;
+	struct ct_dwarf_regs regs;
+	struct ct_dwarf_line line;
+	unsigned depth;
+	ct_u64 cfa;
+
+	if (at->tid != s->tid)
+		return 0;
+	if (native_regs(d, s->tid, &regs, err))
+		return -1;
+	cfa = ct_dwarf_cfa(d->dw, &regs, &d->mem);
+	if (cfa && s->cfa && cfa < s->cfa)
+		return 0; /* of a function that it has called */
+	if (cfa != s->cfa)
+		return 1; /* it has returned, or has been thrown out */
+	depth = ct_dwarf_inline_depth(d->dw, pc);
+	if (is_call_of_line(s, pc) && ct_dwarf_line_at(d->dw, pc, &line) && same_line(&line, &s->line)) {
+		s->call = s->m->motion == DAP_IN;
+		return s->call;
+	}
+	if (s->m->motion == DAP_OUT)
+		return depth < s->depth;
+	if (s->m->motion == DAP_NEXT && depth > s->depth)
+		return 0;
+	return !ct_dwarf_line_at(d->dw, pc, &line) || !same_line(&line, &s->line);
+}
+
+static bool same_frame_pointer(const struct stepper *s, const struct ct_dwarf_regs *regs)
+{
+	return regs->r[CT_DW_RSP] == s->rsp;
+}
+
+/* A place that counts with this stack pointer only. */
+static int with_rsp(void *ctx, const struct ct_stopped *at, struct ct_error *err)
+{
+	struct stepper *s = ctx;
+	struct ct_dwarf_regs regs;
+
+	if (at->tid != s->tid)
+		return 0;
+	if (native_regs(s->d, s->tid, &regs, err))
+		return -1;
+	return same_frame_pointer(s, &regs);
+}
+
+static int run_to(struct stepper *s, ct_u64 addr, ct_u64 rsp, bool back, struct dap_stop *stop, struct ct_error *err)
+{
+	const struct ct_stop one = {CT_STOP_EXEC, addr, 1};
+	const struct native_run run = {.extra = &one, .nextra = 1, .back = back, .arrived = with_rsp, .ctx = s};
+
+	s->rsp = rsp;
+	return native_run(s->d, &run, stop, err);
+}
+
+/* Into the function that the instruction calls, if it has lines. 1: it stands in its body; 0: *stop says where; 2: it
+ * has none, and has been passed over; -1. */
+static int enter(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	struct ct_dwarf_function f;
+	struct ct_dwarf_line line;
+	struct ct_dwarf_regs regs;
+	bool is_call;
+	ct_u64 before, back_to;
+	int got;
+
+	if (native_regs(d, s->tid, &regs, err))
+		return -1;
+	before = regs.r[CT_DW_RSP];
+	back_to = regs.r[CT_DW_RIP] + native_insn(d, regs.r[CT_DW_RIP], &is_call);
+	for (int i = 0; i < PLT_STEPS; i++) {
+		ct_u64 body;
+
+		if ((got = native_instruction(d, s->tid, false, stop, err)) <= 0)
+			return got;
+		if (native_regs(d, s->tid, &regs, err))
+			return -1;
+		if (regs.r[CT_DW_RSP] >= before)
+			return 2;
+		if (!ct_dwarf_line_at(d->dw, regs.r[CT_DW_RIP], &line) ||
+		    !ct_dwarf_function_at(d->dw, regs.r[CT_DW_RIP], &f))
+			continue;
+		body = ct_dwarf_body(d->dw, &f);
+		if (body == regs.r[CT_DW_RIP])
+			return 1;
+		/* The body's stack pointer is not known yet: this call's first one it is. */
+		{
+			const struct ct_stop one = {CT_STOP_EXEC, body, 1};
+
+			return native_run(d, &(struct native_run){.extra = &one, .nextra = 1}, stop, err);
+		}
+	}
+	got = run_to(s, back_to, before, false, stop, err);
+	return got == 1 ? 2 : got;
+}
+
+static int forward(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	const struct native_stack *stack = native_stack(d, s->tid, err);
+	const struct native_run run = {.extra = s->stops, .arrived = ends_here, .ctx = s};
+	struct native_run now = run;
+	size_t physical = 0, outer = 0;
+	bool is_call = false;
+	int got;
+
+	if (!stack)
+		return -1;
+	while (physical + 1 < stack->s.n && stack->s.frame[physical].inlined)
+		physical++;
+	if (s->has_line && (s->m->motion != DAP_OUT || s->depth))
+		ct_dwarf_line_starts(d->dw, &s->f, add_line_start, s);
+	for (size_t i = physical + 1; i < stack->s.n && outer < OUTER; i++) {
+		const struct ct_dwarf_frame *f = &stack->s.frame[i];
+
+		if (f->inlined)
+			continue;
+		add_stop(s, f->pc);
+		if (f->has_line && f->has_function && s->m->motion != DAP_OUT && s->nstops < MOST_STOPS / 2)
+			ct_dwarf_line_starts(d->dw, &f->function, add_line_start, s);
+		outer++;
+	}
+	if (s->m->motion == DAP_IN && s->has_line)
+		find_calls(s);
+	/* Where it stands is passed by a run. */
+	if (s->ncalls && is_call_of_line(s, s->regs.r[CT_DW_RIP])) {
+		native_insn(d, s->regs.r[CT_DW_RIP], &is_call);
+		s->call = is_call;
+	}
+	for (;;) {
+		if (s->call) {
+			s->call = false;
+			got = enter(s, stop, err);
+			if (got != 2)
+				return got;
+			/* Back on the line; it may have been its last instruction. */
+			if (native_regs(d, s->tid, &s->regs, err))
+				return -1;
+			if (is_stop(s, s->regs.r[CT_DW_RIP])) {
+				const struct ct_stopped at = {.why = CT_ARRIVED_BREAK,
+							      .tid = s->tid,
+							      .stop = {CT_STOP_EXEC, s->regs.r[CT_DW_RIP], 1}};
+
+				got = ends_here(s, &at, err);
+				if (got < 0)
+					return -1;
+				if (got && !s->call)
+					return 1;
+				if (s->call)
+					continue;
+			}
+		}
+		now.nextra = s->nstops;
+		got = native_run(d, &now, stop, err);
+		if (got != 1 || !s->call)
+			return got;
+	}
+}
+
+/* ---- backwards ---- */
+
+/* One instruction back, which passes over a call or goes into it. 1; 0: *stop; -1. */
+static int back_one(struct stepper *s, bool over, struct dap_stop *stop, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	struct ct_dwarf_regs was = s->regs;
+	struct ct_dwarf_line line;
+	const ct_u64 call = s->has_function ? native_call_before(d, &s->f, was.r[CT_DW_RIP]) : 0;
+	int got = native_instruction(d, s->tid, true, stop, err);
+
+	if (got <= 0 || look(s, err))
+		return got <= 0 ? got : -1;
+	/* In a callee: below the stack pointer that was. */
+	if (!call || s->regs.r[CT_DW_RIP] == call || s->regs.r[CT_DW_RSP] >= was.r[CT_DW_RSP])
+		return 1;
+	if (!over && line_of(d, s->regs.r[CT_DW_RIP], &line))
+		return 1;
+	got = run_to(s, call, was.r[CT_DW_RSP], true, stop, err);
+	return got == 1 && look(s, err) ? -1 : got;
+}
+
+/* To the first instruction of the line that it stands on, in one go of it. */
+static int to_line_start(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	struct ct_dwarf_line target, line;
+	bool has_target = false;
+	ct_u64 cfa = 0;
+
+	for (unsigned n = 0; n < BACK_STEPS; n++) {
+		struct ct_moment here;
+		int got;
+
+		if (!has_target && line_of(d, s->regs.r[CT_DW_RIP], &target)) {
+			has_target = true;
+			cfa = s->cfa;
+		}
+		if (ct_timeline_now(d->tl, &here, err))
+			return -1;
+		got = back_one(s, true, stop, err);
+		if (got <= 0)
+			return got;
+		if (has_target &&
+		    (s->cfa != cfa || !line_of(d, s->regs.r[CT_DW_RIP], &line) || !same_line(&line, &target))) {
+			native_moved(d);
+			d->tid = s->tid;
+			return ct_timeline_seek(d->tl, &here, err) ? -1 : 1;
+		}
+		if (n % 64 == 63 && d->host->interrupted(d->host->ctx))
+			break;
+	}
+	native_stop_at(d, stop, "pause");
+	return 0;
+}
+
+static int backward(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
+{
+	int got;
+
+	if (s->m->motion == DAP_OUT || !s->has_line) {
+		/* To the function's first instruction, called as it was. */
+		if (!s->has_function || !s->cfa)
+			return ct_fail(err, CT_EXIT_FAILED, "what this function is, and who called it, is not known");
+		if (s->regs.r[CT_DW_RIP] != s->f.entry &&
+		    (got = run_to(s, s->f.entry, s->cfa - 8, true, stop, err)) != 1)
+			return got;
+		if (look(s, err))
+			return -1;
+	}
+	got = back_one(s, s->m->motion != DAP_IN, stop, err);
+	return got == 1 ? to_line_start(s, stop, err) : got;
+}
+
+int native_step(struct dap_native *d, const struct dap_move *m, struct dap_stop *stop, struct ct_error *err)
+{
+	struct stepper *s = calloc(1, sizeof(*s));
+	int got;
+
+	if (!s)
+		return native_no_memory(err);
+	s->d = d;
+	s->m = m;
+	s->tid = m->thread ? m->thread : d->tid;
+	if (m->instruction && m->motion != DAP_OUT)
+		got = m->motion == DAP_NEXT && m->backwards ? (look(s, err) ? -1 : back_one(s, true, stop, err))
+							    : native_instruction(d, s->tid, m->backwards, stop, err);
+	else
+		got = look(s, err) ? -1 : m->backwards ? backward(s, stop, err) : forward(s, stop, err);
+	free(s);
+	if (got == 1) {
+		native_moved(d);
+		native_stop_at(d, stop, "step");
+	}
+	return got < 0 ? -1 : 0;
+}
+
+int dap_native_move(struct dap_debuggee *base, const struct dap_move *m, struct dap_stop *stop, struct ct_error *err)
+{
+	struct dap_native *d = dap_native_of(base);
+
+	if (m->motion == DAP_CONTINUE)
+		return native_run(d, &(struct native_run){.back = m->backwards}, stop, err) < 0 ? -1 : 0;
+	return native_step(d, m, stop, err);
+}
