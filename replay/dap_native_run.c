@@ -67,23 +67,24 @@ static const char *reason_of(const struct dap_break *b)
 static void say_change(struct dap_native *d, const struct dap_break *b, bool back, struct dap_stop *stop)
 {
 	const struct native_place *p = b->data;
-	struct ct_stopped ignored;
+	struct ct_stopped at;
+	struct ct_error ignored;
 	struct ct_moment here;
 	ct_u64 was = 0, is = 0;
 	const ct_u64 addr = p->watch[0].addr;
 	const size_t len = p->watch[0].len;
 
-	if (p->nwatches != 1 || ct_timeline_now(d->tl, &here, NULL)) {
+	if (p->nwatches != 1 || ct_timeline_now(d->tl, &here, &ignored)) {
 		snprintf(stop->text, sizeof(stop->text), "%s", p->expression);
 		return;
 	}
 	d->mem.read(d->mem.ctx, addr, &is, len);
-	ct_timeline_set_stops(d->tl, NULL, 0, NULL);
-	if (ct_timeline_step(d->tl, d->last.tid, !back, &ignored, NULL) == 0)
+	ct_timeline_set_stops(d->tl, NULL, 0, &ignored);
+	if (ct_timeline_step(d->tl, d->last.tid, !back, &at, &ignored) == 0)
 		d->mem.read(d->mem.ctx, addr, &was, len);
 	else
 		was = is;
-	ct_timeline_seek(d->tl, &here, NULL);
+	ct_timeline_seek(d->tl, &here, &ignored);
 	snprintf(stop->text, sizeof(stop->text), "%s: %#llx -> %#llx", p->expression,
 		 (unsigned long long)(back ? is : was), (unsigned long long)(back ? was : is));
 }
@@ -307,6 +308,7 @@ json_t *dap_native_targets(struct dap_debuggee *base, const char *path, ct_u32 l
 	const char **files = NULL;
 	struct ct_moment here, m;
 	struct ct_stop *stops = NULL;
+	struct ct_error ignored;
 	json_t *list = NULL;
 	ct_u64 begin, end, id = 0;
 	ct_u32 actual;
@@ -328,15 +330,15 @@ json_t *dap_native_targets(struct dap_debuggee *base, const char *path, ct_u32 l
 		char label[CT_MOMENT_TEXT + 40];
 
 		m = !kinds[i].from ? here : (struct ct_moment){.next = kinds[i].back ? end : begin};
-		if (ct_timeline_seek(d->tl, &m, NULL) || ct_timeline_set_stops(d->tl, stops, found.n, NULL) ||
-		    ct_timeline_run(d->tl, kinds[i].back, &at, NULL) || at.why != CT_ARRIVED_BREAK ||
-		    ct_timeline_set_stops(d->tl, NULL, 0, NULL) || add_target(d, &id, NULL))
+		if (ct_timeline_seek(d->tl, &m, &ignored) || ct_timeline_set_stops(d->tl, stops, found.n, &ignored) ||
+		    ct_timeline_run(d->tl, kinds[i].back, &at, &ignored) || at.why != CT_ARRIVED_BREAK ||
+		    ct_timeline_set_stops(d->tl, NULL, 0, &ignored) || add_target(d, &id, &ignored))
 			continue;
 		snprintf(label, sizeof(label), "%s, at %s", kinds[i].label, d->target[id - 1]);
 		json_array_append_new(list, json_pack("{s:I, s:s, s:I}", "id", (json_int_t)id, "label", label, "line",
 						      (json_int_t)actual));
 	}
-	ct_timeline_set_stops(d->tl, NULL, 0, NULL);
+	ct_timeline_set_stops(d->tl, NULL, 0, &ignored);
 	native_moved(d);
 	if (ct_timeline_seek(d->tl, &here, err)) {
 		json_decref(list);

@@ -138,9 +138,10 @@ void native_tell_output(struct dap_native *d)
 {
 	struct ct_cursor *cur;
 	const struct ct_event *ev;
+	struct ct_error ignored;
 	struct ct_moment now;
 
-	if (ct_timeline_now(d->tl, &now, NULL) || now.next <= d->told)
+	if (ct_timeline_now(d->tl, &now, &ignored) || now.next <= d->told)
 		return;
 	cur = ct_cursor_create(d->rec, NULL);
 	if (cur && !ct_cursor_seek_seq(cur, d->told, NULL))

@@ -6,13 +6,16 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "replay/dap_native.h"
+#include "replay/dap_path.h"
 
-#define MOST_STOPS 3000
-#define OUTER      8     /* functions further out, to which an exception may lead */
-#define PLT_STEPS  12    /* instructions from a call to the function, by way of a linkage table */
-#define BACK_STEPS 50000 /* instructions gone back in search of a line's beginning */
+#define MOST_STOPS  3000
+#define OUTER       8   /* functions further out, to which an exception may lead */
+#define PLT_STEPS   12  /* instructions from a call to the function, by way of a linkage table */
+#define BACK_STEPS  24  /* instructions gone back one by one in search of a line's beginning */
+#define MOST_ROUNDS 200 /* of a line that is in several places */
 
 struct stepper {
 	struct dap_native *d;
@@ -168,6 +171,21 @@ static int run_to(struct stepper *s, ct_u64 addr, ct_u64 rsp, bool back, struct 
 	return native_run(s->d, &run, stop, err);
 }
 
+/* Functions of libraries whose source is not here are passed over. */
+static bool is_worth_entering(struct stepper *s, const struct ct_dwarf_function *from,
+			      const struct ct_dwarf_function *to, const struct ct_dwarf_line *line)
+{
+	char *path;
+	bool is;
+
+	if (from->module == to->module)
+		return true;
+	path = dap_local_path(s->d->host->source_map, line->file);
+	is = path && access(path, R_OK) == 0;
+	free(path);
+	return is;
+}
+
 /* Into the function that the instruction calls, if it has lines. 1: it stands in its body; 0: *stop says where; 2: it
  * has none, and has been passed over; -1. */
 static int enter(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
@@ -196,6 +214,8 @@ static int enter(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
 		if (!ct_dwarf_line_at(d->dw, regs.r[CT_DW_RIP], &line) ||
 		    !ct_dwarf_function_at(d->dw, regs.r[CT_DW_RIP], &f))
 			continue;
+		if (!is_worth_entering(s, &s->f, &f, &line))
+			break;
 		body = ct_dwarf_body(d->dw, &f);
 		if (body == regs.r[CT_DW_RIP])
 			return 1;
@@ -210,32 +230,42 @@ static int enter(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
 	return got == 1 ? 2 : got;
 }
 
-static int forward(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
+/* Where lines begin of this function and of those it was called from, and forwards where it returns to. */
+static void add_lines_of(struct stepper *s, const struct native_stack *stack, bool returns)
 {
 	struct dap_native *d = s->d;
-	const struct native_stack *stack = native_stack(d, s->tid, err);
-	const struct native_run run = {.extra = s->stops, .arrived = ends_here, .ctx = s};
-	struct native_run now = run;
 	size_t physical = 0, outer = 0;
-	bool is_call = false;
-	int got;
 
-	if (!stack)
-		return -1;
 	while (physical + 1 < stack->s.n && stack->s.frame[physical].inlined)
 		physical++;
-	if (s->has_line && (s->m->motion != DAP_OUT || s->depth))
+	if (s->has_line && (s->m->motion != DAP_OUT || s->depth || s->m->backwards))
 		ct_dwarf_line_starts(d->dw, &s->f, add_line_start, s);
 	for (size_t i = physical + 1; i < stack->s.n && outer < OUTER; i++) {
 		const struct ct_dwarf_frame *f = &stack->s.frame[i];
 
 		if (f->inlined)
 			continue;
-		add_stop(s, f->pc);
-		if (f->has_line && f->has_function && s->m->motion != DAP_OUT && s->nstops < MOST_STOPS / 2)
+		if (returns)
+			add_stop(s, f->pc);
+		if (f->has_line && f->has_function && (s->m->motion != DAP_OUT || s->m->backwards) &&
+		    s->nstops < MOST_STOPS / 2)
 			ct_dwarf_line_starts(d->dw, &f->function, add_line_start, s);
 		outer++;
 	}
+}
+
+static int forward(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	const struct native_stack *stack = native_stack(d, s->tid, err);
+	const struct native_run run = {.extra = s->stops, .arrived = ends_here, .ctx = s};
+	struct native_run now = run;
+	bool is_call = false;
+	int got;
+
+	if (!stack)
+		return -1;
+	add_lines_of(s, stack, true);
 	if (s->m->motion == DAP_IN && s->has_line)
 		find_calls(s);
 	/* Where it stands is passed by a run. */
@@ -275,27 +305,68 @@ static int forward(struct stepper *s, struct dap_stop *stop, struct ct_error *er
 
 /* ---- backwards ---- */
 
-/* One instruction back, which passes over a call or goes into it. 1; 0: *stop; -1. */
-static int back_one(struct stepper *s, bool over, struct dap_stop *stop, struct ct_error *err)
+/* Whether a line's beginning that has been come to backwards is one of this frame, or of one further out. */
+static int begins_here(void *ctx, const struct ct_stopped *at, struct ct_error *err)
 {
-	struct dap_native *d = s->d;
-	struct ct_dwarf_regs was = s->regs;
-	struct ct_dwarf_line line;
-	const ct_u64 call = s->has_function ? native_call_before(d, &s->f, was.r[CT_DW_RIP]) : 0;
-	int got = native_instruction(d, s->tid, true, stop, err);
+	struct stepper *s = ctx;
+	struct ct_dwarf_regs regs;
+	ct_u64 cfa;
 
-	if (got <= 0 || look(s, err))
-		return got <= 0 ? got : -1;
-	/* In a callee: below the stack pointer that was. */
-	if (!call || s->regs.r[CT_DW_RIP] == call || s->regs.r[CT_DW_RSP] >= was.r[CT_DW_RSP])
-		return 1;
-	if (!over && line_of(d, s->regs.r[CT_DW_RIP], &line))
-		return 1;
-	got = run_to(s, call, was.r[CT_DW_RSP], true, stop, err);
-	return got == 1 && look(s, err) ? -1 : got;
+	if (at->tid != s->tid)
+		return 0;
+	if (native_regs(s->d, s->tid, &regs, err))
+		return -1;
+	cfa = ct_dwarf_cfa(s->d->dw, &regs, &s->d->mem);
+	return cfa > s->cfa || (cfa == s->cfa &&
+				(s->m->motion == DAP_IN || ct_dwarf_inline_depth(s->d->dw, at->stop.addr) <= s->depth));
 }
 
-/* To the first instruction of the line that it stands on, in one go of it. */
+/* Goes on backwards while it is the same line of the same frame; no breakpoint counts, since it may come back. */
+static int while_same_line(struct stepper *s, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	const struct ct_dwarf_line line = s->line;
+	const ct_u64 cfa = s->cfa;
+	struct ct_moment first;
+
+	ct_timeline_catch(d->tl, 0, false, false);
+	for (unsigned n = 0;; n++) {
+		struct ct_stopped at;
+		int is = 0;
+
+		if (ct_timeline_now(d->tl, &first, err) || ct_timeline_set_stops(d->tl, s->stops, s->nstops, err))
+			return -1;
+		do
+			if (ct_timeline_run(d->tl, true, &at, err))
+				return -1;
+		while (at.why == CT_ARRIVED_BREAK && !(is = begins_here(s, &at, err)));
+		if (is < 0 || (at.why == CT_ARRIVED_BREAK && look(s, err)))
+			return -1;
+		if (at.why != CT_ARRIVED_BREAK || s->cfa != cfa || !same_line(&s->line, &line) || n == MOST_ROUNDS)
+			return ct_timeline_seek(d->tl, &first, err) ? -1 : 1;
+	}
+}
+
+/* To where the line that was run before began, by breakpoints. */
+static int run_to_line_start(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	const struct native_stack *stack = native_stack(d, s->tid, err);
+	struct native_run run = {.extra = s->stops, .back = true, .arrived = begins_here, .ctx = s};
+	int got;
+
+	if (!stack)
+		return -1;
+	add_lines_of(s, stack, false);
+	run.nextra = s->nstops;
+	got = native_run(d, &run, stop, err);
+	if (got != 1)
+		return got;
+	return look(s, err) ? -1 : while_same_line(s, err);
+}
+
+/* To the first instruction of the line that it stands on, in one go of it: by instructions, which is quicker in loops
+ * that are run very often, as long as they are few. */
 static int to_line_start(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
 {
 	struct dap_native *d = s->d;
@@ -304,29 +375,61 @@ static int to_line_start(struct stepper *s, struct dap_stop *stop, struct ct_err
 	ct_u64 cfa = 0;
 
 	for (unsigned n = 0; n < BACK_STEPS; n++) {
+		const ct_u64 pc = s->regs.r[CT_DW_RIP], rsp = s->regs.r[CT_DW_RSP];
+		const ct_u64 call = s->has_function ? native_call_before(d, &s->f, pc) : 0;
 		struct ct_moment here;
 		int got;
 
-		if (!has_target && line_of(d, s->regs.r[CT_DW_RIP], &target)) {
+		if (!has_target && line_of(d, pc, &target)) {
 			has_target = true;
 			cfa = s->cfa;
 		}
 		if (ct_timeline_now(d->tl, &here, err))
 			return -1;
-		got = back_one(s, true, stop, err);
+		got = native_instruction(d, s->tid, true, stop, err);
 		if (got <= 0)
 			return got;
-		if (has_target &&
-		    (s->cfa != cfa || !line_of(d, s->regs.r[CT_DW_RIP], &line) || !same_line(&line, &target))) {
-			native_moved(d);
-			d->tid = s->tid;
-			return ct_timeline_seek(d->tl, &here, err) ? -1 : 1;
-		}
-		if (n % 64 == 63 && d->host->interrupted(d->host->ctx))
+		if (look(s, err))
+			return -1;
+		if (call && s->regs.r[CT_DW_RIP] != call && s->regs.r[CT_DW_RSP] < rsp) {
+			/* At the end of what was called. */
+			if (ct_timeline_seek(d->tl, &here, err) || look(s, err))
+				return -1;
+			if (has_target && (!line_of(d, call, &line) || !same_line(&line, &target)))
+				return 1;
 			break;
+		}
+		if (has_target &&
+		    (s->cfa != cfa || !line_of(d, s->regs.r[CT_DW_RIP], &line) || !same_line(&line, &target)))
+			return ct_timeline_seek(d->tl, &here, err) ? -1 : 1;
 	}
-	native_stop_at(d, stop, "pause");
-	return 0;
+	return run_to_line_start(s, stop, err);
+}
+
+/* One instruction back, into what was called if that has lines and is wanted. 1; 0: *stop; -1; 2: it stands where it
+ * did, and what was called is to be passed over. */
+static int back_one(struct stepper *s, bool over, struct dap_stop *stop, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	const ct_u64 pc = s->regs.r[CT_DW_RIP], rsp = s->regs.r[CT_DW_RSP];
+	const ct_u64 call = s->has_function ? native_call_before(d, &s->f, pc) : 0;
+	const struct ct_dwarf_function f = s->f;
+	struct ct_dwarf_line line;
+	struct ct_moment here;
+	int got;
+
+	if (ct_timeline_now(d->tl, &here, err))
+		return -1;
+	got = native_instruction(d, s->tid, true, stop, err);
+	if (got <= 0)
+		return got;
+	if (look(s, err))
+		return -1;
+	if (!call || s->regs.r[CT_DW_RIP] == call || s->regs.r[CT_DW_RSP] >= rsp)
+		return 1;
+	if (!over && line_of(d, s->regs.r[CT_DW_RIP], &line) && is_worth_entering(s, &f, &s->f, &line))
+		return 1;
+	return ct_timeline_seek(d->tl, &here, err) || look(s, err) ? -1 : 2;
 }
 
 static int backward(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
@@ -344,7 +447,31 @@ static int backward(struct stepper *s, struct dap_stop *stop, struct ct_error *e
 			return -1;
 	}
 	got = back_one(s, s->m->motion != DAP_IN, stop, err);
-	return got == 1 ? to_line_start(s, stop, err) : got;
+	if (got == 1)
+		return to_line_start(s, stop, err);
+	return got == 2 ? run_to_line_start(s, stop, err) : got;
+}
+
+/* One instruction; `next` passes over calls. */
+static int by_instruction(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
+{
+	struct dap_native *d = s->d;
+	const bool over = s->m->motion == DAP_NEXT, back = s->m->backwards;
+	const ct_u64 pc = s->regs.r[CT_DW_RIP], rsp = s->regs.r[CT_DW_RSP];
+	bool is_call = false;
+	ct_u64 call, len;
+	int got;
+
+	if (over && !back) {
+		len = native_insn(d, pc, &is_call);
+		if (is_call)
+			return run_to(s, pc + len, rsp, false, stop, err);
+	}
+	got = over && back ? back_one(s, true, stop, err) : native_instruction(d, s->tid, back, stop, err);
+	if (got != 2)
+		return got;
+	call = native_call_before(d, &s->f, pc);
+	return run_to(s, call, rsp, true, stop, err);
 }
 
 int native_step(struct dap_native *d, const struct dap_move *m, struct dap_stop *stop, struct ct_error *err)
@@ -357,14 +484,14 @@ int native_step(struct dap_native *d, const struct dap_move *m, struct dap_stop 
 	s->d = d;
 	s->m = m;
 	s->tid = m->thread ? m->thread : d->tid;
-	if (m->instruction && m->motion != DAP_OUT)
-		got = m->motion == DAP_NEXT && m->backwards ? (look(s, err) ? -1 : back_one(s, true, stop, err))
-							    : native_instruction(d, s->tid, m->backwards, stop, err);
-	else
-		got = look(s, err) ? -1 : m->backwards ? backward(s, stop, err) : forward(s, stop, err);
+	got = look(s, err)                             ? -1
+	      : m->instruction && m->motion != DAP_OUT ? by_instruction(s, stop, err)
+	      : m->backwards                           ? backward(s, stop, err)
+						       : forward(s, stop, err);
 	free(s);
 	if (got == 1) {
 		native_moved(d);
+		d->tid = m->thread ? m->thread : d->tid;
 		native_stop_at(d, stop, "step");
 	}
 	return got < 0 ? -1 : 0;

@@ -332,7 +332,8 @@ int ct_dwarf_element(const struct ct_dwarf_place *p, const struct ct_dwarf_value
 	n = ct_dwarf_dimensions(p, &plain, count);
 	if (!n || !ct_dwarf_peel(&from, &type) || !ct_dwarf_type_of(&type, &type))
 		return ct_fail(err, CT_EXIT_FAILED, "this has no elements");
-	if (i < 0 || (count[0] && (ct_u64)i >= count[0]))
+	/* As in C, what is behind an array in memory can be named: that is how overflows are looked at. */
+	if (plain.where != CT_DWARF_IN_MEMORY && (i < 0 || (ct_u64)i >= count[0]))
 		return ct_fail(err, CT_EXIT_FAILED, "there is no element %lld: it has %llu", (long long)i,
 			       (unsigned long long)count[0]);
 	*to = (struct ct_dwarf_value){.has_type = true, .type = type};
