@@ -32,6 +32,7 @@ static const struct command commands[] = {
 	{"index", cmd_index, "find out every line, call and value of the interpreters in a recording"},
 	{"export", cmd_export, "write a recording in the format of another tool"},
 	{"dap", cmd_dap, "debug a recording in an editor, forwards and backwards"},
+	{"replay-worker", cmd_replay_worker, "native recordings in CodeTracer, which starts this"},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
