@@ -206,8 +206,12 @@ static json_t *when(struct dap_debuggee *base, struct ct_error *err)
 static json_t *exception(struct dap_debuggee *base, ct_u32 thread, struct ct_error *err)
 {
 	struct dap_native *d = dap_native_of(base);
+	struct ct_dwarf_function f;
 	const char *name;
 
+	if (d->last.why == CT_ARRIVED_BREAK && ct_dwarf_function_at(d->dw, d->last.stop.addr, &f) && f.name)
+		return json_pack("{s:s, s:s, s:s}", "exceptionId", f.name, "description",
+				 "an exception is thrown, or a panic begins", "breakMode", "always");
 	if (d->last.why != CT_ARRIVED_SIGNAL || (thread && thread != d->last.tid)) {
 		ct_fail(err, CT_EXIT_USAGE, "no signal has stopped this thread");
 		return NULL;

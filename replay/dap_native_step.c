@@ -26,7 +26,8 @@ struct stepper {
 	bool has_function, has_line;
 	struct ct_dwarf_line line;
 	ct_u64 cfa;
-	unsigned depth; /* of inlined functions */
+	unsigned depth;       /* of inlined functions */
+	unsigned first_depth; /* where the step began */
 	struct ct_stop stops[MOST_STOPS];
 	size_t nstops;
 	ct_u64 calls[64]; /* of the present line */
@@ -247,8 +248,8 @@ static void add_lines_of(struct stepper *s, const struct native_stack *stack, bo
 			continue;
 		if (returns)
 			add_stop(s, f->pc);
-		if (f->has_line && f->has_function && (s->m->motion != DAP_OUT || s->m->backwards) &&
-		    s->nstops < MOST_STOPS / 2)
+		/* An exception leads to any line of theirs. */
+		if (f->has_line && f->has_function && s->nstops < MOST_STOPS / 2)
 			ct_dwarf_line_starts(d->dw, &f->function, add_line_start, s);
 		outer++;
 	}
@@ -317,8 +318,8 @@ static int begins_here(void *ctx, const struct ct_stopped *at, struct ct_error *
 	if (native_regs(s->d, s->tid, &regs, err))
 		return -1;
 	cfa = ct_dwarf_cfa(s->d->dw, &regs, &s->d->mem);
-	return cfa > s->cfa || (cfa == s->cfa &&
-				(s->m->motion == DAP_IN || ct_dwarf_inline_depth(s->d->dw, at->stop.addr) <= s->depth));
+	return cfa > s->cfa || (cfa == s->cfa && (s->m->motion == DAP_IN ||
+						  ct_dwarf_inline_depth(s->d->dw, at->stop.addr) <= s->first_depth));
 }
 
 /* Goes on backwards while it is the same line of the same frame; no breakpoint counts, since it may come back. */
@@ -370,22 +371,27 @@ static int run_to_line_start(struct stepper *s, struct dap_stop *stop, struct ct
 static int to_line_start(struct stepper *s, struct dap_stop *stop, struct ct_error *err)
 {
 	struct dap_native *d = s->d;
-	struct ct_dwarf_line target, line;
-	bool has_target = false;
+	struct ct_dwarf_line target = {0}, line;
+	struct ct_moment here, first;
 	ct_u64 cfa = 0;
 
 	for (unsigned n = 0; n < BACK_STEPS; n++) {
 		const ct_u64 pc = s->regs.r[CT_DW_RIP], rsp = s->regs.r[CT_DW_RSP];
 		const ct_u64 call = s->has_function ? native_call_before(d, &s->f, pc) : 0;
-		struct ct_moment here;
+		/* What is inlined is passed over like a call. */
+		const bool within = s->m->motion == DAP_NEXT && s->depth > s->first_depth && (!cfa || s->cfa == cfa);
+		const bool has_line = !within && line_of(d, pc, &line);
 		int got;
 
-		if (!has_target && line_of(d, pc, &target)) {
-			has_target = true;
-			cfa = s->cfa;
-		}
 		if (ct_timeline_now(d->tl, &here, err))
 			return -1;
+		if (target.line && !within && (s->cfa != cfa || !has_line || !same_line(&line, &target)))
+			return ct_timeline_seek(d->tl, &first, err) ? -1 : 1;
+		if (has_line) {
+			target = line;
+			cfa = s->cfa;
+			first = here;
+		}
 		got = native_instruction(d, s->tid, true, stop, err);
 		if (got <= 0)
 			return got;
@@ -393,15 +399,12 @@ static int to_line_start(struct stepper *s, struct dap_stop *stop, struct ct_err
 			return -1;
 		if (call && s->regs.r[CT_DW_RIP] != call && s->regs.r[CT_DW_RSP] < rsp) {
 			/* At the end of what was called. */
+			if (target.line && !within && (!line_of(d, call, &line) || !same_line(&line, &target)))
+				return ct_timeline_seek(d->tl, &first, err) ? -1 : 1;
 			if (ct_timeline_seek(d->tl, &here, err) || look(s, err))
 				return -1;
-			if (has_target && (!line_of(d, call, &line) || !same_line(&line, &target)))
-				return 1;
 			break;
 		}
-		if (has_target &&
-		    (s->cfa != cfa || !line_of(d, s->regs.r[CT_DW_RIP], &line) || !same_line(&line, &target)))
-			return ct_timeline_seek(d->tl, &here, err) ? -1 : 1;
 	}
 	return run_to_line_start(s, stop, err);
 }
@@ -484,7 +487,9 @@ int native_step(struct dap_native *d, const struct dap_move *m, struct dap_stop 
 	s->d = d;
 	s->m = m;
 	s->tid = m->thread ? m->thread : d->tid;
-	got = look(s, err)                             ? -1
+	got = look(s, err);
+	s->first_depth = s->depth;
+	got = got                                      ? -1
 	      : m->instruction && m->motion != DAP_OUT ? by_instruction(s, stop, err)
 	      : m->backwards                           ? backward(s, stop, err)
 						       : forward(s, stop, err);

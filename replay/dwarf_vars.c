@@ -171,13 +171,20 @@ int ct_dwarf_find_variable(const struct ct_dwarf_place *p, const char *name, siz
 			   struct ct_error *err)
 {
 	static const enum ct_dwarf_kind kinds[] = {CT_DWARF_LOCALS, CT_DWARF_ARGS, CT_DWARF_STATICS};
-	struct wanted w = {.name = name, .len = len, .v = v};
+	struct ct_dwarf_value object;
+	struct wanted w = {.name = name, .len = len, .v = v}, self = {.name = "this", .len = 4, .v = &object};
 	const char *last = name;
 	Dwarf_Die *cu = NULL;
 	Dwarf_Addr bias;
 
-	for (size_t i = 0; i < 3 && !w.found && p->stack && p->frame < p->stack->n; i++)
+	for (size_t i = 0; i < 3 && !w.found && p->stack && p->frame < p->stack->n; i++) {
+		/* Members of the object come before what is outside. */
+		if (kinds[i] == CT_DWARF_STATICS)
+			ct_dwarf_variables(p, CT_DWARF_ARGS, match, &self, NULL);
+		if (self.found && !ct_dwarf_member(p, &object, name, len, v, NULL))
+			return 0;
 		ct_dwarf_variables(p, kinds[i], match, &w, NULL);
+	}
 	for (size_t i = 0; i < len; i++)
 		if (name[i] == ':')
 			last = name + i + 1;
