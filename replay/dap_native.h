@@ -124,8 +124,10 @@ unsigned native_insn(struct dap_native *d, ct_u64 addr, bool *is_call);
 /* The call right before `addr` in the function; 0: what is before it is no call. */
 ct_u64 native_call_before(struct dap_native *d, const struct ct_dwarf_function *f, ct_u64 addr);
 json_t *native_source(struct dap_native *d, const char *file);
-/* The recorded files that the client means. */
+/* The recorded files that the client means; NULL behind the last. */
 int native_find_files(struct dap_native *d, const char *path, const char ***files, size_t *n, struct ct_error *err);
+/* Whether the file is in such a list. */
+bool native_is_one_of(void *ctx, const char *file);
 json_t *dap_native_lines(struct dap_debuggee *d, const char *path, ct_u32 from, ct_u32 to, struct ct_error *err);
 json_t *dap_native_targets(struct dap_debuggee *d, const char *path, ct_u32 line, struct ct_error *err);
 json_t *dap_native_sources(struct dap_debuggee *d, struct ct_error *err);

@@ -21,14 +21,6 @@ static void free_place(void *data)
 	free(p);
 }
 
-static bool is_file(void *ctx, const char *file)
-{
-	for (const char **f = ctx; *f; f++)
-		if (*f == file)
-			return true;
-	return false;
-}
-
 static int resolve_line(struct dap_native *d, struct dap_break *b, struct native_place *p, struct ct_error *err)
 {
 	const char **files;
@@ -37,8 +29,7 @@ static int resolve_line(struct dap_native *d, struct dap_break *b, struct native
 
 	if (native_find_files(d, b->path, &files, &n, err))
 		return -1;
-	files[n] = NULL;
-	ret = ct_dwarf_find_line(d->dw, is_file, files, b->line, &b->actual, &p->at, err);
+	ret = ct_dwarf_find_line(d->dw, native_is_one_of, files, b->line, &b->actual, &p->at, err);
 	free(files);
 	if (!n)
 		snprintf(b->message, sizeof(b->message),

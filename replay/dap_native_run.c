@@ -269,14 +269,6 @@ int dap_native_go(struct dap_debuggee *base, ct_u64 target, struct dap_stop *sto
 	return dap_native_seek(base, d->target[target - 1], stop, err);
 }
 
-static bool is_file(void *ctx, const char *file)
-{
-	for (const char **f = ctx; *f; f++)
-		if (*f == file)
-			return true;
-	return false;
-}
-
 static int add_target(struct dap_native *d, ct_u64 *id, struct ct_error *err)
 {
 	char text[CT_MOMENT_TEXT], **more = realloc(d->target, (d->ntargets + 1) * sizeof(*more));
@@ -317,8 +309,7 @@ json_t *dap_native_targets(struct dap_debuggee *base, const char *path, ct_u32 l
 	ct_timeline_range(d->tl, &begin, &end);
 	if (native_find_files(d, path, &files, &n, err) || ct_timeline_now(d->tl, &here, err))
 		goto out;
-	files[n] = NULL;
-	if (ct_dwarf_find_line(d->dw, is_file, files, line, &actual, &found, err) ||
+	if (ct_dwarf_find_line(d->dw, native_is_one_of, files, line, &actual, &found, err) ||
 	    !(stops = calloc(found.n + 1, sizeof(*stops))))
 		goto out;
 	for (size_t i = 0; i < found.n; i++)

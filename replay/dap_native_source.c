@@ -47,7 +47,7 @@ int native_find_files(struct dap_native *d, const char *path, const char ***file
 	*files = NULL;
 	if (found < 0)
 		return -1;
-	*files = malloc(((size_t)found + 1) * sizeof(**files));
+	*files = calloc((size_t)found + 1, sizeof(**files));
 	for (int i = 0; *files && i < found; i++)
 		(*files)[(*n)++] = d->files[ids[i]];
 	free(ids);
@@ -78,29 +78,25 @@ json_t *dap_native_content(struct dap_debuggee *base, ct_u64 reference, const ch
 
 /* ---- lines ---- */
 
-struct wanted {
-	const char **files;
-	size_t n;
-	ct_u32 *line;
-	size_t nlines;
-};
-
-static bool is_wanted(void *ctx, const char *file)
+bool native_is_one_of(void *ctx, const char *file)
 {
-	const struct wanted *w = ctx;
-
-	for (size_t i = 0; i < w->n; i++)
-		if (w->files[i] == file)
+	for (const char **f = ctx; *f; f++)
+		if (*f == file)
 			return true;
 	return false;
 }
 
+struct lines {
+	ct_u32 *line;
+	size_t n;
+};
+
 static void add_line(void *ctx, ct_u32 line)
 {
-	struct wanted *w = ctx;
+	struct lines *l = ctx;
 
-	if (w->nlines < MOST_LINES)
-		w->line[w->nlines++] = line;
+	if (l->n < MOST_LINES)
+		l->line[l->n++] = line;
 }
 
 static int compare_lines(const void *a, const void *b)
@@ -113,22 +109,24 @@ static int compare_lines(const void *a, const void *b)
 json_t *dap_native_lines(struct dap_debuggee *base, const char *path, ct_u32 from, ct_u32 to, struct ct_error *err)
 {
 	struct dap_native *d = dap_native_of(base);
-	struct wanted w = {.line = malloc(MOST_LINES * sizeof(*w.line))};
+	struct lines l = {.line = malloc(MOST_LINES * sizeof(*l.line))};
+	const char **files = NULL;
 	json_t *list = NULL;
+	size_t n;
 
-	if (!w.line) {
+	if (!l.line) {
 		native_no_memory(err);
-	} else if (!native_find_files(d, path, &w.files, &w.n, err)) {
+	} else if (!native_find_files(d, path, &files, &n, err)) {
 		list = json_array();
-		ct_dwarf_lines_with_code(d->dw, is_wanted, &w, from, to, add_line, &w);
-		if (w.nlines)
-			qsort(w.line, w.nlines, sizeof(*w.line), compare_lines);
-		for (size_t i = 0; i < w.nlines; i++)
-			if (!i || w.line[i] != w.line[i - 1])
-				json_array_append_new(list, json_pack("{s:I}", "line", (json_int_t)w.line[i]));
+		ct_dwarf_lines_with_code(d->dw, native_is_one_of, files, from, to, add_line, &l);
+		if (l.n)
+			qsort(l.line, l.n, sizeof(*l.line), compare_lines);
+		for (size_t i = 0; i < l.n; i++)
+			if (!i || l.line[i] != l.line[i - 1])
+				json_array_append_new(list, json_pack("{s:I}", "line", (json_int_t)l.line[i]));
 	}
-	free(w.files);
-	free(w.line);
+	free(files);
+	free(l.line);
 	return list;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * CodeTracer's replay worker: its GUI asks one process for each recording of native code, a line of JSON at a time.
  *
- * worker.c: queries; worker_value.c: locations and values as CodeTracer has them. docs/dap.md says what is answered. */
+ * worker.c: queries; worker_look.c: those that only look; worker_value.c: locations and values as CodeTracer has them.
+ * docs/dap.md says what is answered. */
 #ifndef CT_WORKER_H
 #define CT_WORKER_H
 
@@ -31,6 +32,11 @@ struct worker {
 	} * moments;
 	size_t nmoments;
 };
+struct worker_query {
+	const char *kind;
+	json_t *(*answer)(struct worker *w, const json_t *q, struct ct_error *err);
+};
+extern const struct worker_query worker_look[];
 /* The present moment as a number: the event's, and which of those that were told of before this event it is. */
 int worker_ticks(struct worker *w, ct_s64 *ticks, struct ct_error *err);
 json_t *worker_location(struct worker *w, size_t frame, struct ct_error *err);
