@@ -71,7 +71,7 @@ static void add_modules(void)
 }
 
 /* The frames from here on, as they are. */
-static __attribute__((noinline)) void look(void)
+static __attribute__((noinline, no_sanitize("address", "undefined"))) void look(void)
 {
 	static const int at[CT_DW_REGS] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
 					   REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
@@ -91,7 +91,8 @@ static __attribute__((noinline)) void look(void)
 	inside();
 }
 
-static __attribute__((noinline)) long recurse(volatile struct thing *t, volatile int depth)
+static __attribute__((noinline, no_sanitize("address", "undefined"))) long recurse(volatile struct thing *t,
+										   volatile int depth)
 {
 	volatile long mine = depth * 100;
 
