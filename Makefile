@@ -140,7 +140,7 @@ $(B)/bench/stepdb: scripts/bench/stepdb.c $(LIB_formats)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MT $@ -MF $@.d -o $@ $< $(LIB_formats) $(LIBS_formats)
 # What a target needs beside formats/.
-FUZZ_dap  := $(wildcard replay/dap_*.c)
+FUZZ_dap  := $(filter-out replay/dap_native%,$(wildcard replay/dap_*.c))
 FUZZ_DEPS := $(SRC_formats) $(FUZZ_dap) $(wildcard formats/*.h formats/*/*.h replay/dap*.h replay/gdb_packet.[ch] tests/*/*.h)
 $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_DEPS) $(GEN)
 	$(call say,FUZZCC,$<)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The Debug Adapter Protocol's server: its face to the command, and what a debuggee has to be for it.
  *
- * dap_frame.c: messages; dap_server.c: requests; dap_run.c: moving; dap_requests.c: looking; dap_breaks.c: breakpoints;
- * dap_steps*.c: the debuggee that is a step database. docs/dap.md says what is answered. */
+ * dap_frame.c: messages; dap_server.c: requests; dap_run.c: moving; dap_requests.c: looking; dap_breaks.c:
+ * breakpoints; dap_steps*.c: the debuggee that is a step database; dap_native*.c: one that is a replay of native code.
+ * docs/dap.md says what is answered. */
 #ifndef CT_DAP_H
 #define CT_DAP_H
 
@@ -43,7 +44,7 @@ json_t *dap_text(const char *text, size_t len);
 
 /* ---- Breakpoints (dap_breaks.c) ---- */
 
-enum dap_break_kind { DAP_LINE, DAP_FUNCTION, DAP_EXCEPTION, DAP_DATA };
+enum dap_break_kind { DAP_LINE, DAP_FUNCTION, DAP_EXCEPTION, DAP_DATA, DAP_INSN };
 /* hitCondition: the n-th time in the recording, whichever way it is run through. */
 struct dap_hits {
 	char op; /* 0: always; '=' '<' '>' 'l' (<=) 'g' (>=) '%' (every n-th) */
@@ -55,7 +56,9 @@ struct dap_break {
 	enum dap_break_kind kind;
 	char *path; /* LINE: as the client has it */
 	ct_u32 line;
-	char *name; /* FUNCTION: of it; EXCEPTION: the filter's; DATA: the data's id */
+	char *name;    /* FUNCTION: of it; EXCEPTION: the filter's; DATA: the data's id; INSN: the address */
+	ct_s64 offset; /* INSN: bytes behind it */
+	char *access;  /* DATA: read, write, readWrite; NULL: write */
 	char *condition, *log;
 	struct dap_hits hits;
 	bool broken;   /* never hit: `message` says why */
@@ -79,8 +82,9 @@ enum dap_motion { DAP_CONTINUE, DAP_NEXT, DAP_IN, DAP_OUT };
 struct dap_move {
 	enum dap_motion motion;
 	bool backwards;
-	ct_u32 thread;  /* 0: the one that runs */
-	bool beginning; /* from before the first line, which it stands at otherwise */
+	ct_u32 thread;    /* 0: the one that runs */
+	bool instruction; /* one, instead of a line */
+	bool beginning;   /* from before the first line, which it stands at otherwise */
 };
 #define DAP_HIT_IDS 32
 struct dap_stop {
@@ -136,8 +140,15 @@ struct dap_debuggee_ops {
 	int (*go)(struct dap_debuggee *d, ct_u64 target, struct dap_stop *stop, struct ct_error *err);
 	json_t *(*sources)(struct dap_debuggee *d, struct ct_error *err);
 	json_t *(*source)(struct dap_debuggee *d, ct_u64 reference, const char *path, struct ct_error *err);
+	/* NULL, these two: it has no instructions. `offset`: in instructions. */
+	json_t *(*disassemble)(struct dap_debuggee *d, ct_u64 addr, ct_s64 offset, size_t count, struct ct_error *err);
+	json_t *(*memory)(struct dap_debuggee *d, ct_u64 addr, size_t count, struct ct_error *err);
 };
 /* A recording's step database. */
 struct dap_debuggee *dap_steps_open(const char *recording, const struct dap_host *host, struct ct_error *err);
+bool dap_steps_are_there(const char *recording);
+/* A recording's native code, executed again; pid 0: its first process. */
+struct dap_debuggee *dap_native_open(const char *recording, ct_u32 pid, const struct dap_host *host,
+				     struct ct_error *err);
 
 #endif

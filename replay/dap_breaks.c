@@ -58,6 +58,7 @@ static void free_break(struct dap_break *b)
 	free(b->name);
 	free(b->condition);
 	free(b->log);
+	free(b->access);
 	free(b);
 }
 
@@ -83,7 +84,7 @@ static bool copy(const json_t *from, const char *key, char **to)
 
 static struct dap_break *make(enum dap_break_kind kind, const char *path, const json_t *from)
 {
-	static const char *const names[] = {"", "name", "filterId", "dataId"};
+	static const char *const names[] = {"", "name", "filterId", "dataId", "instructionReference"};
 	const char *hits = json_string_value(json_object_get(from, "hitCondition"));
 	json_int_t line = json_integer_value(json_object_get(from, "line"));
 	struct dap_break *b = calloc(1, sizeof(*b));
@@ -92,9 +93,10 @@ static struct dap_break *make(enum dap_break_kind kind, const char *path, const 
 		return NULL;
 	b->kind = kind;
 	b->line = line > 0 && line < INT32_MAX ? (ct_u32)line : 0;
+	b->offset = json_integer_value(json_object_get(from, "offset"));
 	b->path = path ? strdup(path) : NULL;
 	if ((path && !b->path) || !copy(from, names[kind], &b->name) || !copy(from, "condition", &b->condition) ||
-	    !copy(from, "logMessage", &b->log)) {
+	    !copy(from, "logMessage", &b->log) || !copy(from, "accessType", &b->access)) {
 		free_break(b);
 		return NULL;
 	}

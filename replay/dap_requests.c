@@ -14,7 +14,7 @@ static json_t *told(const struct dap_break *b)
 	if (o && b->message[0])
 		json_object_set_new(o, "message", dap_text(b->message, strlen(b->message)));
 	if (o && b->line)
-		json_object_set_new(o, "line", json_integer(b->line));
+		json_object_set_new(o, "line", json_integer(b->actual ? b->actual : b->line));
 	return o;
 }
 
@@ -91,6 +91,11 @@ static json_t *set_exceptions(struct dap_session *s, const json_t *args, struct 
 	return ret;
 }
 
+static json_t *set_instructions(struct dap_session *s, const json_t *args, struct ct_error *err)
+{
+	return replace(s, DAP_INSN, NULL, json_object_get(args, "breakpoints"), err);
+}
+
 static json_t *data_info(struct dap_session *s, const json_t *args, struct ct_error *err)
 {
 	const char *name = dap_arg_text(args, "name");
@@ -114,6 +119,7 @@ const struct dap_request dap_break_requests[] = {
 	{"setFunctionBreakpoints", DAP_LAUNCHED, set_functions},
 	{"setExceptionBreakpoints", DAP_LAUNCHED, set_exceptions},
 	{"setDataBreakpoints", DAP_LAUNCHED, set_data},
+	{"setInstructionBreakpoints", DAP_LAUNCHED, set_instructions},
 	{"dataBreakpointInfo", DAP_CONFIGURED, data_info},
 	{"breakpointLocations", DAP_LAUNCHED, locations},
 	{0},
@@ -176,6 +182,49 @@ static json_t *source(struct dap_session *s, const json_t *args, struct ct_error
 					dap_arg_text(of, "path"), err);
 }
 
+/* An address as a client got it, with its offset. False, and *err: it is none. */
+static bool address(const json_t *args, ct_u64 *addr, struct ct_error *err)
+{
+	const char *text = dap_arg_text(args, "memoryReference");
+	char *end = NULL;
+
+	*addr = text ? strtoull(text, &end, 0) : 0;
+	if (!text || end == text || *end) {
+		ct_fail(err, CT_EXIT_USAGE, "'%.60s' is no address", text ? text : "");
+		return false;
+	}
+	*addr += (ct_u64)json_integer_value(json_object_get(args, "offset"));
+	return true;
+}
+
+static json_t *disassemble(struct dap_session *s, const json_t *args, struct ct_error *err)
+{
+	const ct_s64 offset = json_integer_value(json_object_get(args, "instructionOffset"));
+	ct_u64 addr;
+
+	if (!s->debuggee->ops->disassemble) {
+		ct_fail(err, CT_EXIT_USAGE, "a step database has no instructions: launch with \"mode\": \"native\"");
+		return NULL;
+	}
+	return address(args, &addr, err)
+		       ? s->debuggee->ops->disassemble(s->debuggee, addr, offset,
+						       (size_t)dap_arg_u64(args, "instructionCount"), err)
+		       : NULL;
+}
+
+static json_t *read_memory(struct dap_session *s, const json_t *args, struct ct_error *err)
+{
+	ct_u64 addr;
+
+	if (!s->debuggee->ops->memory) {
+		ct_fail(err, CT_EXIT_USAGE, "a step database has no memory: launch with \"mode\": \"native\"");
+		return NULL;
+	}
+	return address(args, &addr, err)
+		       ? s->debuggee->ops->memory(s->debuggee, addr, (size_t)dap_arg_u64(args, "count"), err)
+		       : NULL;
+}
+
 const struct dap_request dap_look_requests[] = {
 	{"threads", DAP_LAUNCHED, threads},
 	{"stackTrace", DAP_CONFIGURED, stack},
@@ -185,5 +234,7 @@ const struct dap_request dap_look_requests[] = {
 	{"gotoTargets", DAP_CONFIGURED, goto_targets},
 	{"loadedSources", DAP_LAUNCHED, loaded_sources},
 	{"source", DAP_LAUNCHED, source},
+	{"disassemble", DAP_CONFIGURED, disassemble},
+	{"readMemory", DAP_CONFIGURED, read_memory},
 	{0},
 };

@@ -98,7 +98,12 @@ void dap_do_after(struct dap_session *s)
 
 static json_t *go(struct dap_session *s, const json_t *args, enum dap_motion motion, bool backwards)
 {
-	s->move = (struct dap_move){motion, backwards, (ct_u32)dap_arg_u64(args, "threadId"), false};
+	const char *granularity = dap_arg_text(args, "granularity");
+
+	s->move = (struct dap_move){.motion = motion,
+				    .backwards = backwards,
+				    .thread = (ct_u32)dap_arg_u64(args, "threadId"),
+				    .instruction = granularity && strcmp(granularity, "instruction") == 0};
 	s->after = DAP_MOVE;
 	return json_null();
 }

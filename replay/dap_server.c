@@ -84,25 +84,36 @@ static json_t *initialize(struct dap_session *s, const json_t *args, struct ct_e
 					  "supportsExceptionInfoRequest",       "supportsDelayedStackTraceLoading",
 					  "supportsLoadedSourcesRequest",       "supportsLogPoints",
 					  "supportsTerminateRequest",           "supportsDataBreakpoints",
-					  "supportsBreakpointLocationsRequest", "supportsExceptionFilterOptions"};
-	json_t *body = json_object();
+					  "supportsBreakpointLocationsRequest", "supportsExceptionFilterOptions",
+					  "supportsDisassembleRequest",         "supportsReadMemoryRequest",
+					  "supportsInstructionBreakpoints",     "supportsSteppingGranularity"};
+	static const struct {
+		const char *name, *label, *description, *condition;
+		bool on;
+	} filters[] = {{"raised", "Raised exceptions", "Stop wherever an exception is raised, or a panic begins.",
+			"types, like ValueError, KeyError", false},
+		       {"uncaught", "Uncaught exceptions",
+			"Stop where an exception is raised that ends its thread; in native code, at a fatal signal.",
+			"types, like ValueError, KeyError", true},
+		       {"signal", "Signals", "Stop where a signal is delivered to native code.",
+			"signals, like SIGUSR1, SIGTERM", false}};
+	json_t *body = json_object(), *list = json_array();
 
 	(void)args;
 	if (s->state != DAP_NEW) {
 		ct_fail(err, CT_EXIT_USAGE, "initialize comes once, and first");
 		json_decref(body);
+		json_decref(list);
 		return NULL;
 	}
 	for (size_t i = 0; i < sizeof(can) / sizeof(can[0]); i++)
 		json_object_set_new(body, can[i], json_true());
-	json_object_set_new(
-		body, "exceptionBreakpointFilters",
-		json_pack("[{s:s, s:s, s:s, s:b, s:b, s:s}, {s:s, s:s, s:s, s:b, s:b, s:s}]", "filter", "raised",
-			  "label", "Raised exceptions", "description", "Stop wherever an exception is raised.",
-			  "default", 0, "supportsCondition", 1, "conditionDescription",
-			  "types, like ValueError, KeyError", "filter", "uncaught", "label", "Uncaught exceptions",
-			  "description", "Stop where an exception is raised that ends its thread.", "default", 1,
-			  "supportsCondition", 1, "conditionDescription", "types, like ValueError, KeyError"));
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b, s:b, s:s}", "filter", filters[i].name,
+						      "label", filters[i].label, "description", filters[i].description,
+						      "default", filters[i].on, "supportsCondition", 1,
+						      "conditionDescription", filters[i].condition));
+	json_object_set_new(body, "exceptionBreakpointFilters", list);
 	s->state = DAP_INITIALIZED;
 	return body;
 }
@@ -118,6 +129,22 @@ static bool same_token(const char *want, const char *got)
 	for (size_t i = 0; i < n; i++)
 		differ |= (unsigned char)(want[i] ^ got[i]);
 	return !differ;
+}
+
+/* What an interpreter did if that is known, else the replay. */
+static struct dap_debuggee *open_debuggee(struct dap_session *s, const char *recording, const json_t *args,
+					  struct ct_error *err)
+{
+	const char *mode = dap_arg_text(args, "mode");
+	const ct_u32 pid = (ct_u32)dap_arg_u64(args, "pid");
+
+	if (mode && strcmp(mode, "native") != 0 && strcmp(mode, "steps") != 0) {
+		ct_fail(err, CT_EXIT_USAGE, "\"mode\" is \"native\" or \"steps\", not '%.60s'", mode);
+		return NULL;
+	}
+	if (mode ? strcmp(mode, "steps") == 0 : !pid && dap_steps_are_there(recording))
+		return dap_steps_open(recording, &s->host, err);
+	return dap_native_open(recording, pid, &s->host, err);
 }
 
 static json_t *launch(struct dap_session *s, const json_t *args, struct ct_error *err)
@@ -143,7 +170,7 @@ static json_t *launch(struct dap_session *s, const json_t *args, struct ct_error
 	s->host.source_map = s->source_map;
 	s->stop_on_entry = !json_is_false(entry);
 	s->position = position ? strdup(position) : NULL;
-	s->debuggee = dap_steps_open(recording, &s->host, err);
+	s->debuggee = open_debuggee(s, recording, args, err);
 	if (!s->debuggee)
 		return NULL;
 	s->reader.deadline = 0;

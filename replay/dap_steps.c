@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEEPEST    100000 /* frames; a stack that is deeper goes round in a circle */
 #define FRAME_BITS 20
@@ -348,6 +349,13 @@ static const struct dap_debuggee_ops ops = {
 	.sources = dap_steps_sources,
 	.source = dap_steps_source,
 };
+
+bool dap_steps_are_there(const char *recording)
+{
+	char path[4096];
+
+	return snprintf(path, sizeof(path), "%s/steps", recording) < (int)sizeof(path) && access(path, F_OK) == 0;
+}
 
 struct dap_debuggee *dap_steps_open(const char *recording, const struct dap_host *host, struct ct_error *err)
 {

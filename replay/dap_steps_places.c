@@ -113,7 +113,7 @@ static int resolve_exception(struct dap_steps *d, struct dap_break *b, struct da
 {
 	p->uncaught = strcmp(b->name, "uncaught") == 0;
 	if (!p->uncaught && strcmp(b->name, "raised") != 0) {
-		say(b, "the filters are \"raised\" and \"uncaught\"");
+		say(b, "the filters for what an interpreter did are \"raised\" and \"uncaught\"");
 		return 0;
 	}
 	if (dap_find_variables(d, NULL, 0, 0, DAP_KIND(CT_VALUE_EXCEPTION), &p->keys, &p->n) < 0)
@@ -187,6 +187,7 @@ int dap_steps_resolve(struct dap_debuggee *base, struct dap_break *b, struct ct_
 	case DAP_FUNCTION: return resolve_function(d, b, p, err);
 	case DAP_EXCEPTION: return resolve_exception(d, b, p, err);
 	case DAP_DATA: return resolve_data(d, b, p, err);
+	case DAP_INSN: say(b, "a step database has no instructions: launch with \"mode\": \"native\""); return 0;
 	}
 	return 0;
 }

@@ -10,97 +10,26 @@
 #include <sys/syscall.h>
 
 #include "formats/event_access.h"
+#include "replay/dap_path.h"
 #include "replay/dap_steps.h"
 
 #define SOURCE_MAX (16u << 20)
 
 /* ---- Paths ---- */
 
-/* `path` with its beginning `from` replaced by `to`; NULL if it does not begin so. malloc'ed. */
-static char *moved(const char *path, const char *from, const char *to)
+static const char *nth_path(void *ctx, ct_u32 i)
 {
-	size_t n = strlen(from);
-	char *out = NULL;
-
-	while (n > 1 && from[n - 1] == '/')
-		n--;
-	if (!n || strncmp(path, from, n) != 0 || (path[n] && path[n] != '/' && from[n - 1] != '/'))
-		return NULL;
-	return asprintf(&out, "%.*s%s%s", (int)(strlen(to) - (strlen(to) > 1 && to[strlen(to) - 1] == '/')), to,
-			path[n] && path[n] != '/' ? "/" : "", path + n) < 0
-		       ? NULL
-		       : out;
+	return ct_stepdb_name(((struct dap_steps *)ctx)->db, CT_FILES, i + 1)->text;
 }
 
-/* Where a recorded file is here. malloc'ed. */
-static char *local_path(const struct dap_steps *d, const char *recorded)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach ((json_t *)d->host->source_map, key, value) {
-		char *path = json_is_string(value) ? moved(recorded, key, json_string_value(value)) : NULL;
-
-		if (path)
-			return path;
-	}
-	return strdup(recorded);
-}
-
-/* How many components the ends of two paths have in common; *all: one of them has no more. */
-static unsigned common_end(const char *a, const char *b, bool *all)
-{
-	const char *p = a + strlen(a), *q = b + strlen(b);
-	unsigned n = 0;
-
-	while (p > a && q > b && p[-1] == q[-1]) {
-		p--;
-		q--;
-		n += *p == '/';
-	}
-	*all = (p == a && (q == b || q[-1] == '/')) || (q == b && p[-1] == '/');
-	return n + (*all && *p != '/');
-}
-
-/* Files of exactly this path; else of which one path is the end of the other; else the only one with the longest end in
- * common, at least a directory and the name. */
 int dap_find_files(struct dap_steps *d, const char *path, ct_u32 **ids, struct ct_error *err)
 {
-	ct_u32 all = ct_stepdb_names(d->db, CT_FILES), *exact = malloc(((size_t)all + 1) * sizeof(*exact)),
-	       *partial = malloc(((size_t)all + 1) * sizeof(*partial));
-	unsigned longest = 2, n_exact = 0, n_partial = 0;
-	bool whole = false;
+	const struct dap_files files = {ct_stepdb_names(d->db, CT_FILES), nth_path, d, d->host->source_map};
+	int n = dap_match_files(&files, path, ids, err);
 
-	for (ct_u32 id = 1; exact && partial && id <= all; id++) {
-		const char *recorded = ct_stepdb_name(d->db, CT_FILES, id)->text;
-		char *here = local_path(d, recorded);
-		bool is_whole;
-		unsigned n;
-
-		if (here && strcmp(here, path) == 0)
-			exact[n_exact++] = id;
-		n = common_end(recorded, path, &is_whole);
-		if (is_whole && n && !whole) {
-			whole = true;
-			n_partial = 0;
-		}
-		if (whole ? is_whole && n : n >= longest) {
-			n_partial = !whole && n > longest ? 0 : n_partial;
-			longest = n > longest ? n : longest;
-			partial[n_partial++] = id;
-		}
-		free(here);
-	}
-	if (!exact || !partial) {
-		free(exact);
-		free(partial);
-		return dap_no_memory(err);
-	}
-	if (!n_exact && !whole && n_partial > 1)
-		n_partial = 0;
-	*ids = n_exact ? exact : partial;
-	free(n_exact ? partial : exact);
-	return (int)(n_exact ? n_exact : n_partial);
+	for (int i = 0; i < n; i++)
+		(*ids)[i]++; /* ids begin with 1 */
+	return n;
 }
 
 /* ---- Sources ---- */
@@ -118,7 +47,7 @@ static void warn(struct dap_steps *d, ct_u64 file, const char *path, const char 
 json_t *dap_file_json(struct dap_steps *d, ct_u64 file)
 {
 	const struct ct_name *recorded = ct_stepdb_name(d->db, CT_FILES, file);
-	char *path = recorded ? local_path(d, recorded->text) : NULL;
+	char *path = recorded ? dap_local_path(d->host->source_map, recorded->text) : NULL;
 	const char *slash = path ? strrchr(path, '/') : NULL, *name = slash ? slash + 1 : path;
 	struct stat st;
 	json_t *o;
@@ -255,7 +184,7 @@ json_t *dap_steps_source(struct dap_debuggee *base, ct_u64 reference, const char
 	}
 	text = read_by_program(d, recorded->text, &len, err);
 	/* Better another version than nothing, if it is said. */
-	if (!text && (here = local_path(d, recorded->text))) {
+	if (!text && (here = dap_local_path(d->host->source_map, recorded->text))) {
 		text = read_file(here, &len);
 		if (text)
 			warn(d, reference, here, "is shown as it is on disk now, which may not be what was recorded");

@@ -109,7 +109,8 @@ static int backward(struct ct_timeline *tl, struct ct_stopped *stopped, struct c
 	} else if (ct_timeline_now(tl, &hi, err)) {
 		return -1;
 	}
-	for (ct_u64 events = 64;; events *= 16) {
+	/* Near ones first: what is searched may be passed very often. */
+	for (ct_u64 events = 2;; events *= 16) {
 		lo = hi.next - tl->begin > events ? hi.next - events : tl->begin;
 		ret = scan(tl, lo, &hi, &last, err);
 		if (ret < 0)

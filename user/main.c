@@ -35,6 +35,7 @@ static const struct command commands[] = {
 	{"stack", cmd_stack, "show the stacks of a live process, native and interpreted"},
 	{"top", cmd_top, "show which functions a live process spends its time in"},
 	{"dap", cmd_dap, "debug a recording in an editor, forwards and backwards"},
+	{"replay-worker", cmd_replay_worker, "native recordings in CodeTracer, which starts this"},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -77,3 +77,14 @@ assert_released() { # PID: nothing is known about it any more
 	assert_eq "$(tracer "$1")" 0 "tracer of $1"
 }
 recording() { [ -s "$1/snapshots/000001/state" ]; } # DIR: its first snapshot is complete
+
+# The public client that dap-session.js uses, by npm.
+dap_client() {
+	local client=@vscode/debugadapter-testsupport@1.68.0
+	need node npm
+	# Kept for the next time: the build directory is this machine's cache.
+	export NODE_PATH=$B/npm/node_modules
+	[ -e "$NODE_PATH/${client%@*}/package.json" ] ||
+		npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$B/npm" "$client" || fail "npm cannot install $client"
+	NODE_PATH=$(realpath "$NODE_PATH")
+}

@@ -6,13 +6,8 @@
 source "$(dirname "$0")/100-common.sh"
 
 PYTHON=${PYTHON:-/usr/bin/python3.11}
-CLIENT=@vscode/debugadapter-testsupport@1.68.0
-need "$PYTHON" node npm
-# Kept for the next time: the build directory is this machine's cache.
-export NODE_PATH=$B/npm/node_modules
-[ -e "$NODE_PATH/${CLIENT%@*}/package.json" ] ||
-	npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$B/npm" "$CLIENT" || fail "npm cannot install $CLIENT"
-NODE_PATH=$(realpath "$NODE_PATH")
+need "$PYTHON"
+dap_client
 
 step "a whole session"
 program=$PWD/tests/python/debugged.py

@@ -21,8 +21,10 @@ p = subprocess.run(sys.argv[1:], input=data, stdout=subprocess.PIPE)
 print(p.stdout.decode())
 sys.exit(p.returncode)' "$CTBPF" dap
 }
-out=$(talk <<<"[[\"initialize\", {}], [\"launch\", {\"recording\": \"$T/r.ctr\"}], [\"disconnect\", {}]]")
+out=$(talk <<<"[[\"initialize\", {}], [\"launch\", {\"recording\": \"$T/r.ctr\", \"mode\": \"steps\"}], [\"disconnect\", {}]]")
 assert_contains "$out" "has no step database; run \`ctbpf index $T/r.ctr\` first"
+out=$(talk <<<"[[\"initialize\", {}], [\"launch\", {\"recording\": \"$T/r.ctr\", \"mode\": \"magic\"}], [\"disconnect\", {}]]")
+assert_contains "$out" "not 'magic'"
 out=$(talk <<<'[["threads", {}], ["initialize", {}], ["next", {"threadId": 1}], ["launch", {}], ["flyToTheMoon", {}]]')
 assert_contains "$out" "initialize first"
 assert_contains "$out" "launch first"

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT
+ * Native code: where breakpoints are, whether they are hit, how often they have been. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "replay/dap_native.h"
+
+#define FATAL                                                                                                          \
+	(1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGFPE - 1) | 1ull << (SIGILL - 1) |                  \
+	 1ull << (SIGABRT - 1) | 1ull << (SIGSYS - 1) | 1ull << (SIGTRAP - 1))
+
+static void free_place(void *data)
+{
+	struct native_place *p = data;
+
+	ct_dwarf_list_free(&p->at);
+	free(p->expression);
+	free(p);
+}
+
+static int resolve_line(struct dap_native *d, struct dap_break *b, struct native_place *p, struct ct_error *err)
+{
+	const char **files;
+	size_t n;
+	int ret;
+
+	if (native_find_files(d, b->path, &files, &n, err))
+		return -1;
+	ret = ct_dwarf_find_line(d->dw, native_is_one_of, files, b->line, &b->actual, &p->at, err);
+	free(files);
+	if (!n)
+		snprintf(b->message, sizeof(b->message),
+			 "no program of the recording was compiled from this file, or "
+			 "its debug information is not there");
+	else if (!p->at.n)
+		snprintf(b->message, sizeof(b->message), "there is no code on this line or behind it");
+	return ret;
+}
+
+static int resolve_function(struct dap_native *d, struct dap_break *b, struct native_place *p, struct ct_error *err)
+{
+	if (ct_dwarf_find_functions(d->dw, b->name, &p->at, err))
+		return -1;
+	if (!p->at.n)
+		snprintf(b->message, sizeof(b->message), "there is no function '%.100s'", b->name);
+	return 0;
+}
+
+static ct_u64 parse_signals(const char *text)
+{
+	ct_u64 mask = 0;
+
+	for (int sig = 1; text && sig < 64; sig++) {
+		const char *name = sigabbrev_np(sig), *at = name ? strcasestr(text, name) : NULL;
+		const size_t n = name ? strlen(name) : 0;
+
+		/* As a word: SEGV or SIGSEGV. */
+		for (; at; at = strcasestr(at + 1, name)) {
+			const bool begins = at == text || strchr(" ,", at[-1]) ||
+					    (at - text >= 3 && !strncasecmp(at - 3, "SIG", 3));
+
+			if (begins && (!at[n] || strchr(" ,", at[n])))
+				mask |= 1ull << (sig - 1);
+		}
+	}
+	return mask;
+}
+
+static int resolve_exception(struct dap_native *d, struct dap_break *b, struct native_place *p)
+{
+	static const char *const throws[] = {"__cxa_throw", "__cxa_rethrow", "rust_panic"};
+
+	if (!strcmp(b->name, "raised")) {
+		for (size_t i = 0; i < sizeof(throws) / sizeof(*throws); i++) {
+			const ct_u64 at = ct_dwarf_symbol(d->dw, throws[i]);
+
+			if (at)
+				ct_dwarf_list_add(&p->at, at);
+		}
+		if (!p->at.n)
+			snprintf(b->message, sizeof(b->message), "this program can neither throw nor panic");
+	} else if (!strcmp(b->name, "uncaught")) {
+		p->signals = FATAL;
+	} else if (!strcmp(b->name, "signal")) {
+		p->signals = b->condition ? parse_signals(b->condition) : ~0ull;
+		if (!p->signals)
+			snprintf(b->message, sizeof(b->message), "no signal is named in '%.80s'", b->condition);
+	} else {
+		snprintf(b->message, sizeof(b->message), "there is no filter '%.80s'", b->name);
+	}
+	return 0;
+}
+
+/* "0xADDRESS/BYTES", as data_info gives it, behind it what it is called. */
+static int resolve_data(struct dap_break *b, struct native_place *p)
+{
+	unsigned long long addr, len;
+	int end = 0;
+
+	if (sscanf(b->name, "%llx/%llu %n", &addr, &len, &end) != 2 || !end || !len) {
+		snprintf(b->message, sizeof(b->message), "this is no id of data");
+		return 0;
+	}
+	p->expression = strdup(b->name + end);
+	while (len && p->nwatches < CT_STOP_WATCHES) {
+		ct_u32 n = 8;
+
+		while (n > len || addr % n)
+			n /= 2;
+		p->watch[p->nwatches++] = (struct ct_stop){
+			b->access && strcmp(b->access, "write") != 0 ? CT_STOP_ACCESS : CT_STOP_WRITE, addr, n};
+		addr += n;
+		len -= n;
+	}
+	if (len) {
+		p->nwatches = 0;
+		snprintf(b->message, sizeof(b->message),
+			 "this is too long to be watched: the processor watches %d times 8 bytes; choose a part of it",
+			 CT_STOP_WATCHES);
+	}
+	return p->expression ? 0 : -1;
+}
+
+static unsigned watches(const struct dap_native *d, const struct dap_break *but)
+{
+	unsigned n = 0;
+
+	for (const struct dap_break *b = *d->host->breaks; b; b = b->next)
+		if (b != but && b->data)
+			n += ((struct native_place *)b->data)->nwatches;
+	return n;
+}
+
+int dap_native_resolve(struct dap_debuggee *base, struct dap_break *b, struct ct_error *err)
+{
+	struct dap_native *d = dap_native_of(base);
+	struct native_place *p = calloc(1, sizeof(*p));
+	unsigned long long addr;
+	int ret = 0;
+
+	if (b->free_data)
+		b->free_data(b->data);
+	b->data = p;
+	b->free_data = free_place;
+	b->verified = false;
+	b->message[0] = 0;
+	if (!p)
+		return native_no_memory(err);
+	switch (b->kind) {
+	case DAP_LINE: ret = resolve_line(d, b, p, err); break;
+	case DAP_FUNCTION: ret = resolve_function(d, b, p, err); break;
+	case DAP_EXCEPTION: ret = resolve_exception(d, b, p); break;
+	case DAP_DATA: ret = resolve_data(b, p); break;
+	case DAP_INSN:
+		if (sscanf(b->name, "%llx", &addr) == 1)
+			ct_dwarf_list_add(&p->at, addr + (ct_u64)b->offset);
+		else
+			snprintf(b->message, sizeof(b->message), "'%.60s' is no address", b->name);
+		break;
+	}
+	if (ret)
+		return -1;
+	if (p->nwatches && watches(d, b) + p->nwatches > CT_STOP_WATCHES) {
+		snprintf(b->message, sizeof(b->message), "the processor can watch %d places at the same time, no more",
+			 CT_STOP_WATCHES);
+		p->nwatches = 0;
+	}
+	b->verified = p->at.n || p->nwatches || p->signals;
+	return 0;
+}
+
+json_t *dap_native_data_info(struct dap_debuggee *base, ct_u64 reference, ct_u64 frame, const char *name,
+			     struct ct_error *err)
+{
+	struct dap_native *d = dap_native_of(base);
+	char id[400], *expression = NULL;
+	struct ct_dwarf_place place;
+	struct ct_dwarf_value v;
+	struct ct_error why = {0};
+	json_t *o;
+	ct_u64 size;
+
+	(void)err;
+	if (native_named(d, reference, frame, name, &place, &v, &expression, &why))
+		return json_pack("{s:n, s:o}", "dataId", "description", dap_text(why.msg, strlen(why.msg)));
+	size = v.bit_size ? (v.bit_offset + v.bit_size + 7) / 8 : ct_dwarf_size(&v);
+	if (v.where != CT_DWARF_IN_MEMORY || !size || size > 8 * CT_STOP_WATCHES) {
+		o = json_pack("{s:n, s:s}", "dataId", "description",
+			      v.where == CT_DWARF_IN_MEMORY ? "too large to be watched: choose a part of it"
+			      : v.where == CT_DWARF_HELD    ? "not in memory but in a register: that cannot be watched"
+							    : v.why);
+		free(expression);
+		return o;
+	}
+	snprintf(id, sizeof(id), "%#llx/%llu %.300s", (unsigned long long)v.addr, (unsigned long long)size, expression);
+	o = json_pack("{s:o, s:o, s:[s, s], s:b}", "dataId", dap_text(id, strlen(id)), "description",
+		      dap_text(expression, strlen(expression)), "accessTypes", "write", "readWrite", "canPersist", 1);
+	free(expression);
+	return o;
+}
+
+/* ---- hits ---- */
+
+bool native_is_at(const struct dap_break *b, const struct ct_stopped *at)
+{
+	const struct native_place *p = b->data;
+
+	if (at->why == CT_ARRIVED_SIGNAL)
+		return at->number > 0 && at->number <= 64 && p->signals >> (at->number - 1) & 1;
+	for (unsigned i = 0; at->why == CT_ARRIVED_WATCH && i < p->nwatches; i++)
+		if (p->watch[i].addr == at->stop.addr)
+			return true;
+	for (size_t i = 0; at->why == CT_ARRIVED_BREAK && i < p->at.n; i++)
+		if (p->at.addr[i] == at->stop.addr)
+			return true;
+	return false;
+}
+
+static void complain(struct dap_native *d, struct dap_break *b, const struct ct_error *err)
+{
+	char text[700];
+
+	if (b->complained)
+		return;
+	b->complained = true;
+	snprintf(text, sizeof(text), "ctbpf: condition '%.200s' cannot be told, and counts as not met: %.300s\n",
+		 b->condition, err->msg);
+	native_say(d, text);
+}
+
+/* Whether its condition is met; of an exception it names signals. */
+static bool condition_met(struct dap_native *d, struct dap_break *b)
+{
+	struct ct_dwarf_place place;
+	struct ct_error err = {0};
+	bool is = false;
+
+	if (!b->condition || b->kind == DAP_EXCEPTION)
+		return true;
+	if (native_frame(d, 0, &place, &err) || ct_dwarf_test(&place, b->condition, &is, &err))
+		complain(d, b, &err);
+	return is;
+}
+
+/* Each {EXPRESSION} by its value. */
+static void log_message(struct dap_native *d, const struct dap_break *b)
+{
+	char text[8192], expression[1024], value[1024];
+	struct ct_dwarf_place place;
+	struct ct_dwarf_value v;
+	struct ct_error err = {0};
+	const char *p = b->log;
+	json_t *where = NULL;
+	size_t n = 0;
+
+	if (native_frame(d, 0, &place, &err))
+		return;
+	while (*p && n < sizeof(text) - sizeof(value) - 2) {
+		const char *end = *p == '{' ? strchr(p, '}') : NULL;
+
+		if (!end || (size_t)(end - p) > sizeof(expression)) {
+			text[n++] = *p++;
+			continue;
+		}
+		*(char *)mempcpy(expression, p + 1, (size_t)(end - p - 1)) = 0;
+		if (ct_dwarf_eval(&place, expression, &v, &err))
+			snprintf(value, sizeof(value), "{%.200s}", err.msg);
+		else
+			ct_dwarf_text(&place, &v, value, sizeof(value));
+		n += (size_t)snprintf(text + n, sizeof(value), "%s", value);
+		p = end + 1;
+	}
+	text[n++] = '\n';
+	if (place.stack->frame[0].has_line)
+		where = json_pack("{s:o, s:I}", "source", native_source(d, place.stack->frame[0].line.file), "line",
+				  (json_int_t)place.stack->frame[0].line.line);
+	native_tell_output(d);
+	d->host->output(d->host->ctx, "console", text, n, where);
+}
+
+/* Hits from the beginning of the timeline on, up to the present moment: it is gone through once more. */
+static int count(struct dap_native *d, struct dap_break *b, ct_u64 *n, struct ct_error *err)
+{
+	struct native_place *p = b->data;
+	const struct ct_stopped last = d->last;
+	const ct_u32 tid = d->tid;
+	struct ct_stop list[256];
+	struct ct_moment now, at, begin = {0};
+	struct ct_stopped stopped;
+	size_t len = 0;
+	ct_u64 end;
+
+	for (size_t i = 0; i < p->at.n && len < 256; i++)
+		list[len++] = (struct ct_stop){CT_STOP_EXEC, p->at.addr[i], 1};
+	for (unsigned i = 0; i < p->nwatches && len < 256; i++)
+		list[len++] = p->watch[i];
+	*n = condition_met(d, b); /* the one it is at */
+	ct_timeline_range(d->tl, &begin.next, &end);
+	if (ct_timeline_now(d->tl, &now, err) || ct_timeline_set_stops(d->tl, list, len, err))
+		return -1;
+	ct_timeline_catch(d->tl, p->signals, false, false);
+	/* Before the event before this moment forwards, which is quicker; from there on backwards, where the order of
+	 * moments is known. */
+	for (int back = 0; back < 2; back++) {
+		if (ct_timeline_seek(d->tl, back ? &now : &begin, err))
+			return -1;
+		for (;;) {
+			native_moved(d);
+			if (ct_timeline_run(d->tl, back, &stopped, err) || ct_timeline_now(d->tl, &at, err))
+				return -1;
+			if (stopped.why == CT_ARRIVED_INTERRUPT || stopped.why == CT_ARRIVED_BEGIN ||
+			    stopped.why == CT_ARRIVED_END || (back ? at.next < now.next : at.next >= now.next))
+				break;
+			native_moved(d);
+			d->tid = stopped.tid;
+			*n += condition_met(d, b);
+		}
+	}
+	native_moved(d);
+	d->last = last;
+	d->tid = tid;
+	return ct_timeline_seek(d->tl, &now, err);
+}
+
+int native_hit(struct dap_native *d, struct dap_break *b, const struct ct_stopped *at, bool back, struct ct_error *err)
+{
+	struct native_place *p = b->data;
+
+	(void)at;
+	if (!condition_met(d, b))
+		return 0;
+	if (b->hits.op) {
+		if (!p->counted && count(d, b, &p->seen, err))
+			return -1;
+		else if (p->counted && !back)
+			p->seen++;
+		p->counted = p->here = true;
+		if (!dap_hits_match(&b->hits, p->seen))
+			return 0;
+	}
+	if (!b->log)
+		return 1;
+	log_message(d, b);
+	return 0;
+}
+
+void native_leaves(struct dap_native *d, bool back)
+{
+	for (struct dap_break *b = *d->host->breaks; b; b = b->next) {
+		struct native_place *p = b->data;
+
+		if (p && p->here && back)
+			p->seen--;
+		if (p)
+			p->here = false;
+	}
+}
+
+void native_forget_counts(struct dap_native *d)
+{
+	for (struct dap_break *b = *d->host->breaks; b; b = b->next)
+		if (b->data)
+			((struct native_place *)b->data)->counted = ((struct native_place *)b->data)->here = false;
+}
