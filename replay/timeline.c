@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -390,7 +391,12 @@ struct ct_timeline *ct_timeline_create(struct ct_recording *rec, const struct ct
 	static const struct ct_timeline_opts none;
 	struct ct_session_hook hook = {wants, event, NULL};
 	struct ct_timeline *tl = calloc(1, sizeof(*tl));
+	struct rlimit files;
 
+	if (!getrlimit(RLIMIT_NOFILE, &files)) { /* each process of each checkpoint has one */
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	if (!tl) {
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		return NULL;

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -223,7 +222,6 @@ int ct_replay_gdb(struct ct_recording *rec, const struct ct_replay_gdb *opts, st
 {
 	const struct ct_timeline_opts how = {.from = opts->from, .pid = opts->pid};
 	struct ct_timeline *tl;
-	struct rlimit files;
 	cpu_set_t cpus;
 	int ret;
 
@@ -231,10 +229,6 @@ int ct_replay_gdb(struct ct_recording *rec, const struct ct_replay_gdb *opts, st
 		return ct_fail(err, CT_EXIT_MISSING,
 			       "gdb is not installed; install it (apt install gdb), or use -s PORT and connect another "
 			       "debugger that speaks its remote protocol");
-	if (!getrlimit(RLIMIT_NOFILE, &files)) { /* each process of each checkpoint has one */
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
 	sched_getaffinity(0, sizeof(cpus), &cpus);
 	tl = ct_timeline_create(rec, &how, err);
 	if (!tl)
