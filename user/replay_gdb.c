@@ -3,12 +3,9 @@
  * one that connects to a port of this machine. */
 #include "user/replay_gdb.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "loopback.h"
 #include "replay/gdb_server.h"
 
 /* What gdb is told first. Its caches know nothing of `seek`. */
@@ -188,31 +186,20 @@ static int start_gdb(struct ct_timeline *tl, const struct ct_replay_gdb *opts, c
 
 static int serve_port(struct ct_timeline *tl, const struct ct_replay_gdb *opts, struct ct_error *err)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-				   .sin_port = htons((unsigned short)opts->port),
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(addr);
-	const int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unsigned port;
+	const int listener = ct_loopback_listen((unsigned)opts->port, 1, &port, err);
 	int fd, ret;
 
 	if (listener < 0)
-		return ct_fail_errno(err, CT_EXIT_FAILED, "no socket");
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 1) ||
-	    getsockname(listener, (struct sockaddr *)&addr, &len)) {
-		ct_fail_errno(err, CT_EXIT_FAILED, "cannot listen on 127.0.0.1:%d", opts->port);
-		close(listener);
 		return -1;
-	}
 	if (!opts->quiet)
-		fprintf(stderr, "waiting for gdb: (gdb) target remote 127.0.0.1:%d\n", ntohs(addr.sin_port));
-	do
-		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	while (fd < 0 && errno == EINTR);
+		fprintf(stderr, "waiting for gdb: (gdb) target remote 127.0.0.1:%u\n", port);
+	while ((fd = ct_loopback_accept(listener)) < 0 && (errno == EINTR || errno == EACCES || errno == ECONNABORTED))
+		if (errno == EACCES)
+			fputs("ctbpf replay: a connection of another user's has been refused\n", stderr);
 	close(listener);
 	if (fd < 0)
 		return ct_fail_errno(err, CT_EXIT_FAILED, "no connection");
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	ret = ct_gdb_serve(tl, fd, err);
 	close(fd);
 	return ret;
