@@ -44,6 +44,7 @@ struct term {
 	ct_u32 tid;
 	struct ct_frame frame[TERM_FRAMES]; /* of its stack */
 	size_t nframes, at;                 /* 0: not looked at since the last move; the one that is looked at */
+	ct_u64 updated;                     /* event before which that was last done for symbols, 0: never */
 	ct_u64 shown;                       /* function whose name was shown last */
 	char *path, *text;                  /* of the source file read last */
 	int line;                           /* listed last, 0: none */

@@ -38,6 +38,7 @@ static void resolve(struct term *t, struct term_point *p)
 int term_moved(struct term *t, struct ct_error *err)
 {
 	ct_u32 current = ct_session_current(ct_timeline_session(t->tl));
+	const struct ct_event *ev = NULL;
 	struct ct_regs regs;
 	int ret;
 
@@ -45,6 +46,10 @@ int term_moved(struct term *t, struct ct_error *err)
 	t->line = 0;
 	if (ct_session_regs(ct_timeline_session(t->tl), t->tid, &regs, NULL))
 		t->tid = current; /* it is not there at this moment */
+	/* Instructions map nothing. */
+	if (ct_session_next(ct_timeline_session(t->tl), &ev, NULL) > 0 && ev->seq == t->updated)
+		return 0;
+	t->updated = ev ? ev->seq : 0;
 	ret = ct_symbols_update(t->sy, err);
 	for (size_t i = 0; ret > 0 && i < t->npoints; i++)
 		if (!isdigit((unsigned char)t->points[i].text[0]) || !t->points[i].n)
