@@ -173,7 +173,8 @@ INSIDE(values)
 	cr_assert(strstr(shown(0, "global_thing.low = 3"), "nothing can be changed"));
 	cr_assert(strstr(shown(0, "*(global_thing.number)"), "not a pointer"));
 	cr_assert(strstr(shown(0, "nowhere"), "no variable 'nowhere'"));
-	cr_assert(strstr(shown(0, "((((((((((((((((((((((((((((((((((((((((1"), "missing"));
+	cr_assert(strstr(shown(0, "(1"), "missing"));
+	cr_assert(strstr(shown(0, "((((((((((((((((((((((((((((((((((((((((1"), "too deep"));
 }
 
 INSIDE(children)
