@@ -243,11 +243,13 @@ static int place_of(struct ct_timeline *tl, ct_u32 tid, struct ct_moment *m, str
 		return 1;
 	m->next = seq;
 	m->tid = 0;
-	if (leaves_registers(tl, seq)) { /* it is still there */
+	if (leaves_registers(tl, seq)) { /* it is still there; what others have written since is not */
+		const struct ct_moment then = ct_tl_between(seq + 1);
 		struct ct_session_thread *list;
 		size_t n;
 
-		if (ct_session_regs(tl->s, tid, &m->regs, err) || ct_session_threads(tl->s, &list, &n, err))
+		if (ct_timeline_seek(tl, &then, err) || ct_session_regs(tl->s, tid, &m->regs, err) ||
+		    ct_session_threads(tl->s, &list, &n, err))
 			return -1;
 		free(list);
 		for (size_t i = 0; i < tl->s->nthreads; i++)

@@ -245,6 +245,7 @@ int ct_replay_terminal(struct ct_recording *rec, const struct ct_replay_term *op
 	}
 	if (t) {
 		term_free_points(t);
+		term_forget_stack(t);
 		ct_symbols_destroy(t->sy);
 		ct_timeline_destroy(t->tl);
 		free(t->path);

@@ -7,7 +7,7 @@
 #define CT_REPLAY_TERM_H
 
 #include "out.h"
-#include "replay/values.h"
+#include "replay/symbols.h"
 
 struct ct_replay_term {
 	ct_u32 from, pid; /* snapshot to begin with, process to look at; 0: the first */
@@ -42,13 +42,13 @@ struct term {
 	int last_number;
 	bool signals, syscalls, execs; /* stopped at */
 	ct_u32 tid;
-	struct ct_frame frame[TERM_FRAMES]; /* of its stack */
-	size_t nframes, at;                 /* 0: not looked at since the last move; the one that is looked at */
-	ct_u64 updated;                     /* event before which that was last done for symbols, 0: never */
-	ct_u64 shown;                       /* function whose name was shown last */
-	char *path, *text;                  /* of the source file read last */
-	int line;                           /* listed last, 0: none */
-	char listed[4096];                  /* ... of this file */
+	struct ct_dwarf_stack stack; /* of it; empty: not looked at since the last move */
+	size_t at;                   /* the frame that is looked at */
+	ct_u64 updated;              /* event before which that was last done for symbols, 0: never */
+	ct_u64 shown;                /* function whose name was shown last */
+	char *path, *text;           /* of the source file read last */
+	int line;                    /* listed last, 0: none */
+	char listed[4096];           /* ... of this file */
 	bool warned, quit;
 };
 
@@ -75,7 +75,11 @@ const struct term_point *term_point_at(struct term *t, const struct ct_stopped *
 void term_free_points(struct term *t);
 
 /* The frame that is looked at, NULL: there is none. */
-const struct ct_frame *term_the_frame(struct term *t);
+const struct ct_dwarf_frame *term_the_frame(struct term *t);
+/* It is another stack now. */
+void term_forget_stack(struct term *t);
+/* The value of an expression in that frame. */
+struct ct_dwarf_place term_scope(struct term *t);
 /* Why it has stopped, and where it is. */
 void term_tell(struct term *t, const struct ct_stopped *stopped, bool back);
 /* Where the thread is; brief: only the source line, while the function is the same. */

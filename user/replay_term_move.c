@@ -101,6 +101,7 @@ static int enter(struct term *t, ct_u64 back_at, ct_u64 rsp, struct ct_stopped *
 {
 	struct ct_place place;
 	struct ct_disasm insn;
+	struct ct_dwarf_function f;
 	struct ct_regs r;
 	ct_u64 body;
 	int ret;
@@ -110,10 +111,10 @@ static int enter(struct term *t, ct_u64 back_at, ct_u64 rsp, struct ct_stopped *
 			return FAILED;
 		ct_symbols_place(t->sy, r.r[CT_RIP], &place);
 		if (place.line) {
-			if (place.begin != r.r[CT_RIP] || !place.function ||
-			    ct_symbols_find(t->sy, place.function, NULL, &body, 1) != 1 || body <= r.r[CT_RIP])
+			if (!ct_dwarf_function_at(ct_symbols_dwarf(t->sy), r.r[CT_RIP], &f) || f.entry != r.r[CT_RIP])
 				return DONE;
-			return run_to(t, body, 0, st, err);
+			body = ct_dwarf_body(ct_symbols_dwarf(t->sy), &f);
+			return body > r.r[CT_RIP] ? run_to(t, body, 0, st, err) : DONE;
 		}
 		if (!instruction(t, r.r[CT_RIP], &insn) ||
 		    (insn.kind != CT_KIND_JUMP && strcmp(insn.text, "endbr64") != 0))
@@ -293,29 +294,32 @@ int term_backi(struct term *t, const char *args, struct ct_error *err)
 	return repeat(t, args, single, true, true, err);
 }
 
-/* The caller's frame of the one that is looked at. */
-static int caller(struct term *t, struct ct_frame *own, struct ct_frame *of, struct ct_error *err)
+/* Where the function that is looked at returns to, and what rsp is then. */
+static int caller(struct term *t, ct_u64 *pc, ct_u64 *cfa, struct ct_error *err)
 {
-	const struct ct_frame *f = term_the_frame(t);
+	const struct ct_dwarf_frame *f = term_the_frame(t);
+	size_t i = t->at;
 
-	if (!f || t->at + 1 >= t->nframes || !f->cfa)
+	while (f && i < t->stack.n && t->stack.frame[i].inlined) /* what it is in returns */
+		i++;
+	if (!f || i + 1 >= t->stack.n || !t->stack.frame[i].cfa || t->stack.frame[i].signal)
 		return ct_fail(err, CT_EXIT_FAILED, "it is not known who has called this function");
-	*own = *f;
-	*of = f[1];
+	*cfa = t->stack.frame[i].cfa;
+	*pc = t->stack.frame[i + 1].pc;
 	return 0;
 }
 
 int term_finish(struct term *t, const char *args, struct ct_error *err)
 {
-	struct ct_frame own, of;
 	struct ct_stopped st;
 	struct ct_regs r;
+	ct_u64 pc, cfa;
 	int ret;
 
 	(void)args;
-	if (caller(t, &own, &of, err))
+	if (caller(t, &pc, &cfa, err))
 		return -1;
-	ret = run_to(t, of.regs.r[CT_RIP], own.cfa, &st, err);
+	ret = run_to(t, pc, cfa, &st, err);
 	if (ret == DONE && !regs_of(t, &r, err))
 		ct_out_fmt(&t->out, "returned, rax is %#llx\n", (unsigned long long)r.r[CT_RAX]);
 	return tell(t, ret, &st, false);
@@ -323,13 +327,13 @@ int term_finish(struct term *t, const char *args, struct ct_error *err)
 
 int term_rfinish(struct term *t, const char *args, struct ct_error *err)
 {
-	struct ct_frame own, of;
 	struct ct_stopped st;
+	ct_u64 pc, cfa;
 
 	(void)args;
-	if (caller(t, &own, &of, err))
+	if (caller(t, &pc, &cfa, err))
 		return -1;
-	return tell(t, run_back_to_call(t, own.cfa - 8, &st, err), &st, true);
+	return tell(t, run_back_to_call(t, cfa - 8, &st, err), &st, true);
 }
 
 int term_continue(struct term *t, const char *args, struct ct_error *err)

@@ -16,6 +16,7 @@
 #define AROUND      5 /* lines listed before the present one */
 #define LISTED      10
 #define MOST_BYTES  4096
+#define MOST_TEXT   4096
 #define MOST_SOURCE (16u << 20)
 
 static struct ct_session *session(const struct term *t)
@@ -23,13 +24,26 @@ static struct ct_session *session(const struct term *t)
 	return ct_timeline_session(t->tl);
 }
 
-const struct ct_frame *term_the_frame(struct term *t)
+const struct ct_dwarf_frame *term_the_frame(struct term *t)
 {
-	if (!t->nframes) {
-		t->nframes = ct_symbols_unwind(t->sy, t->tid, t->frame, TERM_FRAMES);
-		t->at = 0;
-	}
-	return t->nframes ? &t->frame[t->at] : NULL;
+	struct ct_error ignored;
+
+	if (!t->stack.n && ct_symbols_unwind(t->sy, t->tid, TERM_FRAMES, &t->stack, &ignored))
+		t->stack.n = 0;
+	return t->at < t->stack.n ? &t->stack.frame[t->at] : NULL;
+}
+
+void term_forget_stack(struct term *t)
+{
+	ct_dwarf_stack_free(&t->stack);
+	t->stack = (struct ct_dwarf_stack){0};
+	t->at = 0;
+}
+
+struct ct_dwarf_place term_scope(struct term *t)
+{
+	term_the_frame(t);
+	return (struct ct_dwarf_place){ct_symbols_dwarf(t->sy), ct_symbols_memory(t->sy), &t->stack, t->at};
 }
 
 static const char *base_name(const char *path)
@@ -98,24 +112,25 @@ static bool put_instruction(struct term *t, ct_u64 *at, bool here)
 	return true;
 }
 
-static void put_place(struct term *t, const struct ct_frame *f)
+static void put_place(struct term *t, const struct ct_dwarf_frame *f)
 {
-	struct ct_place place;
+	const char *module = ct_dwarf_module_at(ct_symbols_dwarf(t->sy), f->lookup);
 
-	ct_symbols_place(t->sy, ct_frame_at(f), &place);
-	if (place.function)
-		ct_out_fmt(&t->out, "%s", place.function);
+	if (f->name)
+		ct_out_fmt(&t->out, "%s%s", f->name, f->inlined ? " (inlined)" : "");
 	else
-		ct_out_fmt(&t->out, "%#llx", (unsigned long long)f->regs.r[CT_RIP]);
-	if (place.line)
-		ct_out_fmt(&t->out, " at %s:%d", base_name(place.file), place.line);
-	else if (place.module)
-		ct_out_fmt(&t->out, " in %s", base_name(place.module));
+		ct_out_fmt(&t->out, "%#llx", (unsigned long long)f->pc);
+	if (f->has_line)
+		ct_out_fmt(&t->out, " at %s:%u", base_name(f->line.file), f->line.line);
+	else if (module)
+		ct_out_fmt(&t->out, " in %s", base_name(module));
+	if (f->signal)
+		ct_out_str(&t->out, ", called by a signal");
 }
 
 void term_tell_place(struct term *t, bool brief)
 {
-	const struct ct_frame *f = term_the_frame(t);
+	const struct ct_dwarf_frame *f = term_the_frame(t);
 	const struct ct_event *ev;
 	struct ct_place place;
 	ct_u64 at;
@@ -124,7 +139,7 @@ void term_tell_place(struct term *t, bool brief)
 		ct_out_str(&t->out, "no thread of the process is left\n");
 		return;
 	}
-	ct_symbols_place(t->sy, ct_frame_at(f), &place);
+	ct_symbols_place(t->sy, f->lookup, &place);
 	if (!brief || !place.begin || place.begin != t->shown) {
 		put_place(t, f);
 		ct_out_fmt(&t->out, ", thread %u", t->tid);
@@ -133,7 +148,7 @@ void term_tell_place(struct term *t, bool brief)
 		ct_out_char(&t->out, '\n');
 	}
 	t->shown = place.begin;
-	at = f->regs.r[CT_RIP];
+	at = f->pc;
 	if (!place.line || !put_line(t, place.file, place.line, true))
 		put_instruction(t, &at, true);
 }
@@ -180,7 +195,7 @@ void term_tell(struct term *t, const struct ct_stopped *st, bool back)
 
 /* ---- commands --------------------------------------------------------------------------------------------------- */
 
-static int need_frame(struct term *t, const struct ct_frame **f, struct ct_error *err)
+static int need_frame(struct term *t, const struct ct_dwarf_frame **f, struct ct_error *err)
 {
 	*f = term_the_frame(t);
 	return *f ? 0 : ct_fail(err, CT_EXIT_FAILED, "no thread of the process is left");
@@ -188,97 +203,98 @@ static int need_frame(struct term *t, const struct ct_frame **f, struct ct_error
 
 int term_print(struct term *t, const char *args, struct ct_error *err)
 {
-	const struct ct_frame *f;
-	struct ct_value value;
-	char *text;
+	const struct ct_dwarf_place scope = term_scope(t);
+	struct ct_dwarf_value value;
+	char text[MOST_TEXT];
 
-	if (need_frame(t, &f, err) || ct_value_eval(t->sy, f, args, &value, err))
+	if (ct_dwarf_eval(&scope, args, &value, err))
 		return -1;
-	text = ct_value_text(t->sy, &value);
-	if (!text)
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	ct_dwarf_text(&scope, &value, text, sizeof(text));
 	ct_out_fmt(&t->out, "%s = %s\n", args, text);
-	free(text);
 	return 0;
 }
 
-static void put_local(void *ctx, const char *name, const struct ct_value *value, const struct ct_error *err)
+static void put_local(void *ctx, const char *name, const struct ct_dwarf_value *value)
 {
 	struct term *t = ctx;
-	char *text = value ? ct_value_text(t->sy, value) : NULL;
+	const struct ct_dwarf_place scope = term_scope(t);
+	char text[MOST_TEXT];
 
-	ct_out_fmt(&t->out, "%s = ", name);
-	if (text)
-		ct_out_str(&t->out, text);
-	else
-		ct_out_fmt(&t->out, "<%s>", err->msg);
-	ct_out_char(&t->out, '\n');
-	free(text);
+	ct_dwarf_text(&scope, value, text, sizeof(text));
+	ct_out_fmt(&t->out, "%s = %s\n", name, text);
 }
 
 int term_locals(struct term *t, const char *args, struct ct_error *err)
 {
-	const struct ct_frame *f;
+	const struct ct_dwarf_place scope = term_scope(t);
+	const struct ct_dwarf_frame *f;
 
 	(void)args;
-	return need_frame(t, &f, err) ? -1 : ct_value_locals(t->sy, f, put_local, t, err);
+	if (need_frame(t, &f, err))
+		return -1;
+	if (!f->has_scope)
+		return ct_fail(err, CT_EXIT_FAILED, "there is no debug information for this place");
+	return ct_dwarf_variables(&scope, CT_DWARF_ARGS, put_local, t, err) ||
+			       ct_dwarf_variables(&scope, CT_DWARF_LOCALS, put_local, t, err)
+		       ? -1
+		       : 0;
 }
 
 int term_examine(struct term *t, const char *args, struct ct_error *err)
 {
+	const struct ct_dwarf_place scope = term_scope(t);
 	const char *space = strrchr(args, ' ');
 	unsigned long long len = 64;
 	unsigned char buf[MOST_BYTES];
-	const struct ct_frame *f;
-	struct ct_value value;
+	struct ct_dwarf_number number;
+	struct ct_dwarf_value value;
 	char text[512];
-	ct_u64 addr;
 
 	if (space && ct_parse_u64(space + 1, 1, MOST_BYTES, &len))
 		space = NULL;
 	snprintf(text, sizeof(text), "%.*s", space ? (int)(space - args) : (int)strlen(args), args);
-	if (need_frame(t, &f, err) || ct_value_eval(t->sy, f, text, &value, err))
+	if (ct_dwarf_eval(&scope, text, &value, err) || ct_dwarf_number(&scope, &value, &number, err))
 		return -1;
-	/* A structure is where it is, all else is an address. */
-	if (ct_value_number(t->sy, &value, &addr, err)) {
-		if (!value.in_memory)
-			return -1;
-		addr = value.addr;
-	}
-	if (ct_session_read(session(t), ct_timeline_pid(t->tl), addr, buf, len, err))
+	/* A structure or an array is where it is, all else is an address. */
+	if (number.cls == CT_DWARF_COMPOUND)
+		number.u = value.addr;
+	if (ct_session_read(session(t), ct_timeline_pid(t->tl), number.u, buf, len, err))
 		return -1;
-	ct_out_hexdump(&t->out, "", addr, buf, len);
+	ct_out_hexdump(&t->out, "", number.u, buf, len);
 	return 0;
 }
 
 int term_registers(struct term *t, const char *args, struct ct_error *err)
 {
-	const struct ct_frame *f;
+	static const char *const names[CT_DW_REGS] = {"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8",
+						      "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip"};
+	const struct ct_dwarf_frame *f;
 
 	(void)args;
 	if (need_frame(t, &f, err))
 		return -1;
-	for (unsigned i = 0; i < CT_NREGS; i++)
-		if (i != CT_ORIG_RAX && (f->known >> i & 1))
-			ct_out_fmt(&t->out, "%-8s %#llx\n", ct_reg_name(i), (unsigned long long)f->regs.r[i]);
+	for (unsigned i = 0; i < CT_DW_REGS; i++)
+		if (f->regs.known >> i & 1)
+			ct_out_fmt(&t->out, "%-8s %#llx\n", names[i], (unsigned long long)f->regs.r[i]);
+	ct_out_fmt(&t->out, "%-8s %#llx\n", "fs_base", (unsigned long long)f->regs.fs_base);
 	return 0;
 }
 
 static void put_frame(struct term *t, size_t i)
 {
 	ct_out_fmt(&t->out, "%s#%-3zu ", i == t->at ? "->" : "  ", i);
-	put_place(t, &t->frame[i]);
+	put_place(t, &t->stack.frame[i]);
 	ct_out_char(&t->out, '\n');
 }
 
 int term_bt(struct term *t, const char *args, struct ct_error *err)
 {
-	const struct ct_frame *f;
+	const struct ct_dwarf_frame *f;
 	unsigned long long n;
 
 	if (term_number(args, TERM_FRAMES, &n, err) || need_frame(t, &f, err))
 		return -1;
-	for (size_t i = 0; i < t->nframes && i < n; i++)
+	for (size_t i = 0; i < t->stack.n && i < n; i++)
 		put_frame(t, i);
 	return 0;
 }
@@ -288,13 +304,13 @@ static int look_at(struct term *t, size_t at, struct ct_error *err)
 	struct ct_place place;
 	ct_u64 ip;
 
-	if (at >= t->nframes)
-		return ct_fail(err, CT_EXIT_USAGE, "there is no such frame: the stack has %zu", t->nframes);
+	if (at >= t->stack.n)
+		return ct_fail(err, CT_EXIT_USAGE, "there is no such frame: the stack has %zu", t->stack.n);
 	t->at = at;
 	t->line = 0;
 	put_frame(t, at);
-	ip = t->frame[at].regs.r[CT_RIP];
-	ct_symbols_place(t->sy, ct_frame_at(&t->frame[at]), &place);
+	ip = t->stack.frame[at].pc;
+	ct_symbols_place(t->sy, t->stack.frame[at].lookup, &place);
 	if (!place.line || !put_line(t, place.file, place.line, true))
 		put_instruction(t, &ip, true);
 	return 0;
@@ -302,7 +318,7 @@ static int look_at(struct term *t, size_t at, struct ct_error *err)
 
 int term_frame(struct term *t, const char *args, struct ct_error *err)
 {
-	const struct ct_frame *f;
+	const struct ct_dwarf_frame *f;
 	unsigned long long n;
 
 	return need_frame(t, &f, err) || term_number(args, t->at, &n, err) ? -1 : look_at(t, n, err);
@@ -310,7 +326,7 @@ int term_frame(struct term *t, const char *args, struct ct_error *err)
 
 int term_up(struct term *t, const char *args, struct ct_error *err)
 {
-	const struct ct_frame *f;
+	const struct ct_dwarf_frame *f;
 
 	(void)args;
 	return need_frame(t, &f, err) ? -1 : look_at(t, t->at + 1, err);
@@ -318,7 +334,7 @@ int term_up(struct term *t, const char *args, struct ct_error *err)
 
 int term_down(struct term *t, const char *args, struct ct_error *err)
 {
-	const struct ct_frame *f;
+	const struct ct_dwarf_frame *f;
 
 	(void)args;
 	return need_frame(t, &f, err) ? -1 : look_at(t, t->at - 1, err);
@@ -339,7 +355,7 @@ int term_threads(struct term *t, const char *args, struct ct_error *err)
 			continue;
 		found = true;
 		t->tid = list[i].tid;
-		t->nframes = 0;
+		term_forget_stack(t);
 		ct_out_fmt(&t->out, "%s %u %s", list[i].tid == (tid ? tid : was) ? "->" : "  ", list[i].tid,
 			   list[i].current ? "runs: " : "");
 		if (list[i].nr >= 0 && !list[i].current) {
@@ -348,27 +364,27 @@ int term_threads(struct term *t, const char *args, struct ct_error *err)
 			ct_out_fmt(&t->out, "in %s: ", ct_syscall_label(label, list[i].nr));
 		}
 		if (term_the_frame(t))
-			put_place(t, &t->frame[0]);
+			put_place(t, &t->stack.frame[0]);
 		ct_out_char(&t->out, '\n');
 	}
 	free(list);
 	if (!tid || !found) {
 		t->tid = was;
-		t->nframes = 0;
+		term_forget_stack(t);
 	}
 	return found || !tid ? 0 : ct_fail(err, CT_EXIT_USAGE, "there is no thread %llu now", tid);
 }
 
 int term_list(struct term *t, const char *args, struct ct_error *err)
 {
-	const struct ct_frame *f;
+	const struct ct_dwarf_frame *f;
 	struct ct_place place, here;
 	ct_u64 at;
 	int line;
 
 	if (need_frame(t, &f, err))
 		return -1;
-	at = ct_frame_at(f);
+	at = f->lookup;
 	ct_symbols_place(t->sy, at, &here);
 	place = here;
 	if (*args) {
@@ -395,8 +411,8 @@ int term_list(struct term *t, const char *args, struct ct_error *err)
 			return 0;
 	}
 	if (!*args)
-		at = f->regs.r[CT_RIP];
-	for (int n = 0; n < LISTED && put_instruction(t, &at, at == f->regs.r[CT_RIP]); n++)
+		at = f->pc;
+	for (int n = 0; n < LISTED && put_instruction(t, &at, at == f->pc); n++)
 		;
 	return 0;
 }

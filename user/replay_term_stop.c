@@ -19,7 +19,7 @@ static void resolve(struct term *t, struct term_point *p)
 {
 	unsigned long long addr;
 	struct ct_place place = {0};
-	const struct ct_frame *f;
+	const struct ct_dwarf_frame *f;
 	char *end;
 
 	if (p->watch)
@@ -31,7 +31,7 @@ static void resolve(struct term *t, struct term_point *p)
 		return;
 	}
 	if (isdigit((unsigned char)p->text[0]) && (f = term_the_frame(t))) /* a line of the file that is looked at */
-		ct_symbols_place(t->sy, ct_frame_at(f), &place);
+		ct_symbols_place(t->sy, f->lookup, &place);
 	p->n = ct_symbols_find(t->sy, p->text, place.file, p->addr, TERM_PLACES);
 }
 
@@ -42,7 +42,7 @@ int term_moved(struct term *t, struct ct_error *err)
 	struct ct_regs regs;
 	int ret;
 
-	t->nframes = t->at = 0;
+	term_forget_stack(t);
 	t->line = 0;
 	if (ct_session_regs(ct_timeline_session(t->tl), t->tid, &regs, NULL))
 		t->tid = current; /* it is not there at this moment */
@@ -62,6 +62,7 @@ int term_arm(struct term *t, const struct ct_stop *more, size_t n, struct ct_err
 	struct ct_stop *list = calloc(t->npoints * TERM_PLACES + n + 1, sizeof(*list));
 	size_t count = 0;
 	bool pending = false;
+	ct_u64 hook;
 	int ret;
 
 	if (!list)
@@ -76,10 +77,8 @@ int term_arm(struct term *t, const struct ct_stop *more, size_t n, struct ct_err
 			list[count++] = (struct ct_stop){p->watch ? CT_STOP_WRITE : CT_STOP_EXEC, p->addr[k],
 							 p->watch ? p->len : 1};
 	}
-	if (pending && ct_symbols_entry(t->sy, LIBRARIES_CHANGED, &list[count].addr)) {
-		list[count].kind = CT_STOP_EXEC;
-		list[count++].len = 1;
-	}
+	if (pending && (hook = ct_dwarf_symbol(ct_symbols_dwarf(t->sy), LIBRARIES_CHANGED)))
+		list[count++] = (struct ct_stop){CT_STOP_EXEC, hook, 1};
 	ret = ct_timeline_set_stops(t->tl, list, count, err);
 	free(list);
 	ct_timeline_catch(t->tl, t->signals ? ~HARMLESS : 0, t->syscalls, t->execs);
@@ -88,18 +87,15 @@ int term_arm(struct term *t, const struct ct_stop *more, size_t n, struct ct_err
 
 static bool holds(struct term *t, const struct term_point *p)
 {
+	const struct ct_dwarf_place scope = term_scope(t);
 	struct ct_error err = {0};
-	struct ct_value value;
-	ct_u64 n;
+	bool is = true;
 
-	if (!p->condition)
-		return true;
-	if (ct_value_eval(t->sy, term_the_frame(t), p->condition, &value, &err) ||
-	    ct_value_number(t->sy, &value, &n, &err)) {
+	if (p->condition && ct_dwarf_test(&scope, p->condition, &is, &err)) {
 		ct_out_fmt(&t->out, "condition of breakpoint %d: %s\n", p->number, err.msg);
-		return true;
+		is = true;
 	}
-	return n;
+	return is;
 }
 
 const struct term_point *term_point_at(struct term *t, const struct ct_stopped *stopped)
@@ -228,19 +224,23 @@ int term_break(struct term *t, const char *args, struct ct_error *err)
 
 int term_watch(struct term *t, const char *args, struct ct_error *err)
 {
+	const struct ct_dwarf_place scope = term_scope(t);
+	struct ct_dwarf_value value;
+	struct ct_dwarf_number number;
 	struct term_point *p;
-	struct ct_value value;
-	ct_u64 size, number;
+	ct_u64 size = 8;
 
 	if (!*args)
 		return ct_fail(err, CT_EXIT_USAGE, "watch what? A variable, *ADDRESS, or an address");
-	if (ct_value_eval(t->sy, term_the_frame(t), args, &value, err))
+	if (ct_dwarf_eval(&scope, args, &value, err))
 		return -1;
-	if (!value.in_memory && (value.has_type || ct_value_number(t->sy, &value, &number, err)))
-		return ct_fail(err, CT_EXIT_FAILED, "%s is not in memory here", args);
-	if (!value.in_memory)
-		value.addr = number & ~7ull; /* the word there */
-	size = ct_value_size(&value);
+	if (value.where == CT_DWARF_IN_MEMORY) {
+		size = ct_dwarf_size(&value);
+	} else {
+		if (value.has_type || ct_dwarf_number(&scope, &value, &number, err))
+			return ct_fail(err, CT_EXIT_FAILED, "%s is not in memory here", args);
+		value.addr = number.u & ~7ull; /* the word there */
+	}
 	if ((size != 1 && size != 2 && size != 4 && size != 8) || value.addr % size)
 		return ct_fail(err, CT_EXIT_FAILED,
 			       "%s has %llu bytes at %#llx; 1, 2, 4 or 8 aligned ones can be watched", args,
