@@ -336,26 +336,26 @@ int term_rfinish(struct term *t, const char *args, struct ct_error *err)
 	return tell(t, run_back_to_call(t, cfa - 8, &st, err), &st, true);
 }
 
-int term_continue(struct term *t, const char *args, struct ct_error *err)
+static int run_on(struct term *t, bool back, struct ct_error *err)
 {
 	struct ct_stopped st;
 
-	(void)args;
-	if (term_run(t, false, NULL, 0, &st, err))
+	if (term_run(t, back, NULL, 0, &st, err))
 		return -1;
-	term_tell(t, &st, false);
+	term_tell(t, &st, back);
 	return 0;
+}
+
+int term_continue(struct term *t, const char *args, struct ct_error *err)
+{
+	(void)args;
+	return run_on(t, false, err);
 }
 
 int term_rc(struct term *t, const char *args, struct ct_error *err)
 {
-	struct ct_stopped st;
-
 	(void)args;
-	if (term_run(t, true, NULL, 0, &st, err))
-		return -1;
-	term_tell(t, &st, true);
-	return 0;
+	return run_on(t, true, err);
 }
 
 int term_goto(struct term *t, const char *args, struct ct_error *err)

@@ -214,7 +214,7 @@ PY
 step "each thread goes back from where it was left, whatever others have done since"
 in_terminal "$T/racy.ctr" <<<'threads'
 {
-	for tid in $(sed -nE 's/^(->|  ) ([0-9]+) .*/\2/p' <<<"$OUT"); do
+	sed -nE 's/^(->|  ) ([0-9]+) .*/\2/p' <<<"$OUT" | while read -r tid; do
 		printf 'goto end\nthreads %s\nbacki\nstepi\n' "$tid"
 	done
 } >"$T/threads"
