@@ -100,6 +100,7 @@ static void measure(struct ct_timeline *tl)
 int ct_tl_mark(struct ct_timeline *tl)
 {
 	const ct_u64 next = ct_tl_next(tl), before = ct_tl_ns();
+	ct_u64 cost;
 	struct ct_error ignored;
 	struct ct_mark *more;
 	struct ct_checkpoint *cp;
@@ -121,7 +122,9 @@ int ct_tl_mark(struct ct_timeline *tl)
 	memmove(&more[i + 1], &more[i], (tl->nmarks - i) * sizeof(*more));
 	more[i] = (struct ct_mark){next, tl->tau, cp};
 	tl->nmarks++;
-	tl->cost = ct_tl_ns() - before;
+	cost = ct_tl_ns() - before;
+	/* One that had to wait for the CPU says little. */
+	tl->cost = !tl->cost ? cost : (3 * tl->cost + (cost < 4 * tl->cost ? cost : 4 * tl->cost)) / 4;
 	tl->spacing = 10 * tl->cost > MIN_SPACING ? 10 * tl->cost : MIN_SPACING;
 	if (tl->nmarks > MOST_MARKS)
 		thin_out(tl);
