@@ -214,7 +214,7 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 			return ct_diverged(q->s, t, err, "the replica died");
 	while (t->stops && t->stops->hit && by_trampoline(q, r));
 	if (t->stops && t->stops->hit) {
-		q->here = t->stops->hit->kind == CT_STOP_EXEC && same_regs(q, r) && same_memory(q) && !q->s->skip;
+		q->here = ct_stop_is_exec(t->stops->hit) && same_regs(q, r) && same_memory(q) && !q->s->skip;
 		return -1;
 	}
 	if (q->ticked && !q->approaching && t->ticks > q->fp->ticks)

@@ -10,22 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "replay/disasm.h"
+#include "replay/kept.h"
 #include "replay/report_priv.h"
 
-#define BACK        48         /* bytes before rip that are disassembled when no symbol says where code begins */
-#define FUNCTION    (64 << 10) /* farthest start of a function that is disassembled from */
-#define IMAGE_MAX   (1u << 20) /* of an ELF image in memory (the vDSO is two pages) */
-#define HASH_DIGITS 32
-
-/* The hash in a mapping's name if it is a kept file, else NULL. */
-static const char *kept_hash(const char *name)
-{
-	size_t len = strlen(name);
-	const char *hash = len > HASH_DIGITS + 7 ? name + len - HASH_DIGITS : NULL;
-
-	return hash && !strncmp(hash - 7, "/files/", 7) && strspn(hash, "0123456789abcdef") == HASH_DIGITS ? hash
-													   : NULL;
-}
+#define BACK      48         /* bytes before rip that are disassembled when no symbol says where code begins */
+#define FUNCTION  (64 << 10) /* farthest start of a function that is disassembled from */
+#define IMAGE_MAX (1u << 20) /* of an ELF image in memory (the vDSO is two pages) */
 
 /* Virtual address in the ELF file of a file offset. */
 static bool offset_to_vaddr(Elf *elf, ct_u64 offset, ct_u64 *vaddr)
@@ -113,14 +104,14 @@ static ct_u64 name_place(struct ct_session *s, const struct ct_rthread *t, ct_u6
 		ct_maps_deinit(&maps);
 		return 0;
 	}
-	hash = kept_hash(m->name);
+	hash = ct_kept_hash(m->name);
 	offset = ip - m->start + (hash ? m->offset : 0);
 	name = hash ? ct_report_file_name(s, hash) : *m->name ? m->name : "anonymous memory";
 	if (m->start == CT_GADGET)
 		name = "a page of the replay's own";
 	elf_version(EV_CURRENT);
 	if (hash) {
-		char path[16 + HASH_DIGITS];
+		char path[16 + CT_KEPT_DIGITS];
 
 		snprintf(path, sizeof(path), "files/%.32s", hash);
 		fd = openat(s->files.dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -183,30 +174,26 @@ static ct_u64 find_start(const ZydisDecoder *dec, const struct ct_replica *p, ct
 
 void ct_report_code(struct ct_session *s, struct ct_report *r, const struct ct_rthread *t, ct_u64 ip)
 {
-	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-	ZydisDecodedInstruction insn;
-	ZydisFormatter formatter;
 	ZydisDecoder dec;
+	struct ct_disasm insn;
 	ct_u64 at = name_place(s, t, ip, r->place, sizeof(r->place));
 
 	if (r->different & 1u << CT_RIP)
 		name_place(s, t, r->want.r[CT_RIP], r->want_place, sizeof(r->want_place));
 	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT);
-	for (at = find_start(&dec, t->proc, ip, at); r->ninsns < CT_REPORT_INSNS; at += insn.length) {
+	for (at = find_start(&dec, t->proc, ip, at); r->ninsns < CT_REPORT_INSNS; at += insn.len) {
 		struct ct_report_insn *i = &r->insn[r->ninsns];
 		unsigned char code[15];
 		size_t len = sizeof(code);
 
 		while (len && !ct_replica_read(t->proc, at, code, len)) /* the mapping's end */
 			len--;
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec, code, len, &insn, ops)) ||
-		    !ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&formatter, &insn, ops, insn.operand_count_visible,
-								  i->text, sizeof(i->text), at, NULL)))
+		if (!ct_disassemble(code, len, at, &insn))
 			break;
+		snprintf(i->text, sizeof(i->text), "%s", insn.text);
 		i->ip = at;
-		i->len = insn.length;
-		memcpy(i->bytes, code, insn.length);
+		i->len = insn.len;
+		memcpy(i->bytes, code, insn.len);
 		i->here = at == ip;
 		r->ninsns++;
 	}

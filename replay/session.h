@@ -95,15 +95,20 @@ ct_u32 ct_session_current(struct ct_session *s);
 /* ---- stops (stops.c) ---- */
 
 enum ct_stop_kind {
-	CT_STOP_EXEC,  /* before the instruction at addr */
-	CT_STOP_WRITE, /* after an instruction or a system call that wrote there: 1, 2, 4 or 8 bytes, aligned */
-	CT_STOP_ACCESS /* after an instruction that read or wrote there */
+	CT_STOP_EXEC,    /* before the instruction at addr */
+	CT_STOP_EXEC_BY, /* ... by the thread whose number is in `len`: no other one is held up */
+	CT_STOP_WRITE,   /* after an instruction or a system call that wrote there: 1, 2, 4 or 8 bytes, aligned */
+	CT_STOP_ACCESS   /* after an instruction that read or wrote there */
 };
 struct ct_stop {
 	enum ct_stop_kind kind;
 	ct_u64 addr;
 	ct_u32 len;
 };
+static inline bool ct_stop_is_exec(const struct ct_stop *s)
+{
+	return s->kind == CT_STOP_EXEC || s->kind == CT_STOP_EXEC_BY;
+}
 #define CT_STOP_WATCHES 3 /* as many of data at the same time */
 /* From now on runs end at these, in process `pid`. None of them is passed over, however calls are answered. */
 int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop *list, size_t n, struct ct_error *err);

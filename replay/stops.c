@@ -55,7 +55,7 @@ int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop 
 	unsigned watches = 0;
 
 	for (size_t i = 0; i < n; i++)
-		watches += list[i].kind != CT_STOP_EXEC;
+		watches += !ct_stop_is_exec(&list[i]);
 	if (!copy || !bytes || watches > CT_STOP_WATCHES || n > MOST_POINTS) {
 		free(copy);
 		free(bytes);
@@ -102,8 +102,15 @@ void ct_session_pass_stop(struct ct_session *s)
 	ct_stops_remember(s);
 }
 
-static const struct ct_stop *exec_at(const struct ct_stops *st, ct_u64 ip)
+/* Whether it is one of instructions, and for this thread. */
+static bool is_exec_of(const struct ct_stop *stop, const struct ct_rthread *t)
 {
+	return stop->kind == CT_STOP_EXEC || (stop->kind == CT_STOP_EXEC_BY && stop->len == t->tid);
+}
+
+static const struct ct_stop *exec_at(const struct ct_rthread *t, ct_u64 ip)
+{
+	const struct ct_stops *st = t->stops;
 	size_t lo = 0, hi = st->n;
 
 	while (lo < hi) {
@@ -115,7 +122,7 @@ static const struct ct_stop *exec_at(const struct ct_stops *st, ct_u64 ip)
 			hi = mid;
 	}
 	for (; lo < st->n && st->list[lo].addr == ip; lo++)
-		if (st->list[lo].kind == CT_STOP_EXEC)
+		if (is_exec_of(&st->list[lo], t))
 			return &st->list[lo];
 	return NULL;
 }
@@ -123,7 +130,7 @@ static const struct ct_stop *exec_at(const struct ct_stops *st, ct_u64 ip)
 bool ct_stops_within(const struct ct_rthread *t, ct_u64 addr, ct_u64 len)
 {
 	for (size_t i = 0; concerns(t) && i < t->stops->n; i++)
-		if (t->stops->list[i].kind == CT_STOP_EXEC && t->stops->list[i].addr - addr < len)
+		if (is_exec_of(&t->stops->list[i], t) && t->stops->list[i].addr - addr < len)
 			return true;
 	return false;
 }
@@ -133,7 +140,7 @@ bool ct_stops_watch(const struct ct_rthread *t, ct_u64 addr, ct_u64 len)
 	for (size_t i = 0; concerns(t) && t->stops->watches && i < t->stops->n; i++) {
 		const struct ct_stop *w = &t->stops->list[i];
 
-		if (w->kind != CT_STOP_EXEC && w->addr < addr + len && addr < w->addr + w->len)
+		if (!ct_stop_is_exec(w) && w->addr < addr + len && addr < w->addr + w->len)
 			return true;
 	}
 	return false;
@@ -169,7 +176,7 @@ static void read_watched(struct ct_session *s, ct_u64 *now)
 
 	memset(now, 0, CT_STOP_WATCHES * sizeof(*now));
 	for (size_t i = 0; p && i < s->stops.n; i++)
-		if (s->stops.list[i].kind != CT_STOP_EXEC)
+		if (!ct_stop_is_exec(&s->stops.list[i]))
 			ct_replica_read(p, s->stops.list[i].addr, &now[k++], s->stops.list[i].len);
 }
 
@@ -188,7 +195,7 @@ void ct_stops_look(struct ct_session *s)
 		return;
 	read_watched(s, now);
 	for (size_t i = 0; i < s->stops.n; i++) {
-		if (s->stops.list[i].kind == CT_STOP_EXEC)
+		if (ct_stop_is_exec(&s->stops.list[i]))
 			continue;
 		if (now[k] != s->stops.was[k] && !s->stops.hit) {
 			s->stops.hit = &s->stops.list[i];
@@ -213,7 +220,7 @@ static int set_watches(struct ct_rthread *t)
 		const struct ct_stop *w = &st->list[i];
 		int reg = DEBUG_REGS - 1;
 
-		if (w->kind == CT_STOP_EXEC)
+		if (ct_stop_is_exec(w))
 			continue;
 		while (reg >= 0 && (dr7 >> (2 * reg) & 3))
 			reg--;
@@ -252,7 +259,7 @@ static void unpatch(struct ct_rthread *t)
 	unsigned char raw[32], bare[32];
 
 	for (size_t i = 0; i < st->n; i++)
-		if (st->list[i].kind == CT_STOP_EXEC &&
+		if (is_exec_of(&st->list[i], t) &&
 		    ct_mem_read(t->proc->memfd, st->list[i].addr - 16, raw, sizeof(raw)) &&
 		    ct_replica_read(t->proc, st->list[i].addr - 16, bare, sizeof(bare)) &&
 		    memcmp(raw, bare, sizeof(raw)))
@@ -269,7 +276,7 @@ static void insert(struct ct_rthread *t, ct_u64 except)
 		const ct_u64 addr = st->list[i].addr;
 
 		st->bytes[i] = int3;
-		if (st->list[i].kind == CT_STOP_EXEC && addr != except &&
+		if (is_exec_of(&st->list[i], t) && addr != except &&
 		    ct_mem_read(t->proc->memfd, addr, &st->bytes[i], 1))
 			ct_mem_write(t->proc->memfd, addr, &int3, 1);
 	}
@@ -280,7 +287,7 @@ static void take_out(struct ct_rthread *t)
 	struct ct_stops *st = t->stops;
 
 	for (size_t i = st->n; st->inserted && i-- > 0;) /* backwards: there may be two at one address */
-		if (st->list[i].kind == CT_STOP_EXEC && st->bytes[i] != 0xcc)
+		if (is_exec_of(&st->list[i], t) && st->bytes[i] != 0xcc)
 			ct_mem_write(t->proc->memfd, st->list[i].addr, &st->bytes[i], 1);
 	st->inserted = false;
 }
@@ -358,7 +365,7 @@ int ct_stops_before(struct ct_rthread *t, int request, int *status)
 	unpatch(t);
 	ip = peek(t, REG(rip));
 	for (;;) {
-		if (!(stop = exec_at(t->stops, ip)))
+		if (!(stop = exec_at(t, ip)))
 			break;
 		if (t->told != ip) { /* it came here by no instruction of its own, or a step */
 			t->told = ip;
@@ -395,7 +402,7 @@ int ct_stops_after(struct ct_rthread *t, int status)
 	take_out(t);
 	if (status == TRAP && !ptrace(PTRACE_GETSIGINFO, t->real, 0, &si)) {
 		ip = peek(t, REG(rip));
-		if (si.si_code == INT3_CODE && (stop = exec_at(t->stops, ip - 1))) {
+		if (si.si_code == INT3_CODE && (stop = exec_at(t, ip - 1))) {
 			t->told = ip - 1;
 			poke(t, REG(rip), ip - 1);
 		} else if (si.si_code != INT3_CODE && (stop = watch_hit(t)) && ours(ip)) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,6 +100,7 @@ static void measure(struct ct_timeline *tl)
 int ct_tl_mark(struct ct_timeline *tl)
 {
 	const ct_u64 next = ct_tl_next(tl), before = ct_tl_ns();
+	ct_u64 cost;
 	struct ct_error ignored;
 	struct ct_mark *more;
 	struct ct_checkpoint *cp;
@@ -120,7 +122,9 @@ int ct_tl_mark(struct ct_timeline *tl)
 	memmove(&more[i + 1], &more[i], (tl->nmarks - i) * sizeof(*more));
 	more[i] = (struct ct_mark){next, tl->tau, cp};
 	tl->nmarks++;
-	tl->cost = ct_tl_ns() - before;
+	cost = ct_tl_ns() - before;
+	/* One that had to wait for the CPU says little. */
+	tl->cost = !tl->cost ? cost : (3 * tl->cost + (cost < 4 * tl->cost ? cost : 4 * tl->cost)) / 4;
 	tl->spacing = 10 * tl->cost > MIN_SPACING ? 10 * tl->cost : MIN_SPACING;
 	if (tl->nmarks > MOST_MARKS)
 		thin_out(tl);
@@ -390,7 +394,12 @@ struct ct_timeline *ct_timeline_create(struct ct_recording *rec, const struct ct
 	static const struct ct_timeline_opts none;
 	struct ct_session_hook hook = {wants, event, NULL};
 	struct ct_timeline *tl = calloc(1, sizeof(*tl));
+	struct rlimit files;
 
+	if (!getrlimit(RLIMIT_NOFILE, &files)) { /* each process of each checkpoint has one */
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	if (!tl) {
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		return NULL;

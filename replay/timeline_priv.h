@@ -21,12 +21,12 @@ struct ct_image {
 /* Checkpoints among the instructions before some event, so that those before the present one are few steps away. */
 struct ct_window {
 	ct_u64 next;                 /* that event, 0: there is none */
-	struct ct_checkpoint *cp[2]; /* the second is CT_WINDOW steps after the first */
-	ct_u64 step;                 /* where the first is, counted in instructions from some place */
+	struct ct_checkpoint *cp[2]; /* the second is behind the first */
+	ct_u64 step[2];              /* where they are, counted in instructions from some place */
 	ct_u64 at;                   /* ... and the present moment */
 	struct ct_moment now;        /* that one */
 };
-#define CT_WINDOW 128
+#define CT_WINDOW 128 /* instructions between the two, or more */
 
 struct ct_timeline {
 	struct ct_recording *rec;

@@ -12,7 +12,7 @@ void ct_tl_stopped(struct ct_timeline *tl, struct ct_stopped *stopped)
 
 	if (stop)
 		*stopped = (struct ct_stopped){
-			.why = stop->kind == CT_STOP_EXEC ? CT_ARRIVED_BREAK : CT_ARRIVED_WATCH,
+			.why = ct_stop_is_exec(stop) ? CT_ARRIVED_BREAK : CT_ARRIVED_WATCH,
 			.tid = tid,
 			.stop = *stop,
 		};
@@ -43,6 +43,8 @@ static int forward(struct ct_timeline *tl, struct ct_stopped *stopped, struct ct
 
 /* ---- backwards -------------------------------------------------------------------------------------------------- */
 
+#define MOST_HITS 300 /* of a part of the way, before the rest of it is looked at from nearer to its end */
+
 struct hit {
 	bool found;
 	struct ct_moment at;
@@ -50,7 +52,7 @@ struct hit {
 };
 
 /* Keeps a stop, unless it is where the search began. Crossing back over a write is a stop, though. */
-static int keep(struct ct_timeline *tl, const struct ct_moment *hi, struct hit *last, struct ct_error *err)
+static int keep(struct ct_timeline *tl, const struct ct_moment *origin, struct hit *last, struct ct_error *err)
 {
 	struct ct_moment now;
 	struct ct_stopped what;
@@ -60,7 +62,7 @@ static int keep(struct ct_timeline *tl, const struct ct_moment *hi, struct hit *
 		return -1;
 	if (what.why == CT_ARRIVED_INTERRUPT)
 		return 1;
-	if (what.why == CT_ARRIVED_WATCH || !ct_moment_same(&now, hi)) {
+	if (what.why == CT_ARRIVED_WATCH || !ct_moment_same(&now, origin)) {
 		last->found = true;
 		last->at = now;
 		last->what = what;
@@ -69,26 +71,31 @@ static int keep(struct ct_timeline *tl, const struct ct_moment *hi, struct hit *
 	return 0;
 }
 
-/* The last stop from before event `lo` on up to `hi`. 0; 1: interrupted; -1. */
-static int scan(struct ct_timeline *tl, ct_u64 lo, const struct ct_moment *hi, struct hit *last, struct ct_error *err)
+/* The last stop from before event `lo` on up to `hi`, into *last if there is one. 0; 1: interrupted; 2: there are many,
+ * and it has come this far; -1. */
+static int scan(struct ct_timeline *tl, ct_u64 lo, const struct ct_moment *hi, const struct ct_moment *origin,
+		struct hit *last, struct ct_error *err)
 {
 	const struct ct_moment start = ct_tl_between(lo);
+	unsigned hits = 0;
 	int ret;
 
-	last->found = false;
 	if (ct_timeline_seek(tl, &start, err))
 		return -1;
 	if (tl->marks[tl->nmarks - 1].next < lo)
 		ct_tl_mark(tl); /* one comes back to here */
 	if (ct_tl_arm(tl, err))
 		return -1;
-	while ((ret = ct_tl_advance(tl, hi->next, err)) > 0 && !(ret = keep(tl, hi, last, err)))
-		;
+	while ((ret = ct_tl_advance(tl, hi->next, err)) > 0 && !(ret = keep(tl, origin, last, err)))
+		if (++hits >= MOST_HITS && hi->next - ct_tl_next(tl) > 1) {
+			ct_tl_disarm(tl);
+			return 2;
+		}
 	while (!ret && hi->tid && (ret = ct_session_run_to_place(tl->s, &hi->regs, &hi->fp, err)) > 0) {
 		struct ct_moment now;
 
 		tl->has_caught = false;
-		if ((ret = ct_timeline_now(tl, &now, err)) || (ret = keep(tl, hi, last, err)))
+		if ((ret = ct_timeline_now(tl, &now, err)) || (ret = keep(tl, origin, last, err)))
 			break;
 		if (ct_moment_same(&now, hi))
 			break;
@@ -97,22 +104,45 @@ static int scan(struct ct_timeline *tl, ct_u64 lo, const struct ct_moment *hi, s
 	return ret;
 }
 
+/* The same, however many there are: the later half of what is left is looked at first. */
+static int search(struct ct_timeline *tl, ct_u64 lo, struct ct_moment hi, const struct ct_moment *origin,
+		  struct hit *last, struct ct_error *err)
+{
+	int ret;
+
+	while ((ret = scan(tl, lo, &hi, origin, last, err)) == 2) {
+		struct hit later = {0};
+		ct_u64 half;
+
+		lo = ct_tl_next(tl);
+		half = lo + (hi.next - lo) / 2;
+		ret = search(tl, half, hi, origin, &later, err);
+		if (later.found)
+			*last = later;
+		if (ret || later.found)
+			return ret;
+		hi = ct_tl_between(half);
+	}
+	return ret;
+}
+
 static int backward(struct ct_timeline *tl, struct ct_stopped *stopped, struct ct_error *err)
 {
-	struct ct_moment hi;
-	struct hit last;
+	struct ct_moment origin, hi;
+	struct hit last = {0};
 	ct_u64 lo;
 	int ret;
 
 	if (tl->broken) {
-		hi = ct_tl_between(ct_tl_next(tl));
-	} else if (ct_timeline_now(tl, &hi, err)) {
+		origin = ct_tl_between(ct_tl_next(tl));
+	} else if (ct_timeline_now(tl, &origin, err)) {
 		return -1;
 	}
-	/* Near ones first: what is searched may be passed very often. */
-	for (ct_u64 events = 2;; events *= 16) {
+	hi = origin;
+	/* What is sought is near more often than not, and all that is between costs time. */
+	for (ct_u64 events = 0;; events = events ? events * 16 : 4) {
 		lo = hi.next - tl->begin > events ? hi.next - events : tl->begin;
-		ret = scan(tl, lo, &hi, &last, err);
+		ret = search(tl, lo, hi, &origin, &last, err);
 		if (ret < 0)
 			return -1;
 		if (last.found || ret || lo == tl->begin)

@@ -5,7 +5,7 @@
 
 #include "replay/timeline_priv.h"
 
-#define NEAR 1500     /* instructions from an event on that are simply stepped through */
+#define NEAR 30000    /* instructions from an event on that are simply stepped through */
 #define FAR  20000000 /* that are stepped through if there is no other way */
 
 /* What an instruction changes is in the general registers: at least rip, or rcx of a repeated one. */
@@ -93,33 +93,52 @@ void ct_tl_forget_window(struct ct_timeline *tl)
 	memset(&tl->window, 0, sizeof(tl->window));
 }
 
-/* Keeps the last one or two times CT_WINDOW instructions in reach. */
+/* Another checkpoint, `step` instructions on; the last one of those there are stays, too. */
+static int move_window(struct ct_timeline *tl, unsigned last, ct_u64 step, struct ct_error *err)
+{
+	struct ct_window *w = &tl->window;
+
+	if (last) {
+		ct_checkpoint_destroy(w->cp[0]);
+		w->cp[0] = w->cp[1];
+		w->step[0] = w->step[1];
+	} else {
+		ct_checkpoint_destroy(w->cp[1]);
+	}
+	w->cp[1] = NULL;
+	w->step[1] = step;
+	return (w->cp[1] = ct_session_checkpoint(tl->s, err)) ? 0 : -1;
+}
+
+/* Keeps the instructions just executed in reach: a part of the way that is long, else CT_WINDOW. */
 static int keep_in_reach(struct ct_timeline *tl, ct_u64 steps, struct ct_error *err)
 {
 	struct ct_window *w = &tl->window;
 
-	if (steps % CT_WINDOW)
-		return 0;
-	if (w->cp[1]) {
-		ct_checkpoint_destroy(w->cp[0]);
-		w->cp[0] = w->cp[1];
-		w->cp[1] = NULL;
-		w->step += CT_WINDOW;
+	if (!w->cp[0]) {
+		w->step[0] = steps;
+		return (w->cp[0] = ct_session_checkpoint(tl->s, err)) ? 0 : -1;
 	}
-	return (w->cp[w->cp[0] ? 1 : 0] = ct_session_checkpoint(tl->s, err)) ? 0 : -1;
+	if (steps - w->step[w->cp[1] ? 1 : 0] < (steps / 16 > CT_WINDOW ? steps / 16 : CT_WINDOW))
+		return 0;
+	return move_window(tl, w->cp[1] ? 1 : 0, steps, err);
 }
 
 static int go_to_step(struct ct_timeline *tl, ct_u64 which, struct ct_error *err)
 {
 	struct ct_window *w = &tl->window;
-	const bool second = w->cp[1] && which >= w->step + CT_WINDOW;
-	ct_u64 left = which - w->step - (second ? CT_WINDOW : 0);
+	const unsigned from = w->cp[1] && which >= w->step[1];
+	const ct_u64 begin = w->step[from];
 
-	if (ct_tl_restore(tl, w->cp[second], err))
+	if (ct_tl_restore(tl, w->cp[from], err))
 		return -1;
-	while (left--)
+	for (ct_u64 at = begin; at < which; at++) {
+		/* There will be more of these. */
+		if (at == which - CT_WINDOW && at > begin + CT_WINDOW && move_window(tl, from, at, err))
+			return -1;
 		if (step(tl, err) < 0)
 			return -1;
+	}
 	w->at = which;
 	return ct_timeline_now(tl, &w->now, err);
 }
@@ -128,7 +147,7 @@ static bool in_window(struct ct_timeline *tl, const struct ct_moment *m)
 {
 	const struct ct_window *w = &tl->window;
 
-	return w->cp[0] && w->at > w->step && ct_moment_same(&w->now, m);
+	return w->cp[0] && w->at > w->step[0] && ct_moment_same(&w->now, m);
 }
 
 /* To one instruction before `m`, which is on the way to event m->next; without registers (`m->tid` 0): to the last
@@ -224,11 +243,13 @@ static int place_of(struct ct_timeline *tl, ct_u32 tid, struct ct_moment *m, str
 		return 1;
 	m->next = seq;
 	m->tid = 0;
-	if (leaves_registers(tl, seq)) { /* it is still there */
+	if (leaves_registers(tl, seq)) { /* it is still there; what others have written since is not */
+		const struct ct_moment then = ct_tl_between(seq + 1);
 		struct ct_session_thread *list;
 		size_t n;
 
-		if (ct_session_regs(tl->s, tid, &m->regs, err) || ct_session_threads(tl->s, &list, &n, err))
+		if (ct_timeline_seek(tl, &then, err) || ct_session_regs(tl->s, tid, &m->regs, err) ||
+		    ct_session_threads(tl->s, &list, &n, err))
 			return -1;
 		free(list);
 		for (size_t i = 0; i < tl->s->nthreads; i++)

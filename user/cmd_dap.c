@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * ctbpf dap: the Debug Adapter Protocol for editors, over standard input and output or a TCP port of this machine. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "loopback.h"
 #include "replay/dap.h"
 
 static const char help[] =
@@ -65,24 +66,6 @@ static int make_token(char token[33], struct ct_error *err)
 	return 0;
 }
 
-static int listen_on(unsigned port, unsigned *got, struct ct_error *err)
-{
-	struct sockaddr_in a = {
-		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) || bind(fd, (void *)&a, sizeof(a)) ||
-	    listen(fd, CLIENTS) || getsockname(fd, (void *)&a, &len)) {
-		ct_fail_errno(err, CT_EXIT_FAILED, "127.0.0.1:%u cannot be listened on", port);
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
-	*got = ntohs(a.sin_port);
-	return fd;
-}
-
 /* Each client has a process of its own: none of them can keep another one waiting. */
 static int serve_port(unsigned port, struct ct_dap_options *options, struct ct_error *err)
 {
@@ -96,7 +79,7 @@ static int serve_port(unsigned port, struct ct_dap_options *options, struct ct_e
 			return -1;
 		options->token = token;
 	}
-	fd = listen_on(port, &port, err);
+	fd = ct_loopback_listen(port, CLIENTS, &port, err);
 	if (fd < 0)
 		return -1;
 	sigaction(SIGINT, &sa, NULL);

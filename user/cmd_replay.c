@@ -19,6 +19,7 @@
 #include "user/output_read.h"
 #include "user/output_track.h"
 #include "user/replay_gdb.h"
+#include "user/replay_term.h"
 #include "user/report_text.h"
 #include "user/verify.h"
 
@@ -38,19 +39,29 @@ static const char help[] =
 	"                         or auto, the best that works (default)\n"
 	"  -q, --quiet            no progress, no summary\n"
 	"      --json             print the summary as JSON\n"
-	"      --gdb              open it in gdb, which can go backwards in it: reverse-continue, reverse-step,\n"
-	"                         watch, `when`, `seek POS`, `monitor help`; it begins at --to POS if that is given\n"
-	"  -x, --command FILE     run gdb's commands in FILE (may be given several times)\n"
-	"      --batch            leave gdb when these are done\n"
-	"  -s, --serve PORT       wait for a gdb on 127.0.0.1:PORT instead of starting one; 0: any port\n"
-	"      --pid PID          the process gdb looks at (default: the first)\n"
 	"  -h, --help             this text\n"
+	"\n"
+	"Going along it, forwards and backwards, from its beginning or --to POS. On a terminal, and without any "
+	"option\n"
+	"but --from-snapshot and --pid, it is opened by commands of its own: step, next, back, continue, rc (back to\n"
+	"the last stop), break, watch, print, bt, events, goto; `help` lists them.\n"
+	"\n"
+	"      --gdb              open it in gdb: reverse-continue, reverse-step, watch, `when`, `seek POS`,\n"
+	"                         `monitor help`\n"
+	"  -x, --command FILE     carry out the commands in FILE (may be given several times): gdb's with --gdb, else\n"
+	"                         those of its own\n"
+	"      --batch            leave when these are done\n"
+	"  -s, --serve PORT       wait for a gdb on 127.0.0.1:PORT instead of starting one; 0: any port; only your "
+	"own\n"
+	"                         processes and root's are let in\n"
+	"      --pid PID          the process that is looked at (default: the first)\n"
 	"\n"
 	"examples:\n"
 	"  ctbpf replay build.ctr\n"
 	"  ctbpf replay --output --quiet build.ctr > build.log\n"
 	"  ctbpf replay --to t:+1.5s redis.ctr\n"
 	"  ctbpf replay --gdb crash.ctr\n"
+	"  ctbpf replay --batch -x commands crash.ctr\n"
 	"\n"
 	"exit status: 0 replayed, 1 failed, 2 usage, 5 diverged, or events are lost or unsound\n";
 
@@ -389,7 +400,7 @@ int cmd_replay(int argc, char **argv)
 		{0},
 	};
 	struct ct_replay_gdb gdb = {.port = -1};
-	bool debug = false;
+	bool debug = false, plain, terminal;
 	struct replay r = {0};
 	struct ct_error err = {0};
 	unsigned long long n;
@@ -440,10 +451,15 @@ int cmd_replay(int argc, char **argv)
 	if (r.output && r.json)
 		return ct_cmd_usage(argv, "--output and --json both want standard output: give one of them");
 	debug |= gdb.port >= 0;
-	if (!debug && (gdb.nscripts || gdb.batch || gdb.pid))
-		return ct_cmd_usage(argv, "--command, --batch and --pid are for --gdb");
-	if (debug && (r.output || r.json || r.clock))
-		return ct_cmd_usage(argv, "--output, --json and --clock do not go with gdb");
+	if (gdb.batch && !debug && !gdb.nscripts)
+		return ct_cmd_usage(argv, "--batch is for -x FILE and for --gdb");
+	plain = r.output || r.json || r.quiet || r.clock;
+	terminal = !debug && (gdb.nscripts || (!plain && !r.to && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)));
+	if (gdb.pid && !debug && !terminal)
+		return ct_cmd_usage(argv, "--pid is for --gdb, -x FILE, and a terminal");
+	if ((debug && (r.output || r.json || r.clock)) || (terminal && plain))
+		return ct_cmd_usage(argv, "--output, --json%s and --clock do not go with %s", debug ? "" : ", --quiet",
+				    debug ? "gdb" : "commands");
 	r.rec = ct_recording_open(argv[optind], &err);
 	if (!r.rec)
 		return ct_cmd_fail(argv, &err);
@@ -452,6 +468,13 @@ int cmd_replay(int argc, char **argv)
 		gdb.to = r.to;
 		gdb.quiet = r.quiet;
 		status = ct_verify_refusal(r.rec, &err) ? -1 : ct_replay_gdb(r.rec, &gdb, &err);
+		ct_recording_close(r.rec);
+		return status < 0 ? ct_cmd_fail(argv, &err) : status;
+	}
+	if (terminal) {
+		const struct ct_replay_term term = {r.from, gdb.pid, r.to, gdb.script, gdb.nscripts, gdb.batch};
+
+		status = ct_verify_refusal(r.rec, &err) ? -1 : ct_replay_terminal(r.rec, &term, &err);
 		ct_recording_close(r.rec);
 		return status < 0 ? ct_cmd_fail(argv, &err) : status;
 	}

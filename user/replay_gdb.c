@@ -3,23 +3,20 @@
  * one that connects to a port of this machine. */
 #include "user/replay_gdb.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "loopback.h"
 #include "replay/gdb_server.h"
 
 /* What gdb is told first. Its caches know nothing of `seek`. */
@@ -189,31 +186,20 @@ static int start_gdb(struct ct_timeline *tl, const struct ct_replay_gdb *opts, c
 
 static int serve_port(struct ct_timeline *tl, const struct ct_replay_gdb *opts, struct ct_error *err)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-				   .sin_port = htons((unsigned short)opts->port),
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(addr);
-	const int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unsigned port;
+	const int listener = ct_loopback_listen((unsigned)opts->port, 1, &port, err);
 	int fd, ret;
 
 	if (listener < 0)
-		return ct_fail_errno(err, CT_EXIT_FAILED, "no socket");
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 1) ||
-	    getsockname(listener, (struct sockaddr *)&addr, &len)) {
-		ct_fail_errno(err, CT_EXIT_FAILED, "cannot listen on 127.0.0.1:%d", opts->port);
-		close(listener);
 		return -1;
-	}
 	if (!opts->quiet)
-		fprintf(stderr, "waiting for gdb: (gdb) target remote 127.0.0.1:%d\n", ntohs(addr.sin_port));
-	do
-		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	while (fd < 0 && errno == EINTR);
+		fprintf(stderr, "waiting for gdb: (gdb) target remote 127.0.0.1:%u\n", port);
+	while ((fd = ct_loopback_accept(listener)) < 0 && (errno == EINTR || errno == EACCES || errno == ECONNABORTED))
+		if (errno == EACCES)
+			fputs("ctbpf replay: a connection of another user's has been refused\n", stderr);
 	close(listener);
 	if (fd < 0)
 		return ct_fail_errno(err, CT_EXIT_FAILED, "no connection");
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	ret = ct_gdb_serve(tl, fd, err);
 	close(fd);
 	return ret;
@@ -223,7 +209,6 @@ int ct_replay_gdb(struct ct_recording *rec, const struct ct_replay_gdb *opts, st
 {
 	const struct ct_timeline_opts how = {.from = opts->from, .pid = opts->pid};
 	struct ct_timeline *tl;
-	struct rlimit files;
 	cpu_set_t cpus;
 	int ret;
 
@@ -231,10 +216,6 @@ int ct_replay_gdb(struct ct_recording *rec, const struct ct_replay_gdb *opts, st
 		return ct_fail(err, CT_EXIT_MISSING,
 			       "gdb is not installed; install it (apt install gdb), or use -s PORT and connect another "
 			       "debugger that speaks its remote protocol");
-	if (!getrlimit(RLIMIT_NOFILE, &files)) { /* each process of each checkpoint has one */
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
 	sched_getaffinity(0, sizeof(cpus), &cpus);
 	tl = ct_timeline_create(rec, &how, err);
 	if (!tl)

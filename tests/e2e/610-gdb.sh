@@ -111,11 +111,26 @@ assert "libc.so.6" in run("info sharedlibrary") and "AT_PHDR" in run("info auxv"
 end
 GDB
 
-step "a gdb that connects by itself gets the files by the protocol, too"
+step "a gdb that connects by itself gets the files by the protocol, too; other users get nothing"
+need setpriv
 start_target server "$CTBPF" replay -s 0 "$T/c.ctr"
 wait_for 20 grep -q 'target remote 127.0.0.1:' "$T/server.log"
 port=$(sed -n 's/.*127.0.0.1:\([0-9]*\).*/\1/p' "$T/server.log")
 assert_eq "$(ss -Hltn "sport = :$port" | awk '{print $4}')" "127.0.0.1:$port" "what it listens on"
+for host in 127.0.0.1 ::ffff:127.0.0.1; do
+	setpriv --reuid=65534 --regid=65534 --clear-groups /usr/bin/python3 - $host "$port" <<-'PY' || fail "another user gets an answer by $host"
+		import socket, sys
+		s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+		s.settimeout(20)
+		try:
+		    s.sendall(b"$?#3f")
+		    got = s.recv(100)
+		except ConnectionError:
+		    got = b""
+		sys.exit(got != b"")
+	PY
+done
+wait_for 5 grep -q "another user's has been refused" "$T/server.log" || fail "nothing is said about it"
 gdb -q -nx -batch -ex 'set sysroot target:' -ex "target remote 127.0.0.1:$port" -ex 'break fill' -ex 'continue' \
 	-ex 'backtrace' -ex 'print n' >"$T/out" 2>&1 </dev/null || fail "$(cat "$T/out")"
 assert_matches "$(cat "$T/out")" 'fill \(it=.*, from=1000, n=4\)'

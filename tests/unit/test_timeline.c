@@ -282,6 +282,71 @@ Test(timeline, breakpoints_both_ways)
 	free(hits);
 }
 
+/* What is stopped at by event is found again wherever a search backwards is split up. */
+Test(timeline, signals_both_ways)
+{
+	struct ct_moment *hits = calloc(4096, sizeof(*hits)), m;
+	unsigned n = 0;
+
+	ct_timeline_catch(tl, 1ull << (SIGALRM - 1), false, false);
+	while (n < 4096 && run(false).why == CT_ARRIVED_SIGNAL)
+		hits[n++] = now();
+	cr_assert_gt(n, 10);
+	m = now();
+	for (unsigned i = n - ct_moment_same(&m, &hits[n - 1]); i-- > 0;) {
+		cr_assert_eq(run(true).why, CT_ARRIVED_SIGNAL, "signal %u of %u backwards", i, n);
+		m = now();
+		cr_assert(ct_moment_same(&m, &hits[i]), "signal %u of %u is e:%llu forwards, e:%llu backwards", i, n,
+			  (unsigned long long)hits[i].next, (unsigned long long)m.next);
+	}
+	cr_assert_eq(run(true).why, CT_ARRIVED_BEGIN);
+	free(hits);
+}
+
+/* Many hits between two events that are looked through in halves. */
+Test(timeline, the_last_of_many)
+{
+	struct ct_moment last, m;
+	struct ct_stopped st;
+
+	stop_at(CT_STOP_EXEC, compute);
+	while (run(false).why != CT_ARRIVED_END)
+		last = now();
+	ct_timeline_set_stops(tl, NULL, 0, NULL);
+	go_text("end");
+	stop_at(CT_STOP_WRITE, &STATE->table[63]);
+	st = run(true);
+	cr_assert_eq(st.why, CT_ARRIVED_WATCH);
+	m = now();
+	cr_assert(m.next >= last.next, "a write before e:%llu, behind e:%llu it was called last",
+		  (unsigned long long)m.next, (unsigned long long)last.next);
+}
+
+/* A stop of one thread's does not hold up the other one. */
+Test(timeline, breakpoints_of_one_thread)
+{
+	struct ct_stop stop = {CT_STOP_EXEC, (ct_u64)(uintptr_t)compute, 1};
+	struct ct_session_thread *list;
+	unsigned all = 0, by[2] = {0}, other = 0;
+	size_t n;
+
+	cr_assert_eq(ct_session_threads(ct_timeline_session(tl), &list, &n, &err), 0);
+	cr_assert_eq(n, 2);
+	cr_assert_eq(ct_timeline_set_stops(tl, &stop, 1, &err), 0);
+	for (struct ct_stopped st; (st = run(false)).why == CT_ARRIVED_BREAK; all++)
+		by[st.tid == list[1].tid]++;
+	cr_assert_gt(by[0], 0);
+	cr_assert_gt(by[1], 0);
+	stop.kind = CT_STOP_EXEC_BY;
+	stop.len = list[1].tid;
+	go_text("start");
+	cr_assert_eq(ct_timeline_set_stops(tl, &stop, 1, &err), 0);
+	for (struct ct_stopped st; (st = run(false)).why == CT_ARRIVED_BREAK; other++)
+		cr_assert_eq(st.tid, list[1].tid);
+	cr_assert_eq(other, by[1]);
+	free(list);
+}
+
 Test(timeline, watchpoints_both_ways)
 {
 	ct_u64 before[30];
