@@ -30,6 +30,10 @@ static const char help[] =
 	"  -o, --output DIR        where to write (default ./ctbpf-<comm>-<pid>-<utc>.ctr)\n"
 	"  -d, --duration SECS     end after this time (default: Ctrl-C, or the targets' end); Ctrl-C ends a CMD\n"
 	"                          too, -d lets it run on\n"
+	"      --keep WHAT         record without an end and keep only the newest part: a time (90s, 10m, 2h), bytes on\n"
+	"                          disk (500M, 2G), or both (give it twice; what is reached first counts)\n"
+	"      --snapshot-every T  take a snapshot so often (default: with --keep as its limits, the amount of\n"
+	"                          log and the length of a pause suggest; else none but the first and the last)\n"
 	"      --no-replay         events only: no stop, no snapshot, no pinning; works for targets that\n"
 	"                          cannot be replayed\n"
 	"      --force             record although `ctbpf check` says that it cannot be replayed\n"
@@ -62,6 +66,8 @@ static const char help[] =
 
 enum {
 	OPT_COMM = 256,
+	OPT_KEEP,
+	OPT_SNAPSHOT,
 	OPT_NO_REPLAY,
 	OPT_FORCE,
 	OPT_NO_FOLLOW,
@@ -83,6 +89,8 @@ static const struct option options[] = {
 	{"comm", required_argument, NULL, OPT_COMM},
 	{"output", required_argument, NULL, 'o'},
 	{"duration", required_argument, NULL, 'd'},
+	{"keep", required_argument, NULL, OPT_KEEP},
+	{"snapshot-every", required_argument, NULL, OPT_SNAPSHOT},
 	{"no-replay", no_argument, NULL, OPT_NO_REPLAY},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"no-follow", no_argument, NULL, OPT_NO_FOLLOW},
@@ -123,11 +131,41 @@ static int parse_size(const char *text, ct_u64 min, ct_u64 max, ct_u64 *out)
 	case 'M': v *= 1 << 20, end++; break;
 	case 'g':
 	case 'G': v *= 1 << 30, end++; break;
+	case 'T': v *= 1ull << 40, end++; break;
 	}
 	if (end == text || *end || !(v >= (double)min && v <= (double)max))
 		return -1;
 	*out = (ct_u64)v;
 	return 0;
+}
+
+/* "500ms", "90s", "10m", "2h"; -1 if it is not a time of a hundred milliseconds to a year. */
+static int parse_time(const char *text, ct_u64 *ns)
+{
+	static const struct {
+		const char *unit;
+		double s;
+	} units[] = {{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+	char *end;
+	double v = strtod(text, &end), s = 0;
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
+		if (end != text && !strcmp(end, units[i].unit))
+			s = v * units[i].s;
+	if (!(s >= 0.1 && s <= 86400 * 366.0))
+		return -1;
+	*ns = (ct_u64)(s * 1e9);
+	return 0;
+}
+
+/* Here M are megabytes and m minutes. */
+static int parse_keep(struct ct_record_opts *o, const char *text)
+{
+	const char *end = text + strspn(text, "0123456789.");
+
+	if (*end && strchr("KMGT", *end))
+		return parse_size(text, 16 << 20, 1ull << 50, &o->keep_bytes);
+	return parse_time(text, &o->keep_ns);
 }
 
 static int add_pid(struct args *a, pid_t pid)
@@ -215,6 +253,16 @@ static int parse(struct args *a, int argc, char **argv)
 			if (end == optarg || *end || !(a->o.duration_s > 0 && a->o.duration_s < 1e9))
 				return ct_cmd_usage(argv, "-d takes a number of seconds, not '%s'", optarg);
 			break;
+		case OPT_KEEP:
+			if (parse_keep(&a->o, optarg))
+				return ct_cmd_usage(argv, "--keep takes a time (90s, 10m, 2h) or at least 16M, not '%s'",
+						    optarg);
+			break;
+		case OPT_SNAPSHOT:
+			if (parse_time(optarg, &a->o.snapshot_ns))
+				return ct_cmd_usage(argv, "--snapshot-every takes a time (500ms, 10s, 1m), not '%s'",
+						    optarg);
+			break;
 		case OPT_NO_REPLAY: a->o.no_replay = true; break;
 		case OPT_FORCE: a->o.force = true; break;
 		case OPT_NO_FOLLOW: a->o.follow = false; break;
@@ -269,6 +317,8 @@ static int parse(struct args *a, int argc, char **argv)
 		return ct_cmd_usage(argv, "--verify has nothing to replay in a recording with --no-replay");
 	if (a->o.step && a->o.no_replay)
 		return ct_cmd_usage(argv, "--clock has nothing to number in a recording with --no-replay");
+	if (a->o.no_replay && (a->o.keep_ns || a->o.keep_bytes || a->o.snapshot_ns))
+		return ct_cmd_usage(argv, "--keep and --snapshot-every need snapshots, which --no-replay does without");
 	if (a->comm && find_comm(a))
 		return -2;
 	a->o.pids = a->pids;

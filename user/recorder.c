@@ -126,6 +126,10 @@ static int create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *e
 				      r->opts->step           ? "step"
 				      : r->probes.pmu_fd >= 0 ? "pmu"
 							      : "fingerprint"));
+	if (ct_keep_on(r))
+		json_object_set_new(json_object_get(r->manifest, "options"), "keep",
+				    json_pack("{s:f, s:I}", "seconds", r->opts->keep_ns / 1e9, "bytes",
+					      (json_int_t)r->opts->keep_bytes));
 	if (r->opts->step || r->probes.pmu_fd >= 0)
 		json_object_set_new(json_object_get(r->manifest, "options"), "ticks",
 				    json_string(r->opts->step || ct_pmu_model()->conditional ? "conditional-branches"
@@ -311,6 +315,8 @@ static void tick(struct ct_recorder *r)
 		r->next_extra_ns = ct_now_ns() + EXTRA_SNAPSHOT_NS;
 		if (ct_recorder_snapshot(r, CT_SNAP_LOSS, &err))
 			ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "no new snapshot: %s", err.msg);
+	} else if (ct_keep_due(r, &s) && ct_recorder_snapshot(r, CT_SNAP_PERIODIC, &err)) {
+		ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "no periodic snapshot: %s", err.msg);
 	}
 }
 
@@ -526,8 +532,7 @@ static void destroy(struct ct_recorder *r)
 	}
 	free(r->targets);
 	ct_stepper_destroy(r->stepper);
-	free(r->files);
-	free(r->written);
+	ct_keep_free(r);
 	ct_dedup_destroy(r->dedup);
 	free(r->reaps);
 	json_decref(r->manifest);

@@ -19,6 +19,8 @@ struct ct_record_opts {
 	char **command;     /* ... a command to run and record from its first instruction, NULL-terminated */
 	const char *output; /* directory, NULL: ./ctbpf-<comm>-<pid>-<utc>.ctr */
 	double duration_s;  /* 0: until interrupted or the targets are gone */
+	ct_u64 keep_ns, keep_bytes; /* what stays of it: the last so long, at most so much; 0: all */
+	ct_u64 snapshot_ns;         /* between two snapshots, 0: choose */
 	bool no_replay, force, strict, stop_on_loss;
 	bool follow;    /* children too */
 	bool real_time; /* SCHED_RR while recorded */

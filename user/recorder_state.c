@@ -165,6 +165,17 @@ static ct_u64 append_snapshot(struct ct_recorder *r, ct_u32 id, enum ct_snapshot
 	return ct_recorder_append(r, CT_EV_SNAPSHOT, pid, pid, &body, sizeof(body), NULL, 0);
 }
 
+/* Or, with the final snapshot, ends the last. */
+static void begin_stretch(struct ct_recorder *r, struct ct_job *job, enum ct_snapshot_kind kind, size_t nprocs,
+			  pid_t pid)
+{
+	pthread_mutex_lock(&r->carry);
+	job->snap.seq = append_snapshot(r, job->snap.id, kind, nprocs, pid);
+	if (kind != CT_SNAP_FINAL)
+		ct_keep_carry(r, job->snap.id);
+	pthread_mutex_unlock(&r->carry);
+}
+
 static struct ct_job *new_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, size_t most)
 {
 	struct ct_job *job = calloc(1, sizeof(*job));
@@ -255,7 +266,7 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 	}
 	if (!ret) {
 		job->snap.current_tid = r->probes.skel->bss->cur.tid;
-		job->snap.seq = append_snapshot(r, job->snap.id, CT_SNAP_ATTACH, count, pids[0]);
+		begin_stretch(r, job, CT_SNAP_ATTACH, count, pids[0]);
 		ct_probes_mode(&r->probes, CT_MODE_REPLAY, r->pin.cpu);
 		ct_probes_pause(&r->probes, 0);
 	}
@@ -443,11 +454,16 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	}
 	if (!ret) {
 		job->snap.current_tid = r->probes.skel->bss->cur.tid;
-		job->snap.seq = append_snapshot(r, job->snap.id, kind, job->nimages, 0);
+		begin_stretch(r, job, kind, job->nimages, 0);
 		ct_probes_forgive(&r->probes);
 	}
 	if (final)
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
+	for (size_t i = 0; i < r->ntargets && !final; i++)
+		if (r->targets[i]->memfd >= 0)
+			ct_probes_refresh(&r->probes, r->targets[i]);
+	if (!final) /* whatever they do from here on is in the log */
+		ct_probes_pause(&r->probes, 0);
 	for (size_t i = 0; i < r->ntargets; i++) {
 		struct ct_target *t = r->targets[i];
 		struct ct_error why;
@@ -460,8 +476,9 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 			ct_target_release(t);
 	}
 	ct_probes_pause(&r->probes, 0);
-	if (ct_now_ns() - t0 > r->max_pause_ns)
-		r->max_pause_ns = ct_now_ns() - t0;
+	r->snapshot_pause = ct_now_ns() - t0;
+	if (r->snapshot_pause > r->max_pause_ns)
+		r->max_pause_ns = r->snapshot_pause;
 	if (ret) {
 		if (job) {
 			r->last_snapshot--;

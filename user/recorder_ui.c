@@ -24,6 +24,7 @@ ct_u64 ct_recorder_append(struct ct_recorder *r, unsigned type, ct_u32 pid, ct_u
 {
 	size_t size = sizeof(struct ct_event) + len + tail_len;
 	struct ct_event *ev = calloc(1, size + CT_EVENT_ALIGN);
+	const struct ct_ev_snapshot *snap = type == CT_EV_SNAPSHOT ? body : NULL;
 	ct_u64 seq;
 
 	if (!ev)
@@ -41,7 +42,11 @@ ct_u64 ct_recorder_append(struct ct_recorder *r, unsigned type, ct_u32 pid, ct_u
 	memcpy(ev + 1, body, len);
 	if (tail_len)
 		memcpy((char *)(ev + 1) + len, tail, tail_len);
-	seq = ct_pipeline_append(r->pipeline, ev);
+	/* Each stretch begins with a segment, so that those before can go. */
+	if (snap && (snap->kind == CT_SNAP_LOSS || snap->kind == CT_SNAP_PERIODIC))
+		seq = ct_pipeline_begin_segment(r->pipeline, ev);
+	else
+		seq = ct_pipeline_append(r->pipeline, ev);
 	free(ev);
 	return seq;
 }

@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# --keep: only the newest part of a recording stays, it verifies, takes no more disk than it may, and depends on nothing
+# that is gone: neither log, nor pages, nor kept files.
+# timeout: 180
+# shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016
+source "$(dirname "$0")/100-common.sh"
+
+verified() { # DIR
+	assert_status 0 "$CTBPF" verify "$1"
+	assert_contains "$OUT" VERIFIED
+}
+files() { find "$1/files" -type f | wc -l; }
+bytes() { du -s --block-size=1 "$1" | cut -f 1; }
+
+step "by time"
+start_answers answers 3
+before=$(shape "$PID_answers")
+assert_status 0 "$CTBPF" record -q -p "$PID_answers" -d 6 --keep 2s --snapshot-every 300ms -o "$T/time.ctr"
+answers_well
+assert_shape "$PID_answers" "$before"
+assert_recording "$T/time.ctr"
+assert_ge "$(info "$T/time.ctr" kept_from)" 2 "first snapshot kept"
+assert_ge "$(info "$T/time.ctr" duration_s)" 2 "kept seconds"
+assert_ge "$(info "$T/time.ctr" stretches)" 2 stretches
+assert_matches "$("$CTBPF" info "$T/time.ctr")" 'kept +e:[0-9]+ to e:[0-9]+, from snapshot [0-9]+ on'
+assert_matches "$(info "$T/time.ctr" first_pos)" '^e:[0-9]{2,}$'
+[ ! -e "$T/time.ctr/segments/000001.ctseg" ] || fail "the first segment is still there"
+verified "$T/time.ctr"
+pos=$(info "$T/time.ctr" first_pos)
+assert_status 0 "$CTBPF" replay --to "$pos" "$T/time.ctr"
+assert_status 0 "$CTBPF" replay "$T/time.ctr"
+answers_end
+
+step "by bytes, both"
+start_target storm "$PROGRAMS/flood" 1
+goes_on storm
+start_recorder "$T/bytes.ctr" -p "$PID" --keep 16M --keep 1h
+most=0
+moved_on() { # looks at the disk, too; the third removal has been made
+	local n
+	n=$(bytes "$T/bytes.ctr" 2>/dev/null) || n=0
+	[ "$n" -le $most ] || most=$n
+	[ -z "$(find "$T/bytes.ctr/segments" -name '00000[1-7].ctseg')" ]
+}
+wait_for 60 moved_on || fail "old segments stay"
+stop_recorder
+echo "at most $most bytes, at last $(bytes "$T/bytes.ctr")"
+assert_le "$(bytes "$T/bytes.ctr")" $((16 << 20)) "bytes on disk"
+assert_le $most $((16 << 20)) "bytes on disk while it was recorded"
+assert_recording "$T/bytes.ctr"
+assert_ge "$(info "$T/bytes.ctr" kept_from)" 2 "first snapshot kept"
+verified "$T/bytes.ctr"
+stop "$PID_storm"
+
+step "what is mapped and read: kept files come and go"
+cat >"$T/files.py" <<'PY'
+import mmap, os, time
+with open("big", "wb") as f:
+    f.write(os.urandom(300000))
+big = open("big", "rb")
+held = mmap.mmap(open("big", "rb").fileno(), 0, prot=mmap.PROT_READ)
+sum_, i = 0, 0
+while True:
+    i += 1
+    name = "f%d" % (i % 7)
+    with open(name + ".new", "wb") as f:
+        f.write(str(i).encode() * 20000)
+    os.rename(name + ".new", name)
+    with open(name, "rb") as f:
+        m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+        sum_ += m[i % 1000] + m[-1]
+        m.close()
+    big.seek(0)
+    sum_ += sum(big.read(65536)) + held[i % 300000]
+    if i % 20 == 0:
+        print("tick", i, sum_, flush=True)
+    time.sleep(0.005)
+PY
+cd "$T" || exit 1
+start_target files python3 "$T/files.py"
+goes_on files
+assert_status 0 "$CTBPF" record -q -p "$PID" -d 6 --keep 1s --snapshot-every 300ms -o "$T/files.ctr"
+goes_on files
+stop "$PID"
+assert_recording "$T/files.ctr"
+assert_ge "$(info "$T/files.ctr" kept_from)" 5 "first snapshot kept"
+verified "$T/files.ctr"
+echo "$(files "$T/files.ctr") of $(grep -c '^tick' "$T/files.log")0 files are still kept"
+assert_le "$(files "$T/files.ctr")" 900 "kept files"
+
+step "children, execve, with several processes"
+start_target brood "$PROGRAMS/brood" fork 3
+goes_on brood
+assert_status 0 "$CTBPF" record -q -p "$PID" -d 4 --keep 1s --snapshot-every 300ms -o "$T/brood.ctr"
+goes_on brood
+stop "$PID"
+assert_recording "$T/brood.ctr"
+verified "$T/brood.ctr"
+
+step "what makes no sense"
+assert_status 2 "$CTBPF" record --keep 5 -p 1
+assert_status 2 "$CTBPF" record --keep 1M -p 1
+assert_status 2 "$CTBPF" record --keep 10m --no-replay -p 1
