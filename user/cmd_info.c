@@ -58,6 +58,9 @@ static void info_json(struct ct_out *out, const struct ct_recinfo *info)
 		ct_json_u64(out, "kept_from", info->kept_from);
 	else
 		ct_json_null(out, "kept_from");
+	ct_json_str(out, "trigger", info->trigger);
+	ct_json_str(out, "trigger_reason", info->trigger_reason);
+	ct_json_str(out, "trigger_pos", info->trigger_seq ? position(buf, info->trigger_seq) : NULL);
 	if (info->has_pause)
 		ct_json_double(out, "pause_ms", info->pause_ms, 3);
 	else
@@ -154,6 +157,13 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 	if (info->pause_ms > 0) /* 0 until the recorder has written the end */
 		ct_out_fmt(out, "; attaching paused the target for %s", ct_human_seconds(a, info->pause_ms / 1e3));
 	ct_out_char(out, '\n');
+	if (info->trigger) {
+		field(out, "trigger");
+		ct_out_fmt(out, "%s: %s", info->trigger, info->trigger_reason ? info->trigger_reason : "?");
+		if (info->trigger_seq)
+			ct_out_fmt(out, ", at %s", position(a, info->trigger_seq));
+		ct_out_char(out, '\n');
+	}
 	if (info->kept_from) {
 		field(out, "kept");
 		ct_out_fmt(out, "%s to ", position(a, sum->first_seq));

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,13 @@ static const char help[] =
 	"                          disk (500M, 2G), or both (give it twice; what is reached first counts)\n"
 	"      --snapshot-every T  take a snapshot so often (default: with --keep as its limits, the amount of\n"
 	"                          log and the length of a pause suggest; else none but the first and the last)\n"
+	"      --on-crash          when a signal ends a process: keep what is there as a recording of its own,\n"
+	"                          DIR-crash-TIME.ctr, by hard links; likewise\n"
+	"      --on-exit STATUS    when a process exits with this status; nonzero: with any but 0\n"
+	"      --on-signal SIG     when this signal is delivered (may be given several times)\n"
+	"      --on-log REGEX      when a process writes what matches (looks at the first 256 bytes of each write)\n"
+	"      --post-trigger T    ... and what comes in this time after it\n"
+	"      --trigger-limit T   at most one of these in this time (default 10s)\n"
 	"      --no-replay         events only: no stop, no snapshot, no pinning; works for targets that\n"
 	"                          cannot be replayed\n"
 	"      --force             record although `ctbpf check` says that it cannot be replayed\n"
@@ -68,6 +76,12 @@ enum {
 	OPT_COMM = 256,
 	OPT_KEEP,
 	OPT_SNAPSHOT,
+	OPT_ON_CRASH,
+	OPT_ON_EXIT,
+	OPT_ON_SIGNAL,
+	OPT_ON_LOG,
+	OPT_POST,
+	OPT_LIMIT,
 	OPT_NO_REPLAY,
 	OPT_FORCE,
 	OPT_NO_FOLLOW,
@@ -91,6 +105,12 @@ static const struct option options[] = {
 	{"duration", required_argument, NULL, 'd'},
 	{"keep", required_argument, NULL, OPT_KEEP},
 	{"snapshot-every", required_argument, NULL, OPT_SNAPSHOT},
+	{"on-crash", no_argument, NULL, OPT_ON_CRASH},
+	{"on-exit", required_argument, NULL, OPT_ON_EXIT},
+	{"on-signal", required_argument, NULL, OPT_ON_SIGNAL},
+	{"on-log", required_argument, NULL, OPT_ON_LOG},
+	{"post-trigger", required_argument, NULL, OPT_POST},
+	{"trigger-limit", required_argument, NULL, OPT_LIMIT},
 	{"no-replay", no_argument, NULL, OPT_NO_REPLAY},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"no-follow", no_argument, NULL, OPT_NO_FOLLOW},
@@ -166,6 +186,37 @@ static int parse_keep(struct ct_record_opts *o, const char *text)
 	if (*end && strchr("KMGT", *end))
 		return parse_size(text, 16 << 20, 1ull << 50, &o->keep_bytes);
 	return parse_time(text, &o->keep_ns);
+}
+
+/* "SEGV", "SIGSEGV", "11". */
+static int parse_signal(const char *text, ct_u64 *signals)
+{
+	const char *name = strncmp(text, "SIG", 3) ? text : text + 3;
+	unsigned long long n = 0;
+
+	if (ct_parse_u64(text, 1, 64, &n)) {
+		for (n = 1; n <= 64; n++)
+			if (sigabbrev_np((int)n) && !strcmp(sigabbrev_np((int)n), name))
+				break;
+	}
+	if (n > 64)
+		return -1;
+	*signals |= 1ull << (n - 1);
+	return 0;
+}
+
+static int parse_exit(const char *text, struct ct_trigger_opts *t)
+{
+	unsigned long long n;
+
+	t->exits = true;
+	t->exit_status = -1;
+	if (!strcmp(text, "nonzero"))
+		return 0;
+	if (ct_parse_u64(text, 0, 255, &n))
+		return -1;
+	t->exit_status = (int)n;
+	return 0;
 }
 
 static int add_pid(struct args *a, pid_t pid)
@@ -263,6 +314,22 @@ static int parse(struct args *a, int argc, char **argv)
 				return ct_cmd_usage(argv, "--snapshot-every takes a time (500ms, 10s, 1m), not '%s'",
 						    optarg);
 			break;
+		case OPT_ON_CRASH: a->o.trigger.crash = true; break;
+		case OPT_ON_LOG: a->o.trigger.log = optarg; break;
+		case OPT_ON_EXIT:
+			if (parse_exit(optarg, &a->o.trigger))
+				return ct_cmd_usage(argv, "--on-exit takes 0 to 255 or nonzero, not '%s'", optarg);
+			break;
+		case OPT_ON_SIGNAL:
+			if (parse_signal(optarg, &a->o.trigger.signals))
+				return ct_cmd_usage(argv, "--on-signal takes a signal (USR1, 10), not '%s'", optarg);
+			break;
+		case OPT_POST:
+		case OPT_LIMIT:
+			if (parse_time(optarg, opt == OPT_POST ? &a->o.trigger.post_ns : &a->o.trigger.every_ns))
+				return ct_cmd_usage(argv, "--%s takes a time (500ms, 10s, 1m), not '%s'",
+						    opt == OPT_POST ? "post-trigger" : "trigger-limit", optarg);
+			break;
 		case OPT_NO_REPLAY: a->o.no_replay = true; break;
 		case OPT_FORCE: a->o.force = true; break;
 		case OPT_NO_FOLLOW: a->o.follow = false; break;
@@ -317,8 +384,10 @@ static int parse(struct args *a, int argc, char **argv)
 		return ct_cmd_usage(argv, "--verify has nothing to replay in a recording with --no-replay");
 	if (a->o.step && a->o.no_replay)
 		return ct_cmd_usage(argv, "--clock has nothing to number in a recording with --no-replay");
-	if (a->o.no_replay && (a->o.keep_ns || a->o.keep_bytes || a->o.snapshot_ns))
-		return ct_cmd_usage(argv, "--keep and --snapshot-every need snapshots, which --no-replay does without");
+	if (a->o.no_replay && (a->o.keep_ns || a->o.keep_bytes || a->o.snapshot_ns || a->o.trigger.crash ||
+			       a->o.trigger.exits || a->o.trigger.signals || a->o.trigger.log))
+		return ct_cmd_usage(argv, "--keep, --snapshot-every and --on-... need snapshots, which --no-replay does "
+					  "without");
 	if (a->comm && find_comm(a))
 		return -2;
 	a->o.pids = a->pids;
@@ -443,7 +512,7 @@ static int run(struct args *a, char **argv, struct ct_error *err)
 int cmd_record(int argc, char **argv)
 {
 	struct args a = {
-		.o = {.cpu = -1, .follow = true, .level = 1, .ring_bytes = 64 << 20, .segment_size = 256 << 20}};
+		.o = {.trigger.every_ns = 10000000000ull, .cpu = -1, .follow = true, .level = 1, .ring_bytes = 64 << 20, .segment_size = 256 << 20}};
 	struct ct_error err = {0};
 	int ret = parse(&a, argc, argv);
 

@@ -23,6 +23,7 @@ static const struct command commands[] = {
 	{"ls", cmd_ls, "list recordings"},
 	{"dump", cmd_dump, "print the events of a recording"},
 	{"detach", cmd_detach, "undo what a killed recorder left in a process"},
+	{"trigger", cmd_trigger, "keep what a running recording has at this moment"},
 	{"replay", cmd_replay, "execute a recording again"},
 	{"report", cmd_report, "sum up: functions, system calls, time off the CPU, exceptions"},
 	{"graph", cmd_graph, "draw the tree of calls"},

@@ -308,6 +308,7 @@ static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 	if ((nsites && !sites && ct_fail(&err, CT_EXIT_FAILED, "out of memory for a snapshot")) ||
 	    ct_images_write(job->images, job->nimages, &job->snap, r->dirfd, r->opts->level ? 1 : 0, r->index,
 			    ct_recorder_keep, r, sites, sites ? nsites : 0, &err)) {
+		ct_triggers_keep(r, job->triggers, NULL, 0, &err);
 		pthread_mutex_lock(&r->lock);
 		if (!r->worker_failed)
 			r->worker_err = err;
@@ -315,6 +316,7 @@ static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 		pthread_mutex_unlock(&r->lock);
 	} else {
 		ct_keep_written(r, &job->snap);
+		ct_triggers_keep(r, job->triggers, &job->snap, job->at_ns, NULL);
 	}
 	pthread_mutex_lock(&r->lock);
 	r->writing = 0;

@@ -86,6 +86,8 @@ struct ct_job {
 	struct ct_image *images; /* a snapshot, if not NULL */
 	size_t nimages;
 	struct ct_snapshot snap;
+	ct_u64 at_ns;                /* when its record was written */
+	struct ct_trigger *triggers; /* what is kept with it as its end */
 	void *bytes; /* else bytes to keep, `len` of them, if not NULL */
 	size_t len;
 	int fd;      /* else a file to keep: */
@@ -109,6 +111,7 @@ struct ct_recorder {
 	struct ct_inspector *inspector;
 	struct ring_buffer *urgent; /* libbpf's reader of the urgent ring: the hearing thread's */
 	struct ct_stepper *stepper; /* --clock step, or NULL */
+	struct ct_triggers *triggers;
 	struct ct_pin pin;
 	cpu_set_t others; /* CPUs the recorder itself may use */
 
@@ -198,8 +201,9 @@ struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add)
 void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t);
 /* Attaches to all of `pids` at one moment and turns recording on. */
 int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, pid_t seized, struct ct_error *err);
-/* A process stopped behind its execve, made by its first thread or by another: attached anew, snapshotted, released. */
-int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, struct ct_error *err);
+/* A process stopped behind its execve, made by its first thread or by another: attached anew, snapshotted, released.
+ * waiting: it has been interrupted, and its stop is still to be waited for. */
+int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool waiting, struct ct_error *err);
 /* A snapshot of all recorded processes; CT_SNAP_FINAL also undoes and releases them. */
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err);
 /* After the recording: stops targets for a moment to reap what the last snapshot has left. */
@@ -247,6 +251,22 @@ void ct_keep_bytes_named(struct ct_recorder *r, const ct_u8 hash[16]);
 void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap);
 void ct_keep_free(struct ct_recorder *r);
 
+/* recorder_trigger.c */
+int ct_triggers_create(struct ct_recorder *r, struct ct_error *err);
+/* Keeps what is still asked for: the whole recording, which has ended (whole: in order). Frees. */
+void ct_triggers_finish(struct ct_recorder *r, bool whole);
+void ct_triggers_tap(struct ct_recorder *r, const struct ct_event *ev); /* consumer thread */
+int ct_triggers_fd(const struct ct_recorder *r);
+/* A descriptor of theirs in the epoll set `ep` is readable. */
+void ct_triggers_serve(struct ct_recorder *r, int ep, int fd);
+/* Whether a snapshot has to be taken now, for those that ... */
+bool ct_triggers_due(struct ct_recorder *r);
+/* ... are handed over here. */
+struct ct_trigger *ct_triggers_take(struct ct_recorder *r);
+/* Makes their recordings, which end with this snapshot, and frees them; failed: why there is none. */
+void ct_triggers_keep(struct ct_recorder *r, struct ct_trigger *list, const struct ct_snapshot *snap, ct_u64 at_ns,
+		      const struct ct_error *failed);
+
 /* recorder_hold.c */
 int ct_recorder_prober_start(struct ct_recorder *r, struct ct_error *err);
 void ct_recorder_prober_stop(struct ct_recorder *r);
@@ -268,6 +288,9 @@ bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid);
 /* recorder_ui.c */
 /* Something a replay cannot reproduce: counted, and the first is remembered for the summary. */
 void ct_recorder_unsound(struct ct_recorder *r, const char *text);
+/* What is only known while it is recorded, in a manifest; and writes the recording's own. */
+void ct_recorder_describe(struct ct_recorder *r, json_t *manifest, const char *state,
+			  const struct ct_pipeline_stats *stats);
 int ct_recorder_manifest(struct ct_recorder *r, const char *state, const struct ct_pipeline_stats *stats,
 			 struct ct_error *err);
 void ct_recorder_live(struct ct_recorder *r, bool last);

@@ -171,6 +171,7 @@ static void begin_stretch(struct ct_recorder *r, struct ct_job *job, enum ct_sna
 {
 	pthread_mutex_lock(&r->carry);
 	job->snap.seq = append_snapshot(r, job->snap.id, kind, nprocs, pid);
+	job->at_ns = ct_now_ns();
 	if (kind != CT_SNAP_FINAL)
 		ct_keep_carry(r, job->snap.id);
 	pthread_mutex_unlock(&r->carry);
@@ -293,7 +294,7 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 	return ret ? -1 : 0;
 }
 
-int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, struct ct_error *err)
+int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool waiting, struct ct_error *err)
 {
 	const struct ct_thread *before = before_pinning(r, pid);
 	struct ct_thread saved = before ? *before : (struct ct_thread){0};
@@ -316,7 +317,8 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, struc
 	}
 	if (saved.saved)
 		inherit_thread(t, &saved);
-	t->fresh = t->seized = true;
+	t->fresh = true;
+	t->seized = waiting;
 	ret = ct_target_stop(t, err);
 	if (!ret) {
 		ct_stepper_give(r, pid);
@@ -485,6 +487,7 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 			free_snapshot(job);
 		}
 	} else {
+		job->triggers = final ? NULL : ct_triggers_take(r);
 		ct_recorder_worker_add(r, job);
 	}
 	return ret;

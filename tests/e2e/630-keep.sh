@@ -100,6 +100,16 @@ stop "$PID"
 assert_recording "$T/brood.ctr"
 verified "$T/brood.ctr"
 
+step "one program after the other: snapshots in the middle of execve"
+start_target shell bash -c 'while :; do /bin/true; /bin/echo on; done'
+goes_on shell
+assert_status 0 "$CTBPF" record -q -p "$PID" -d 3 --keep 1s --snapshot-every 100ms -o "$T/shell.ctr"
+goes_on shell
+stop "$PID"
+assert_recording "$T/shell.ctr"
+assert_ge "$(info "$T/shell.ctr" kept_from)" 5 "first snapshot kept"
+verified "$T/shell.ctr"
+
 step "what makes no sense"
 assert_status 2 "$CTBPF" record --keep 5 -p 1
 assert_status 2 "$CTBPF" record --keep 1M -p 1
