@@ -16,54 +16,19 @@
 /* errno, as the protocol numbers it. */
 enum { NO_ENTRY = 2, BAD_FD = 9, NO_ACCESS = 13, INVALID = 22, TOO_MANY = 24, READ_ONLY = 30 };
 
-static void add_kept(struct ct_gdb *g, const char *path, size_t len, const ct_u8 hash[16])
-{
-	struct ct_gdb_kept *more = realloc(g->kept, (g->nkept + 1) * sizeof(*more));
-
-	if (!more)
-		return;
-	g->kept = more;
-	more[g->nkept].path = strndup(path, len);
-	memcpy(more[g->nkept].hash, hash, 16);
-	g->nkept += more[g->nkept].path != NULL;
-}
-
-static void add_snapshot(struct ct_gdb *g, ct_u32 id)
-{
-	struct ct_snapshot_reader *snap = ct_snapshot_open(ct_recording_dirfd(ct_timeline_recording(g->tl)), id, NULL);
-
-	for (ct_u32 p = 0; snap && p < ct_snapshot_get(snap)->nprocs; p++) {
-		const struct ct_snap_proc *proc = &ct_snapshot_get(snap)->procs[p];
-
-		for (ct_u32 i = 0; i < proc->nmaps; i++)
-			if ((proc->maps[i].flags & CT_MAPF_FILE) && proc->maps[i].name[0] == '/')
-				add_kept(g, proc->maps[i].name, strlen(proc->maps[i].name), proc->maps[i].hash);
-	}
-	ct_snapshot_reader_close(snap);
-}
-
 static void look_for_kept(struct ct_gdb *g)
 {
-	struct ct_cursor *cur = ct_cursor_create(ct_timeline_recording(g->tl), NULL);
-	const struct ct_event *ev;
-	const char *path;
-	size_t len;
-
+	if (!g->looked_for_kept)
+		ct_kept_paths_find(ct_timeline_recording(g->tl), ct_timeline_snapshot(g->tl), &g->kept);
 	g->looked_for_kept = true;
-	add_snapshot(g, ct_timeline_snapshot(g->tl));
-	while (cur && ct_cursor_next(cur, &ev, NULL) > 0)
-		if (ev->type == CT_EV_FILE && (path = ct_event_text(ev, &len)))
-			add_kept(g, path, len, ((const struct ct_ev_file *)ct_event_payload(ev))->hash);
-	ct_cursor_destroy(cur);
 }
 
 const ct_u8 *ct_gdb_kept(struct ct_gdb *g, const char *path)
 {
-	if (!g->looked_for_kept)
-		look_for_kept(g);
-	for (size_t i = 0; i < g->nkept; i++)
-		if (!strcmp(g->kept[i].path, path))
-			return g->kept[i].hash;
+	look_for_kept(g);
+	for (size_t i = 0; i < g->kept.count; i++)
+		if (!strcmp(g->kept.list[i].path, path))
+			return g->kept.list[i].hash;
 	return NULL;
 }
 
@@ -72,9 +37,7 @@ void ct_gdb_close_files(struct ct_gdb *g)
 	for (int i = 0; i < CT_GDB_FILES; i++)
 		if (g->files[i])
 			close(g->files[i] - 1);
-	for (size_t i = 0; i < g->nkept; i++)
-		free(g->kept[i].path);
-	free(g->kept);
+	ct_kept_paths_deinit(&g->kept);
 }
 
 static void refuse(struct ct_gdb *g, int code)
@@ -102,9 +65,9 @@ static const ct_u8 *resolve(struct ct_gdb *g, const char *path)
 {
 	const ct_u8 *hash = ct_gdb_kept(g, path);
 
-	for (size_t i = 0; i < g->nkept && !hash; i++)
-		if (may_link(path, g->kept[i].path))
-			hash = g->kept[i].hash;
+	for (size_t i = 0; i < g->kept.count && !hash; i++)
+		if (may_link(path, g->kept.list[i].path))
+			hash = g->kept.list[i].hash;
 	return hash;
 }
 
@@ -151,12 +114,12 @@ int ct_gdb_sysroot(struct ct_timeline *tl, const char *dir, struct ct_error *err
 		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot find the recording");
 	}
 	look_for_kept(g);
-	for (size_t i = 0; i < g->nkept; i++) {
-		const char *path = g->kept[i].path, *name = strrchr(path, '/');
+	for (size_t i = 0; i < g->kept.count; i++) {
+		const char *path = g->kept.list[i].path, *name = strrchr(path, '/');
 
 		if (path[0] != '/')
 			continue;
-		ct_hash_format(g->kept[i].hash, hex);
+		ct_hash_format(g->kept.list[i].hash, hex);
 		snprintf(target, sizeof(target), "%s/files/%s", base, hex);
 		link_names(dir, path, target);
 		if (!strncmp(path, "/usr/lib", 8)) /* /lib is a link to it, mostly */

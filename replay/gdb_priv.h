@@ -7,16 +7,12 @@
 
 #include "replay/gdb_packet.h"
 #include "replay/gdb_server.h"
+#include "replay/kept_paths.h"
 #include "replay/tracee.h"
 
 #define CT_GDB_FILES  64 /* open at the same time */
 #define CT_GDB_POINTS 1024
 
-/* A kept file by the path it had. */
-struct ct_gdb_kept {
-	char *path;
-	ct_u8 hash[16];
-};
 struct ct_gdb {
 	struct ct_timeline *tl;
 	int fd;
@@ -33,8 +29,7 @@ struct ct_gdb {
 	size_t npoints;
 	ct_u64 pass; /* signals that gdb does not want to see */
 	bool syscalls;
-	struct ct_gdb_kept *kept;
-	size_t nkept;
+	struct ct_kept_paths kept;
 	bool looked_for_kept;
 	int files[CT_GDB_FILES]; /* descriptors + 1 */
 };
