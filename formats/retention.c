@@ -187,7 +187,7 @@ int ct_stored_drop(int dirfd, ct_u64 seq, ct_u32 snapshot, struct ct_error *err)
 	return drop_segments(dirfd, seq, err) || drop_snapshots(dirfd, snapshot, err) ? -1 : 0;
 }
 
-int ct_stored_files(int dirfd, void (*drop)(void *ctx, int files_fd, const ct_u8 hash[16]), void *ctx,
+int ct_stored_files(int dirfd, void (*each)(void *ctx, int files_fd, const ct_u8 hash[16]), void *ctx,
 		    struct ct_error *err)
 {
 	DIR *d = list_dir(dirfd, "files");
@@ -199,7 +199,7 @@ int ct_stored_files(int dirfd, void (*drop)(void *ctx, int files_fd, const ct_u8
 		ct_u8 hash[16];
 
 		if (ct_hash_parse(de->d_name, hash) == 0)
-			drop(ctx, fd_of(d), hash);
+			each(ctx, fd_of(d), hash);
 	}
 	closedir(d);
 	return 0;

@@ -24,8 +24,8 @@ ct_u64 ct_stored_bytes(int dirfd);
 int ct_stored_sync(int dirfd, struct ct_error *err);
 /* Removes the segments that begin before record `seq`, oldest first, and then the snapshots before `snapshot`. */
 int ct_stored_drop(int dirfd, ct_u64 seq, ct_u32 snapshot, struct ct_error *err);
-/* Asks about each kept file; `drop` removes it by ct_stored_drop_file, or does not. -1: they cannot be listed. */
-int ct_stored_files(int dirfd, void (*drop)(void *ctx, int files_fd, const ct_u8 hash[16]), void *ctx,
+/* Calls `each` for each kept file, which it may remove by ct_stored_drop_file. -1: they cannot be listed. */
+int ct_stored_files(int dirfd, void (*each)(void *ctx, int files_fd, const ct_u8 hash[16]), void *ctx,
 		    struct ct_error *err);
 void ct_stored_drop_file(int files_fd, const ct_u8 hash[16]);
 /* Links into the empty recording `to` all kept files, the segments that begin before record `seq`, and the snapshots

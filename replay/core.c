@@ -341,7 +341,8 @@ static int put_file(struct core *c, struct ct_error *err)
 
 		at = (at + CT_PAGE - 1) & ~(ct_u64)(CT_PAGE - 1);
 		*p = (Elf64_Phdr){.p_type = PT_LOAD,
-				  .p_flags = (m->prot & 1 ? PF_R : 0) | (m->prot & 2 ? PF_W : 0) | (m->prot & 4 ? PF_X : 0),
+				  .p_flags = (m->prot & 1 ? PF_R : 0) | (m->prot & 2 ? PF_W : 0) |
+					     (m->prot & 4 ? PF_X : 0),
 				  .p_offset = at,
 				  .p_vaddr = m->start,
 				  .p_memsz = m->end - m->start,

@@ -384,8 +384,7 @@ static int on_snapshot(struct ct_session *s, ct_u32 id, struct ct_error *err)
 	for (ct_u32 p = 0; snap && p < snap->nprocs; p++) {
 		for (ct_u32 i = 0; i < snap->procs[p].nthreads && !ret; i++) {
 			const struct ct_snap_thread *was = &snap->procs[p].threads[i];
-			struct ct_rthread *t =
-				was->flags & CT_THREADF_REISSUE ? ct_session_thread(s, was->tid) : NULL;
+			struct ct_rthread *t = was->flags & CT_THREADF_REISSUE ? ct_session_thread(s, was->tid) : NULL;
 			struct ct_regs r;
 
 			if (!t)

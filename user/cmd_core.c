@@ -115,9 +115,9 @@ static int run(struct ct_recording *rec, struct args *a, struct ct_error *err)
 int cmd_core(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"at", required_argument, NULL, 'a'}, {"pid", required_argument, NULL, 'p'},
+		{"at", required_argument, NULL, 'a'},     {"pid", required_argument, NULL, 'p'},
 		{"output", required_argument, NULL, 'o'}, {"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},     {0}};
+		{"help", no_argument, NULL, 'h'},         {0}};
 	struct args a = {0};
 	struct ct_error err = {0};
 	struct ct_recording *rec;

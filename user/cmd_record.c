@@ -31,7 +31,8 @@ static const char help[] =
 	"  -o, --output DIR        where to write (default ./ctbpf-<comm>-<pid>-<utc>.ctr)\n"
 	"  -d, --duration SECS     end after this time (default: Ctrl-C, or the targets' end); Ctrl-C ends a CMD\n"
 	"                          too, -d lets it run on\n"
-	"      --keep WHAT         record without an end and keep only the newest part: a time (90s, 10m, 2h), bytes on\n"
+	"      --keep WHAT         record without an end and keep only the newest part: a time (90s, 10m, 2h), bytes "
+	"on\n"
 	"                          disk (500M, 2G), or both (give it twice; what is reached first counts)\n"
 	"      --snapshot-every T  take a snapshot so often (default: with --keep as its limits, the amount of\n"
 	"                          log and the length of a pause suggest; else none but the first and the last)\n"
@@ -306,8 +307,8 @@ static int parse(struct args *a, int argc, char **argv)
 			break;
 		case OPT_KEEP:
 			if (parse_keep(&a->o, optarg))
-				return ct_cmd_usage(argv, "--keep takes a time (90s, 10m, 2h) or at least 16M, not '%s'",
-						    optarg);
+				return ct_cmd_usage(
+					argv, "--keep takes a time (90s, 10m, 2h) or at least 16M, not '%s'", optarg);
 			break;
 		case OPT_SNAPSHOT:
 			if (parse_time(optarg, &a->o.snapshot_ns))
@@ -386,8 +387,9 @@ static int parse(struct args *a, int argc, char **argv)
 		return ct_cmd_usage(argv, "--clock has nothing to number in a recording with --no-replay");
 	if (a->o.no_replay && (a->o.keep_ns || a->o.keep_bytes || a->o.snapshot_ns || a->o.trigger.crash ||
 			       a->o.trigger.exits || a->o.trigger.signals || a->o.trigger.log))
-		return ct_cmd_usage(argv, "--keep, --snapshot-every and --on-... need snapshots, which --no-replay does "
-					  "without");
+		return ct_cmd_usage(argv,
+				    "--keep, --snapshot-every and --on-... need snapshots, which --no-replay does "
+				    "without");
 	if (a->comm && find_comm(a))
 		return -2;
 	a->o.pids = a->pids;
@@ -511,8 +513,12 @@ static int run(struct args *a, char **argv, struct ct_error *err)
 
 int cmd_record(int argc, char **argv)
 {
-	struct args a = {
-		.o = {.trigger.every_ns = 10000000000ull, .cpu = -1, .follow = true, .level = 1, .ring_bytes = 64 << 20, .segment_size = 256 << 20}};
+	struct args a = {.o = {.trigger.every_ns = 10000000000ull,
+			       .cpu = -1,
+			       .follow = true,
+			       .level = 1,
+			       .ring_bytes = 64 << 20,
+			       .segment_size = 256 << 20}};
 	struct ct_error err = {0};
 	int ret = parse(&a, argc, argv);
 

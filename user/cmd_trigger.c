@@ -50,7 +50,8 @@ static int find_recording(pid_t pid, char path[PATH_MAX], struct ct_error *err)
 	n = recorder > 0 ? readlink(name, path, PATH_MAX - 1) : -1;
 	if (n < 0)
 		return ct_fail(err, CT_EXIT_NOT_ATTACHED,
-			       "process %d is not being recorded, as far as " CT_RUN_DIR " tells; name the recording instead",
+			       "process %d is not being recorded, as far as " CT_RUN_DIR
+			       " tells; name the recording instead",
 			       pid);
 	path[n] = 0;
 	return 0;

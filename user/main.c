@@ -33,6 +33,8 @@ static const struct command commands[] = {
 	{"verify", cmd_verify, "replay a recording and prove that it is the same"},
 	{"index", cmd_index, "find out every line, call and value of the interpreters in a recording"},
 	{"export", cmd_export, "write a recording in the format of another tool"},
+	{"pack", cmd_pack, "put a recording into one file"},
+	{"rm", cmd_rm, "remove recordings"},
 	{"dap", cmd_dap, "debug a recording in an editor, forwards and backwards"},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

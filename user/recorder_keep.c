@@ -14,8 +14,8 @@
 #include "record.skel.h" /* after the headers with its types */
 
 #define SECOND    1000000000ull
-#define IDLE_MAX  3     /* so many snapshots without any use, and a file is not known any more */
-#define PAUSE_PER 50    /* one part in so many of the time goes by with pauses for snapshots */
+#define IDLE_MAX  3  /* so many snapshots without any use, and a file is not known any more */
+#define PAUSE_PER 50 /* one part in so many of the time goes by with pauses for snapshots */
 #define SHORTEST  SECOND
 #define LONGEST   (60 * SECOND)
 #define LOG_CHUNK (256ull << 20) /* of log between two snapshots */
@@ -240,10 +240,11 @@ static void say_over_budget(struct ct_recorder *r, ct_u64 bytes)
 	if (r->over_budget)
 		return;
 	r->over_budget = true;
-	ct_recorder_note(r, CT_EV_NOTE, 0, 0, bytes,
-			 "what is kept takes %llu MB and cannot be less: --keep %llu MB is not enough for one stretch, its "
-			 "snapshot and the files it needs",
-			 (unsigned long long)bytes >> 20, (unsigned long long)r->opts->keep_bytes >> 20);
+	ct_recorder_note(
+		r, CT_EV_NOTE, 0, 0, bytes,
+		"what is kept takes %llu MB and cannot be less: --keep %llu MB is not enough for one stretch, its "
+		"snapshot and the files it needs",
+		(unsigned long long)bytes >> 20, (unsigned long long)r->opts->keep_bytes >> 20);
 	if (r->opts->verbose >= 0)
 		fprintf(stderr, "--keep %llu MB is not enough: one stretch takes %llu MB\n",
 			(unsigned long long)r->opts->keep_bytes >> 20, (unsigned long long)bytes >> 20);

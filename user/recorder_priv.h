@@ -88,7 +88,7 @@ struct ct_job {
 	struct ct_snapshot snap;
 	ct_u64 at_ns;                /* when its record was written */
 	struct ct_trigger *triggers; /* what is kept with it as its end */
-	void *bytes; /* else bytes to keep, `len` of them, if not NULL */
+	void *bytes;                 /* else bytes to keep, `len` of them, if not NULL */
 	size_t len;
 	int fd;      /* else a file to keep: */
 	bool mapped; /* it is mapped, and must be kept; else it was only read */
@@ -165,8 +165,8 @@ struct ct_recorder {
 	int heard_fd;                       /* readable when there are */
 	struct ct_held *held, **held_end;   /* taken; main thread only */
 
-	/* A FILE record is appended, and what relies on it told, under this: no snapshot comes between. Taken before the
-	 * pipeline's locks and `lock`. */
+	/* A FILE record is appended, and what relies on it told, under this: no snapshot comes between. Taken before
+	 * the pipeline's locks and `lock`. */
 	pthread_mutex_t carry;
 	ct_u64 snapshot_ns, snapshot_log, snapshot_pause; /* the last snapshot of all: when, bytes of log then, pause */
 	_Atomic unsigned snapshots_waiting;               /* to be written */
@@ -247,7 +247,8 @@ void ct_keep_begin(struct ct_recorder *r);
 void ct_keep_end(struct ct_recorder *r);
 /* Content without a file is named in the present stretch. */
 void ct_keep_bytes_named(struct ct_recorder *r, const ct_u8 hash[16]);
-/* The worker has written this snapshot: it is durable, unless it is of kind EXEC. Removes what is not needed any more. */
+/* The worker has written this snapshot: it is durable, unless it is of kind EXEC. Removes what is not needed any more.
+ */
 void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap);
 void ct_keep_free(struct ct_recorder *r);
 

@@ -176,7 +176,8 @@ void ct_triggers_tap(struct ct_recorder *r, const struct ct_event *ev)
 		if (WIFSIGNALED(x->code) && o->crash)
 			fire(r, "crash", ev, "process %u was ended by signal %d (%s)", ev->pid, WTERMSIG(x->code),
 			     sigabbrev_np(WTERMSIG(x->code)) ?: "?");
-		else if (WIFEXITED(x->code) && o->exits && (o->exit_status < 0 ? status != 0 : status == o->exit_status))
+		else if (WIFEXITED(x->code) && o->exits &&
+			 (o->exit_status < 0 ? status != 0 : status == o->exit_status))
 			fire(r, "exit", ev, "process %u exited with status %d", ev->pid, status);
 	}
 }
@@ -347,9 +348,9 @@ static json_t *describe(struct ct_recorder *r, const struct ct_trigger *t, bool 
 		ct_pipeline_stats(r->pipeline, &stats);
 		ct_recorder_describe(r, manifest, "complete", &stats);
 	}
-	json_object_set_new(manifest, "trigger",
-			    json_pack("{s:s, s:s, s:I}", "name", t->name, "reason", t->reason, "seq",
-				      (json_int_t)t->seq));
+	json_object_set_new(
+		manifest, "trigger",
+		json_pack("{s:s, s:s, s:I}", "name", t->name, "reason", t->reason, "seq", (json_int_t)t->seq));
 	return manifest;
 }
 

@@ -10,7 +10,21 @@ verified() { # DIR
 	assert_status 0 "$CTBPF" verify "$1"
 	assert_contains "$OUT" VERIFIED
 }
-files() { find "$1/files" -type f | wc -l; }
+files() { find "$1/files" -type f -printf '%f\n' | sort; }
+named() { "$CTBPF" dump --json --type file "$1" | grep -oE '"hash":"[0-9a-f]{32}"' | cut -d '"' -f 4 | sort -u; }
+# Records PID for so many seconds, of which it keeps the last one.
+keep_last() { # NAME SECONDS INTERVAL
+	local dir=$T/$1.ctr
+	goes_on "$1"
+	assert_status 0 "$CTBPF" record -q -p "$PID" -d "$2" --keep 1s --snapshot-every "$3" -o "$dir"
+	goes_on "$1"
+	stop "$PID"
+	assert_recording "$dir"
+	assert_ge "$(info "$dir" kept_from)" 2 "first snapshot kept"
+	verified "$dir"
+	# What nothing names has been removed.
+	assert_eq "$(comm -23 <(files "$dir") <(named "$dir"))" "" "kept files that no record names"
+}
 bytes() { du -s --block-size=1 "$1" | cut -f 1; }
 
 step "by time"
@@ -79,36 +93,28 @@ while True:
 PY
 cd "$T" || exit 1
 start_target files python3 "$T/files.py"
-goes_on files
-assert_status 0 "$CTBPF" record -q -p "$PID" -d 4 --keep 1s --snapshot-every 200ms -o "$T/files.ctr"
-goes_on files
-stop "$PID"
-assert_recording "$T/files.ctr"
-assert_ge "$(info "$T/files.ctr" kept_from)" 5 "first snapshot kept"
-verified "$T/files.ctr"
-all=$(files "$T/files.ctr")
-dropped=$(($(grep -c '^tick' "$T/files.log") * 20 - all))
-echo "$all files are kept, $dropped contents are not any more"
-assert_ge $dropped 20 "kept files that have been removed"
+keep_last files 4 200ms
 
 step "children, execve, with several processes"
 start_target brood "$PROGRAMS/brood" fork 3
-goes_on brood
-assert_status 0 "$CTBPF" record -q -p "$PID" -d 3 --keep 1s --snapshot-every 300ms -o "$T/brood.ctr"
-goes_on brood
-stop "$PID"
-assert_recording "$T/brood.ctr"
-verified "$T/brood.ctr"
+keep_last brood 3 300ms
 
 step "one program after the other: snapshots in the middle of execve"
 start_target shell bash -c 'while :; do /bin/true; /bin/echo on; done'
+# With so many new programs a machine that has other things to do may be late for one: then that stretch is BROKEN, and says so.
 goes_on shell
 assert_status 0 "$CTBPF" record -q -p "$PID" -d 3 --keep 1s --snapshot-every 100ms -o "$T/shell.ctr"
 goes_on shell
 stop "$PID"
-assert_recording "$T/shell.ctr"
-assert_ge "$(info "$T/shell.ctr" kept_from)" 5 "first snapshot kept"
-verified "$T/shell.ctr"
+"$CTBPF" verify --json "$T/shell.ctr" >"$T/verdict" || true
+python3 - "$T/verdict" <<'PY' || fail "$(cut -c 1-3000 "$T/verdict")"
+import json, sys
+stretches = json.load(open(sys.argv[1]))["stretches"]
+late = [s for s in stretches if s["verdict"] == "BROKEN" and "before a snapshot of it" in s.get("error", "")]
+good = [s for s in stretches if s["verdict"] == "VERIFIED"]
+print(len(good), "stretches verified,", len(late), "broken")
+sys.exit(not good or len(good) + len(late) != len(stretches))
+PY
 
 step "what makes no sense"
 assert_status 2 "$CTBPF" record --keep 5 -p 1

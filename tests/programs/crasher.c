@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A target that dies of a SIGSEGV some calls deep, with a second thread waiting and floating-point numbers in registers.
+ * A target that dies of a SIGSEGV some calls deep, with a second thread waiting and floating-point numbers in
+ * registers.
  *
  * usage: crasher [MILLISECONDS]    before it does (0) */
 #include <pthread.h>
