@@ -445,6 +445,7 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 		if (t->memfd < 0)
 			continue;
 		t->often = !final;
+		t->patience_ms = (t0 - r->snapshot_ns) / 4000000;
 		ct_vdso_find_stub(t);
 		/* One that was killed while it stood still has no state; its exit is in the log. */
 		if (ct_target_inspect(t, r->inspector, NULL))
