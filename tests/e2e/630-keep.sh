@@ -15,6 +15,7 @@ named() { "$CTBPF" dump --json --type file "$1" | grep -oE '"hash":"[0-9a-f]{32}
 # Records PID for so many seconds, of which it keeps the last one.
 keep_last() { # NAME SECONDS INTERVAL
 	local dir=$T/$1.ctr
+	wait_for 15 test -e "$T/$1.log" || fail "$1 does not start"
 	goes_on "$1"
 	assert_status 0 "$CTBPF" record -q -p "$PID" -d "$2" --keep 1s --snapshot-every "$3" -o "$dir"
 	goes_on "$1"
@@ -48,6 +49,7 @@ answers_end
 
 step "by bytes, both"
 start_target storm "$PROGRAMS/flood" 1
+wait_for 15 test -e "$T/storm.log" || fail "the target does not start"
 goes_on storm
 start_recorder "$T/bytes.ctr" -p "$PID" --keep 16M --keep 1h
 most=0
@@ -93,15 +95,20 @@ while True:
 PY
 cd "$T" || exit 1
 start_target files python3 "$T/files.py"
-keep_last files 4 200ms
+keep_last files 3 200ms
 
 step "children, execve, with several processes"
 start_target brood "$PROGRAMS/brood" fork 3
-keep_last brood 3 300ms
+keep_last brood 2 200ms
+
+step "timers interrupt it all the time, and each other"
+start_target timers "$PROGRAMS/timers"
+keep_last timers 2 200ms
 
 step "one program after the other: snapshots in the middle of execve"
 start_target shell bash -c 'while :; do /bin/true; /bin/echo on; done'
 # With so many new programs a machine that has other things to do may be late for one: then that stretch is BROKEN, and says so.
+wait_for 15 test -e "$T/shell.log" || fail "the shell does not start"
 goes_on shell
 assert_status 0 "$CTBPF" record -q -p "$PID" -d 3 --keep 1s --snapshot-every 100ms -o "$T/shell.ctr"
 goes_on shell
