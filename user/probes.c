@@ -225,7 +225,7 @@ void ct_probes_refresh(struct ct_probes *p, const struct ct_target *t)
 		else if (bpf_map_lookup_elem(map, &tid, &state))
 			continue; /* it has not been on a CPU since it was made */
 		state_of(&state, &t->threads[i]);
-		state.flags &= TS_EXITING | TS_EXEC;
+		state.flags &= ~(TS_INSYS | TS_USER | TS_SWITCHED | TS_FP);
 		bpf_map_update_elem(map, &tid, &state, BPF_ANY);
 		if (tid == cur->tid)
 			cur->t = state;
