@@ -7,8 +7,7 @@
 #include "target.bpf.h"
 
 #define MAX_BUFS   256
-#define IN_MAX     32         /* bytes kept of data the program passed in ... */
-#define IN_STR_MAX 256        /* ... and of strings */
+#define IN_STR_MAX 256        /* bytes kept of strings the program passed in; of other data: in_max */
 #define CHUNK      (1u << 20) /* buffers above go into DATA records of at most this size */
 #define COPY       4096       /* step of the copy loop on kernels without bpf_probe_read_user_dynptr */
 #define MAX_CHUNKS 4096

@@ -33,8 +33,8 @@ static __always_inline void add(struct call *c, u64 addr, u64 len, u8 kind, u8 a
 	b->arg = argno;
 	b->flags = 0;
 	b->pad = 0;
-	if (kind == CT_BUF_IN && want > IN_MAX)
-		b->len = IN_MAX;
+	if (kind == CT_BUF_IN && want > in_max)
+		b->len = in_max;
 	if (kind == CT_BUF_OUT && want > CHUNK) {
 		b->flags = CT_BUFF_CHUNKED;
 		b->len = 0;

@@ -108,8 +108,11 @@ __noinline int file_is_kept(const struct ct_file_ref *ref)
 	key.dev = ref->dev;
 	key.ino = ref->ino;
 	k = bpf_map_lookup_elem(&kept, &key);
-	return k && (k->state == CT_KEPT_KEPT || k->state == CT_KEPT_SHARED) && k->ctime_s == ref->ctime_s &&
-	       k->ctime_ns == ref->ctime_ns && k->size == ref->size;
+	if (!k || (k->state != CT_KEPT_KEPT && k->state != CT_KEPT_SHARED) || k->ctime_s != ref->ctime_s ||
+	    k->ctime_ns != ref->ctime_ns || k->size != ref->size)
+		return 0;
+	k->used = 1;
+	return 1;
 }
 
 __noinline int file_reference(s32 fd, u64 pos, u64 len, struct ct_file_ref *ref)
@@ -148,9 +151,10 @@ __noinline int file_reference(s32 fd, u64 pos, u64 len, struct ct_file_ref *ref)
 	key.ino = ref->ino;
 	k = bpf_map_lookup_elem(&kept, &key);
 	if (k && k->ctime_s == ref->ctime_s && k->ctime_ns == ref->ctime_ns && k->size == ref->size) {
-		if (k->state == CT_KEPT_KEPT || k->state == CT_KEPT_SITES)
-			return 1;
-		return 0; /* asked already */
+		if (k->state != CT_KEPT_KEPT && k->state != CT_KEPT_SITES)
+			return 0; /* asked already */
+		k->used = 1;
+		return 1;
 	}
 	ask.ctime_s = ref->ctime_s;
 	ask.ctime_ns = ref->ctime_ns;

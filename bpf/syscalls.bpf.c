@@ -236,7 +236,7 @@ static __always_inline bool emit_simple(const struct pt_regs *regs, s64 ret, u32
 		if (kind == CT_BUF_IN) {
 			if (n > 0x7ffff000)
 				return false;
-			n = n > IN_MAX ? IN_MAX : n;
+			n = n > in_max ? in_max : n;
 		}
 		if (n > SIMPLE)
 			return false;

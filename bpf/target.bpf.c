@@ -17,6 +17,7 @@ volatile ct_u64 hold_released[CT_HOLDS] = {};
 volatile ct_u64 recorder_beat = 0;
 volatile ct_u32 nthreads = 0;
 volatile ct_u32 follow = 1;
+volatile ct_u32 in_max = 32;
 struct ct_counters counters = {};
 struct ct_current_state cur = {};
 volatile struct ct_step_count steps = {};

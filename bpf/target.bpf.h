@@ -28,6 +28,7 @@ extern volatile ct_u64 hold_released[CT_HOLDS];
 extern volatile ct_u64 recorder_beat; /* bpf_ktime of the recorder's last sign of life */
 extern volatile ct_u32 nthreads;      /* recorded threads alive */
 extern volatile ct_u32 follow;        /* record children too */
+extern volatile ct_u32 in_max;        /* bytes kept of data that a program passes to a call */
 extern struct ct_counters counters;
 extern struct ct_current_state cur;
 extern volatile struct ct_step_count steps;

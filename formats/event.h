@@ -349,7 +349,15 @@ struct ct_ev_end {
 	ct_u32 reason; /* enum ct_end_reason */
 	ct_s32 status; /* wait4 status of the (first) target if it ended */
 };
-enum ct_end_reason { CT_END_DURATION = 1, CT_END_SIGNAL, CT_END_TARGET_GONE, CT_END_LOST, CT_END_ERROR, CT_END_LIMIT };
+enum ct_end_reason {
+	CT_END_DURATION = 1,
+	CT_END_SIGNAL,
+	CT_END_TARGET_GONE,
+	CT_END_LOST,
+	CT_END_ERROR,
+	CT_END_LIMIT,
+	CT_END_TRIGGER /* recording went on; this part was kept */
+};
 
 /* ---- Calls, seen by probes in a process that runs ------------------------------------------------ */
 

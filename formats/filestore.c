@@ -36,6 +36,18 @@ void ct_hash_format(const ct_u8 hash[16], char out[33])
 	out[32] = 0;
 }
 
+int ct_hash_parse(const char *name, ct_u8 hash[16])
+{
+	if (strlen(name) != 32 || strspn(name, "0123456789abcdef") != 32)
+		return -1;
+	for (int i = 0; i < 16; i++) {
+		const char digits[3] = {name[2 * i], name[2 * i + 1]};
+
+		hash[i] = (ct_u8)strtoul(digits, NULL, 16);
+	}
+	return 0;
+}
+
 static void hasher_deinit(struct hasher *h)
 {
 	XXH3_freeState(h->state);

@@ -34,6 +34,7 @@ struct ct_kept {
 	ct_u32 ctime_ns;
 	ct_u32 state; /* CT_KEPT_* */
 	ct_u64 size;
+	ct_u64 used; /* not 0: a record has named it since the recorder last looked */
 };
 #define CT_KEPT_ASKED 1 /* the kernel side has offered it (a FILE buffer with want 0) */
 #define CT_KEPT_KEPT  2 /* its content is in files/ */

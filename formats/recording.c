@@ -160,7 +160,9 @@ static void read_manifest_fields(struct ct_recording *rec)
 	const char *state = json_string_value(json_object_get(rec->manifest, "state"));
 	json_int_t real = json_integer_value(json_object_get(clocks, "realtime_ns"));
 	json_int_t mono = json_integer_value(json_object_get(clocks, "monotonic_ns"));
+	json_int_t kept = json_integer_value(json_object_get(json_object_get(rec->manifest, "kept"), "seq"));
 
+	rec->kept_seq = kept > 0 ? (ct_u64)kept : 0;
 	if (!uuid || ct_uuid_parse(uuid, rec->uuid) < 0) {
 		memset(rec->uuid, 0, sizeof(rec->uuid));
 		add_problem(rec, "manifest.json: no valid uuid");
@@ -261,6 +263,10 @@ static void add_segment(struct ct_recording *rec, ct_u32 number)
 	if (h->index != number || memcmp(h->uuid, rec->uuid, sizeof(rec->uuid)) != 0) {
 		add_problem(rec, "%s: belongs to another recording or another place (it says it is segment %u)", name,
 			    h->index);
+		ct_segment_close(seg);
+		return;
+	}
+	if (h->first_seq < rec->kept_seq) { /* its recorder died between writing the manifest and removing it */
 		ct_segment_close(seg);
 		return;
 	}

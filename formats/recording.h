@@ -38,6 +38,8 @@ int ct_file_keep(int dirfd, int fd, const char *name, struct ct_file_ref *ref, c
 /* Opens files/<hash>; -1 if it is not there. `verify` reads it all and checks the hash. */
 int ct_file_open(int dirfd, const ct_u8 hash[16], bool verify, struct ct_error *err);
 void ct_hash_format(const ct_u8 hash[16], char out[33]);
+/* -1: not the name of a kept file. */
+int ct_hash_parse(const char *name, ct_u8 hash[16]);
 
 /* ---- Reading ---- */
 

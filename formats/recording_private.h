@@ -14,6 +14,7 @@ struct ct_recording {
 	json_t *manifest;
 	ct_u8 uuid[16];
 	ct_u64 realtime_ns, monotonic_ns; /* the same moment on both clocks, from the manifest */
+	ct_u64 kept_seq; /* with this record the kept part begins; what is before is about to be removed */
 	enum ct_recording_state state;
 	struct ct_segment **segments;
 	size_t nsegments;

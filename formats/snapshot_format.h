@@ -147,6 +147,10 @@ int snap_state_encode(const struct ct_snapshot *snap, void **data, size_t *size,
 		      struct ct_error *err);
 int snap_state_decode(const void *data, size_t size, ct_u32 sections, struct ct_snapshot *snap, struct ct_error *err);
 
+/* Takes a snapshot's directory away, or what a writer left, this one or one that died. Only the names we make: nothing
+ * is deleted blindly. -1 with errno. */
+int snap_remove(int snapshots_fd, const char *name);
+
 struct page_where {
 	ct_u32 snapshot, block_slot;
 };

@@ -40,17 +40,16 @@ struct ct_snapshot_writer {
 	size_t nprocs;
 };
 
-/* Takes away what a writer left, this one or one that died. Only the names we make: nothing is deleted blindly. */
-static void remove_tmp(int snapshots_fd, const char *tmp)
+int snap_remove(int snapshots_fd, const char *name)
 {
-	int fd = ct_dir_openat(snapshots_fd, tmp);
+	int fd = ct_dir_openat(snapshots_fd, name);
 
 	if (fd < 0)
-		return;
+		return -1;
 	unlinkat(fd, "state", 0);
 	unlinkat(fd, "pages", 0);
 	close(fd);
-	unlinkat(snapshots_fd, tmp, AT_REMOVEDIR);
+	return unlinkat(snapshots_fd, name, AT_REMOVEDIR);
 }
 
 static void writer_free(struct ct_snapshot_writer *w)
@@ -120,7 +119,7 @@ struct ct_snapshot_writer *ct_snapshot_writer_create(int dirfd, ct_u32 id, int l
 		ct_fail(err, CT_EXIT_FAILED, "snapshots/%s: exists already", w->name);
 		goto fail;
 	}
-	remove_tmp(w->snapshots_fd, w->tmp);
+	snap_remove(w->snapshots_fd, w->tmp);
 	if (mkdirat(w->snapshots_fd, w->tmp, 0700) < 0) {
 		ct_fail_write(err, w->what);
 		goto fail;
@@ -129,7 +128,7 @@ struct ct_snapshot_writer *ct_snapshot_writer_create(int dirfd, ct_u32 id, int l
 	w->pages_fd = w->dirfd < 0 ? -1 : ct_file_createat(w->dirfd, "pages");
 	if (w->pages_fd < 0) {
 		ct_fail_write(err, w->what);
-		remove_tmp(w->snapshots_fd, w->tmp);
+		snap_remove(w->snapshots_fd, w->tmp);
 		goto fail;
 	}
 	return w;
@@ -144,7 +143,7 @@ void ct_snapshot_writer_abort(struct ct_snapshot_writer *w)
 		return;
 	if (!w->own_idx)
 		page_index_undo(w->idx, w->id);
-	remove_tmp(w->snapshots_fd, w->tmp);
+	snap_remove(w->snapshots_fd, w->tmp);
 	writer_free(w);
 }
 

@@ -374,6 +374,35 @@ static int on_data(struct ct_session *s, struct ct_rthread *t, struct ct_error *
 	return 0;
 }
 
+/* The stop for a snapshot made some calls fail, and the recorder had them made again. */
+static int on_snapshot(struct ct_session *s, ct_u32 id, struct ct_error *err)
+{
+	struct ct_snapshot_reader *reader = ct_snapshot_open(s->files.dirfd, id, err);
+	const struct ct_snapshot *snap = reader ? ct_snapshot_get(reader) : NULL;
+	int ret = snap ? 0 : -1;
+
+	for (ct_u32 p = 0; snap && p < snap->nprocs; p++) {
+		for (ct_u32 i = 0; i < snap->procs[p].nthreads && !ret; i++) {
+			const struct ct_snap_thread *was = &snap->procs[p].threads[i];
+			struct ct_rthread *t = was->flags & CT_THREADF_REISSUE ? ct_session_thread(s, was->tid) : NULL;
+			struct ct_regs r;
+
+			if (!t)
+				continue;
+			if (ct_get_regs(t->real, &r) || r.r[CT_RIP] != was->regs.r[CT_RIP] ||
+			    r.r[CT_RAX] != was->regs.r[CT_RAX])
+				ret = ct_diverged(s, t, err, "is not in the call that snapshot %u interrupted", id);
+			r.r[CT_RIP] -= 2;
+			r.r[CT_RAX] = was->regs.r[CT_ORIG_RAX];
+			r.r[CT_ORIG_RAX] = (ct_u64)-1;
+			if (!ret && ct_set_regs(t->real, &r))
+				ret = ct_diverged(s, t, err, "the replica died");
+		}
+	}
+	ct_snapshot_reader_close(reader);
+	return ret;
+}
+
 int ct_replay_event(struct ct_session *s, struct ct_error *err)
 {
 	const struct ct_event *ev = s->ev;
@@ -388,7 +417,9 @@ int ct_replay_event(struct ct_session *s, struct ct_error *err)
 	case CT_EV_SNAPSHOT: {
 		const struct ct_ev_snapshot *snap = ct_event_payload(ev);
 
-		return snap->kind == CT_SNAP_EXEC ? ct_session_bring(s, snap->id, true, err) : 0;
+		if (snap->kind == CT_SNAP_EXEC)
+			return ct_session_bring(s, snap->id, true, err);
+		return snap->kind == CT_SNAP_FINAL ? 0 : on_snapshot(s, snap->id, err);
 	}
 	case CT_EV_EXEC:
 		if (s->current_tid == ((const struct ct_ev_exec *)ct_event_payload(ev))->old_tid)

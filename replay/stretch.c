@@ -105,6 +105,16 @@ int ct_stretches_find(struct ct_recording *rec, struct ct_stretches *st, struct 
 	return 0;
 }
 
+ct_u32 ct_stretch_before(const struct ct_stretches *st, ct_u64 seq)
+{
+	ct_u32 from = 0;
+
+	for (size_t i = 0; i < st->count; i++)
+		if (st->list[i].begin - 1 <= seq && st->list[i].broken_at != st->list[i].begin)
+			from = st->list[i].from;
+	return from;
+}
+
 void ct_stretches_deinit(struct ct_stretches *st)
 {
 	free(st->list);

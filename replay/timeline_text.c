@@ -81,7 +81,8 @@ int ct_timeline_seek_text(struct ct_timeline *tl, const char *text, struct ct_er
 	}
 	if (m.next > tl->end && (!strcmp(text, "end") || pos.kind == CT_POS_TIME))
 		m.next = tl->end;
-	if (m.next < tl->begin && (!strcmp(text, "start") || pos.kind == CT_POS_TIME))
+	/* The record of its snapshot comes before its first event, and is as good a name for the same moment. */
+	if (m.next < tl->begin && (!strcmp(text, "start") || pos.kind == CT_POS_TIME || m.next + 1 == tl->begin))
 		m.next = tl->begin;
 	return ct_timeline_seek(tl, &m, err);
 }

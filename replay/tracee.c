@@ -93,7 +93,9 @@ int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms)
 			return -ESRCH;
 		if (status >> 16 == PTRACE_EVENT_STOP)
 			return 0;
-		/* A signal on its way to the thread: it goes there; the interruption is reported after it. */
+		/* A signal on its way to the thread: it goes there. Stopping for it has taken the interruption back
+		 * (ptrace_stop() in kernel/signal.c: "any trap clears pending STOP trap"). */
+		ptrace(PTRACE_INTERRUPT, tid, 0, 0);
 		if (ptrace(PTRACE_CONT, tid, 0, status >> 16 ? 0 : WSTOPSIG(status)))
 			return -errno;
 	}

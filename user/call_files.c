@@ -97,7 +97,7 @@ static bool changes_stacks(const struct ct_exec_file *file, int fd)
 					    "coroutine_transfer", "co_switch",   "coro_transfer"};
 
 	return !fits("libc.so*", file->name) && !fits("libc-2.*", file->name) && !fits("libcrypto.so*", file->name) &&
-	       (fits("*greenlet*", file->name) || ct_symbols_refer(fd, names, sizeof(names) / sizeof(*names)));
+	       (fits("*greenlet*", file->name) || ct_elf_symbols_refer(fd, names, sizeof(names) / sizeof(*names)));
 }
 
 static int read_file(struct search *s, const struct ct_exec_file *file, int fd, struct ct_error *err)
@@ -108,14 +108,14 @@ static int read_file(struct search *s, const struct ct_exec_file *file, int fd, 
 	ct_u64 addr = 0;
 
 	/* What is no ELF file has no functions: a JIT compiler's, perhaps. */
-	if (file->program && !ct_symbols_find(fd, file->name, &raise, &addr, 1, &why))
+	if (file->program && !ct_elf_symbols_find(fd, file->name, &raise, &addr, 1, &why))
 		s->unwinder |= addr != 0;
 	if (file->program ? s->lib && !fits(s->lib, file->name) : !s->lib || !fits(s->lib, file->name))
 		return 0;
-	if (ct_symbols_read(fd, file->name, s->globs, s->nglobs, &f.sym, &why))
+	if (ct_elf_symbols_read(fd, file->name, s->globs, s->nglobs, &f.sym, &why))
 		return 0;
 	if (!f.sym.n || ct_exec_bias(fd, file, &f.bias, &why)) {
-		ct_symbols_free(&f.sym);
+		ct_elf_symbols_free(&f.sym);
 		return 0;
 	}
 	more = reallocarray(s->out->v, s->out->n + 1, sizeof(*more));
@@ -124,7 +124,7 @@ static int read_file(struct search *s, const struct ct_exec_file *file, int fd, 
 		s->out->v = more;
 	if (!more || !f.name) {
 		free(f.name);
-		ct_symbols_free(&f.sym);
+		ct_elf_symbols_free(&f.sym);
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	}
 	memcpy(f.path, file->path, sizeof(f.path));
@@ -165,7 +165,7 @@ void ct_call_files_free(struct ct_call_files *f)
 {
 	for (size_t i = 0; i < f->n; i++) {
 		free(f->v[i].name);
-		ct_symbols_free(&f->v[i].sym);
+		ct_elf_symbols_free(&f->v[i].sym);
 	}
 	free(f->v);
 	memset(f, 0, sizeof(*f));

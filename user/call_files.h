@@ -5,14 +5,14 @@
 
 #include <sys/types.h>
 
-#include "user/symbols.h"
+#include "user/elf_symbols.h"
 
 struct ct_call_file {
 	char path[64]; /* /proc/PID/map_files/...: the very file, whatever became of its name */
 	char *name;    /* its name, to be shown */
 	ct_u64 bias;   /* where it is loaded: add to addresses as linked */
 	bool program;
-	struct ct_symbols sym;
+	struct ct_elf_symbols sym;
 	/* A return address that the kernel has replaced may end the process: exceptions may pass through functions of
 	 * this file, whose unwinder finds nothing about such an address; or the process runs on several stacks in
 	 * turn, of which the kernel knows nothing. */

@@ -204,7 +204,7 @@ struct native {
 };
 
 /* Functions that exceptions may pass through: every instruction that leaves them. */
-static int add_exits(struct native *n, const ct_u8 *code, size_t len, const struct ct_symbol *sym, size_t entry,
+static int add_exits(struct native *n, const ct_u8 *code, size_t len, const struct ct_elf_symbol *sym, size_t entry,
 		     ct_u32 id)
 {
 	struct ct_exit_site exits[EXITS_MAX];
@@ -216,7 +216,7 @@ static int add_exits(struct native *n, const ct_u8 *code, size_t len, const stru
 		return 0;
 	}
 	for (int i = 0; i < count; i++) {
-		if (exits[i].jump && ct_symbols_cold(&n->file->sym, sym->addr + exits[i].to))
+		if (exits[i].jump && ct_elf_symbols_cold(&n->file->sym, sym->addr + exits[i].to))
 			continue;
 		if (add_place(&n->leave, sym->offset + exits[i].at,
 			      id | CT_SITE_LEAVES | (exits[i].jump ? CT_SITE_JUMPS : 0)))
@@ -226,7 +226,7 @@ static int add_exits(struct native *n, const ct_u8 *code, size_t len, const stru
 	return 0;
 }
 
-static void tell(struct native *n, const struct ct_symbol *sym, ct_u32 id)
+static void tell(struct native *n, const struct ct_elf_symbol *sym, ct_u32 id)
 {
 	struct ct_ev_function f = {.id = id, .addr = sym->addr, .language = CT_LANGUAGE_NATIVE, .flags = CT_FNF_BINARY};
 	const char *path = n->file->name, *source = ct_lines_find(n->lines, sym->addr, &f.line);
@@ -244,7 +244,7 @@ static void tell(struct native *n, const struct ct_symbol *sym, ct_u32 id)
 	n->tell(n->tell_ctx, n->pid, &f, sym->name, path);
 }
 
-static int add_function(struct native *n, const struct ct_symbol *sym, ct_u8 *code)
+static int add_function(struct native *n, const struct ct_elf_symbol *sym, ct_u8 *code)
 {
 	struct ct_calls_stats *st = &n->c->stats;
 	size_t want = sym->room < CODE_MAX ? sym->room : CODE_MAX;
@@ -252,8 +252,8 @@ static int add_function(struct native *n, const struct ct_symbol *sym, ct_u8 *co
 	struct ct_site site = {.cost = CT_SITE_NONE, .why = "its code cannot be read"};
 	ct_u32 id;
 
-	if (ct_symbol_taboo(sym->name))
-		site.why = ct_symbol_taboo(sym->name);
+	if (ct_elf_symbol_taboo(sym->name))
+		site.why = ct_elf_symbol_taboo(sym->name);
 	else if (got > 0)
 		ct_site_entry(code, (size_t)got, &site);
 	if (site.cost == CT_SITE_NONE) {

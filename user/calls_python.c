@@ -75,7 +75,7 @@ static int describe(struct search *s, const struct ct_exec_file *file, const str
 	if (!l || l->off.co_qualname != l->off.co_filename + 16 || l->off.co_linetable != l->off.co_filename + 24)
 		return ct_fail(err, CT_EXIT_FAILED, "%s: the layout of CPython %u.%u is not known", file->name,
 			       py->version >> 24, py->version >> 16 & 255);
-	if (ct_symbols_find(im->fd, file->name, &getter, &addr, 1, err))
+	if (ct_elf_symbols_find(im->fd, file->name, &getter, &addr, 1, err))
 		return -1;
 	len = addr ? read_code(im, addr, code, GETTER_MAX, &offset) : 0;
 	t->eval_frame = first_member(code, len);

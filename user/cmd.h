@@ -32,6 +32,10 @@ int cmd_dap(int argc, char **argv);
 int cmd_stack(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_replay_worker(int argc, char **argv);
+int cmd_trigger(int argc, char **argv);
+int cmd_core(int argc, char **argv);
+int cmd_pack(int argc, char **argv);
+int cmd_rm(int argc, char **argv);
 
 /* A usage error: prints "ctbpf NAME: <message>" (unless fmt is NULL: getopt has printed it) and where to read
  * more to standard error. Returns CT_EXIT_USAGE. */

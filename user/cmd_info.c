@@ -27,12 +27,18 @@ static const char help[] =
 	"\n"
 	"exit codes: 0 all could be read, 1 one could not, 2 wrong usage\n";
 
+static const char *position(char buf[CT_HUMAN], ct_u64 seq)
+{
+	snprintf(buf, CT_HUMAN, "e:%llu", (unsigned long long)seq);
+	return buf;
+}
+
 /* ---- JSON ---- */
 
 static void info_json(struct ct_out *out, const struct ct_recinfo *info)
 {
 	const struct ct_summary *sum = &info->sum;
-	char started[CT_HUMAN];
+	char started[CT_HUMAN], buf[CT_HUMAN];
 	ct_json_open(out, NULL, '{');
 	ct_json_str(out, "path", info->path);
 	ct_json_str(out, "uuid", info->uuid);
@@ -46,6 +52,15 @@ static void info_json(struct ct_out *out, const struct ct_recinfo *info)
 	ct_json_u64(out, "bytes", sum->bytes);
 	ct_json_u64(out, "raw_bytes", sum->raw_bytes);
 	ct_json_double(out, "duration_s", info->duration_s, 6);
+	ct_json_str(out, "first_pos", sum->events ? position(buf, sum->first_seq) : NULL);
+	ct_json_str(out, "last_pos", sum->events ? position(buf, sum->last_seq) : NULL);
+	if (info->kept_from)
+		ct_json_u64(out, "kept_from", info->kept_from);
+	else
+		ct_json_null(out, "kept_from");
+	ct_json_str(out, "trigger", info->trigger);
+	ct_json_str(out, "trigger_reason", info->trigger_reason);
+	ct_json_str(out, "trigger_pos", info->trigger_seq ? position(buf, info->trigger_seq) : NULL);
 	if (info->has_pause)
 		ct_json_double(out, "pause_ms", info->pause_ms, 3);
 	else
@@ -142,6 +157,19 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 	if (info->pause_ms > 0) /* 0 until the recorder has written the end */
 		ct_out_fmt(out, "; attaching paused the target for %s", ct_human_seconds(a, info->pause_ms / 1e3));
 	ct_out_char(out, '\n');
+	if (info->trigger) {
+		field(out, "trigger");
+		ct_out_fmt(out, "%s: %s", info->trigger, info->trigger_reason ? info->trigger_reason : "?");
+		if (info->trigger_seq)
+			ct_out_fmt(out, ", at %s", position(a, info->trigger_seq));
+		ct_out_char(out, '\n');
+	}
+	if (info->kept_from) {
+		field(out, "kept");
+		ct_out_fmt(out, "%s to ", position(a, sum->first_seq));
+		ct_out_fmt(out, "%s, from snapshot %llu on; what was before has been let go\n",
+			   position(a, sum->last_seq), (unsigned long long)info->kept_from);
+	}
 	field(out, "events");
 	ct_out_str(out, ct_human_count(a, sum->events));
 	if (info->duration_s > 0)

@@ -49,8 +49,8 @@ struct list {
 
 /* ---- native functions ---------------------------------------------------------------------------------- */
 
-static void put_function(struct list *l, const struct ct_call_file *file, const struct ct_symbol *sym, const char *cost,
-			 const char *why)
+static void put_function(struct list *l, const struct ct_call_file *file, const struct ct_elf_symbol *sym,
+			 const char *cost, const char *why)
 {
 	l->found += !why;
 	if (l->json) {
@@ -80,15 +80,15 @@ static void list_functions(struct list *l, const struct ct_call_file *file, ct_u
 	int fd = open(file->path, O_RDONLY | O_CLOEXEC);
 
 	for (size_t i = 0; i < file->sym.n; i++) {
-		const struct ct_symbol *sym = &file->sym.v[i];
+		const struct ct_elf_symbol *sym = &file->sym.v[i];
 		struct ct_site site = {.cost = CT_SITE_NONE, .why = "its code cannot be read"};
 		ssize_t got =
 			fd < 0 ? -1 : ct_image_read(fd, code, sym->room < CODE_MAX ? sym->room : CODE_MAX, sym->offset);
 
 		if (file->sym.go)
 			site.why = "Go moves stacks, which probes at returns would break";
-		else if (ct_symbol_taboo(sym->name))
-			site.why = ct_symbol_taboo(sym->name);
+		else if (ct_elf_symbol_taboo(sym->name))
+			site.why = ct_elf_symbol_taboo(sym->name);
 		else if (got > 0)
 			ct_site_entry(code, (size_t)got, &site);
 		put_function(l, file, sym,

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,18 @@ static const char help[] =
 	"  -o, --output DIR        where to write (default ./ctbpf-<comm>-<pid>-<utc>.ctr)\n"
 	"  -d, --duration SECS     end after this time (default: Ctrl-C, or the targets' end); Ctrl-C ends a CMD\n"
 	"                          too, -d lets it run on\n"
+	"      --keep WHAT         record without an end and keep only the newest part: a time (90s, 10m, 2h), bytes "
+	"on\n"
+	"                          disk (500M, 2G), or both (give it twice; what is reached first counts)\n"
+	"      --snapshot-every T  take a snapshot so often (default: with --keep as its limits, the amount of\n"
+	"                          log and the length of a pause suggest; else none but the first and the last)\n"
+	"      --on-crash          when a signal ends a process: keep what is there as a recording of its own,\n"
+	"                          DIR-crash-TIME.ctr, by hard links; likewise\n"
+	"      --on-exit STATUS    when a process exits with this status; nonzero: with any but 0\n"
+	"      --on-signal SIG     when this signal is delivered (may be given several times)\n"
+	"      --on-log REGEX      when a process writes what matches (looks at the first 256 bytes of each write)\n"
+	"      --post-trigger T    ... and what comes in this time after it\n"
+	"      --trigger-limit T   at most one of these in this time (default 10s)\n"
 	"      --no-replay         events only: no stop, no snapshot, no pinning; works for targets that\n"
 	"                          cannot be replayed\n"
 	"      --functions GLOB    with --no-replay: entry and exit of the native functions of these names, with\n"
@@ -71,6 +84,14 @@ static const char help[] =
 
 enum {
 	OPT_COMM = 256,
+	OPT_KEEP,
+	OPT_SNAPSHOT,
+	OPT_ON_CRASH,
+	OPT_ON_EXIT,
+	OPT_ON_SIGNAL,
+	OPT_ON_LOG,
+	OPT_POST,
+	OPT_LIMIT,
 	OPT_NO_REPLAY,
 	OPT_FORCE,
 	OPT_NO_FOLLOW,
@@ -99,6 +120,14 @@ static const struct option options[] = {
 	{"comm", required_argument, NULL, OPT_COMM},
 	{"output", required_argument, NULL, 'o'},
 	{"duration", required_argument, NULL, 'd'},
+	{"keep", required_argument, NULL, OPT_KEEP},
+	{"snapshot-every", required_argument, NULL, OPT_SNAPSHOT},
+	{"on-crash", no_argument, NULL, OPT_ON_CRASH},
+	{"on-exit", required_argument, NULL, OPT_ON_EXIT},
+	{"on-signal", required_argument, NULL, OPT_ON_SIGNAL},
+	{"on-log", required_argument, NULL, OPT_ON_LOG},
+	{"post-trigger", required_argument, NULL, OPT_POST},
+	{"trigger-limit", required_argument, NULL, OPT_LIMIT},
 	{"no-replay", no_argument, NULL, OPT_NO_REPLAY},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"no-follow", no_argument, NULL, OPT_NO_FOLLOW},
@@ -148,10 +177,71 @@ static int parse_size(const char *text, ct_u64 min, ct_u64 max, ct_u64 *out)
 	case 'M': v *= 1 << 20, end++; break;
 	case 'g':
 	case 'G': v *= 1 << 30, end++; break;
+	case 'T': v *= 1ull << 40, end++; break;
 	}
 	if (end == text || *end || !(v >= (double)min && v <= (double)max))
 		return -1;
 	*out = (ct_u64)v;
+	return 0;
+}
+
+/* "500ms", "90s", "10m", "2h"; -1 if it is not a time of a hundred milliseconds to a year. */
+static int parse_time(const char *text, ct_u64 *ns)
+{
+	static const struct {
+		const char *unit;
+		double s;
+	} units[] = {{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+	char *end;
+	double v = strtod(text, &end), s = 0;
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
+		if (end != text && !strcmp(end, units[i].unit))
+			s = v * units[i].s;
+	if (!(s >= 0.1 && s <= 86400 * 366.0))
+		return -1;
+	*ns = (ct_u64)(s * 1e9);
+	return 0;
+}
+
+/* Here M are megabytes and m minutes. */
+static int parse_keep(struct ct_record_opts *o, const char *text)
+{
+	const char *end = text + strspn(text, "0123456789.");
+
+	if (*end && strchr("KMGT", *end))
+		return parse_size(text, 16 << 20, 1ull << 50, &o->keep_bytes);
+	return parse_time(text, &o->keep_ns);
+}
+
+/* "SEGV", "SIGSEGV", "11". */
+static int parse_signal(const char *text, ct_u64 *signals)
+{
+	const char *name = strncmp(text, "SIG", 3) ? text : text + 3;
+	unsigned long long n = 0;
+
+	if (ct_parse_u64(text, 1, 64, &n)) {
+		for (n = 1; n <= 64; n++)
+			if (sigabbrev_np((int)n) && !strcmp(sigabbrev_np((int)n), name))
+				break;
+	}
+	if (n > 64)
+		return -1;
+	*signals |= 1ull << (n - 1);
+	return 0;
+}
+
+static int parse_exit(const char *text, struct ct_trigger_opts *t)
+{
+	unsigned long long n;
+
+	t->exits = true;
+	t->exit_status = -1;
+	if (!strcmp(text, "nonzero"))
+		return 0;
+	if (ct_parse_u64(text, 0, 255, &n))
+		return -1;
+	t->exit_status = (int)n;
 	return 0;
 }
 
@@ -317,6 +407,32 @@ static int parse(struct args *a, int argc, char **argv)
 			if (end == optarg || *end || !(a->o.duration_s > 0 && a->o.duration_s < 1e9))
 				return ct_cmd_usage(argv, "-d takes a number of seconds, not '%s'", optarg);
 			break;
+		case OPT_KEEP:
+			if (parse_keep(&a->o, optarg))
+				return ct_cmd_usage(
+					argv, "--keep takes a time (90s, 10m, 2h) or at least 16M, not '%s'", optarg);
+			break;
+		case OPT_SNAPSHOT:
+			if (parse_time(optarg, &a->o.snapshot_ns))
+				return ct_cmd_usage(argv, "--snapshot-every takes a time (500ms, 10s, 1m), not '%s'",
+						    optarg);
+			break;
+		case OPT_ON_CRASH: a->o.trigger.crash = true; break;
+		case OPT_ON_LOG: a->o.trigger.log = optarg; break;
+		case OPT_ON_EXIT:
+			if (parse_exit(optarg, &a->o.trigger))
+				return ct_cmd_usage(argv, "--on-exit takes 0 to 255 or nonzero, not '%s'", optarg);
+			break;
+		case OPT_ON_SIGNAL:
+			if (parse_signal(optarg, &a->o.trigger.signals))
+				return ct_cmd_usage(argv, "--on-signal takes a signal (USR1, 10), not '%s'", optarg);
+			break;
+		case OPT_POST:
+		case OPT_LIMIT:
+			if (parse_time(optarg, opt == OPT_POST ? &a->o.trigger.post_ns : &a->o.trigger.every_ns))
+				return ct_cmd_usage(argv, "--%s takes a time (500ms, 10s, 1m), not '%s'",
+						    opt == OPT_POST ? "post-trigger" : "trigger-limit", optarg);
+			break;
 		case OPT_NO_REPLAY: a->o.no_replay = true; break;
 		case OPT_FORCE: a->o.force = true; break;
 		case OPT_NO_FOLLOW: a->o.follow = false; break;
@@ -380,6 +496,11 @@ static int parse(struct args *a, int argc, char **argv)
 	status = check_calls(a, argv);
 	if (status >= 0)
 		return status;
+	if (a->o.no_replay && (a->o.keep_ns || a->o.keep_bytes || a->o.snapshot_ns || a->o.trigger.crash ||
+			       a->o.trigger.exits || a->o.trigger.signals || a->o.trigger.log))
+		return ct_cmd_usage(argv,
+				    "--keep, --snapshot-every and --on-... need snapshots, which --no-replay does "
+				    "without");
 	if (a->comm && find_comm(a))
 		return -2;
 	a->o.pids = a->pids;
@@ -546,8 +667,12 @@ static int run(struct args *a, char **argv, struct ct_error *err)
 
 int cmd_record(int argc, char **argv)
 {
-	struct args a = {
-		.o = {.cpu = -1, .follow = true, .level = 1, .ring_bytes = 64 << 20, .segment_size = 256 << 20}};
+	struct args a = {.o = {.trigger.every_ns = 10000000000ull,
+			       .cpu = -1,
+			       .follow = true,
+			       .level = 1,
+			       .ring_bytes = 64 << 20,
+			       .segment_size = 256 << 20}};
 	const char *globs[argc];
 	struct ct_error err = {0};
 	int ret;

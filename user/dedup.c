@@ -71,6 +71,14 @@ void ct_dedup_ref(struct ct_file_ref *ref, const ct_u8 hash[16], size_t len)
 	ref->size = len;
 }
 
+void ct_dedup_forget(struct ct_dedup *d)
+{
+	pthread_mutex_lock(&d->lock);
+	memset(d->table, 0, sizeof(d->table));
+	d->asked = 0;
+	pthread_mutex_unlock(&d->lock);
+}
+
 static struct entry *find(struct ct_dedup *d, XXH128_hash_t key, size_t len)
 {
 	struct entry *set = d->table[key.low64 % SETS];

@@ -18,6 +18,9 @@ struct ct_dedup *ct_dedup_create(ct_dedup_keep *keep, void *ctx); /* NULL: no me
 void ct_dedup_destroy(struct ct_dedup *d);
 /* Content named by `hash` (as in files/) is kept, and its FILE record is in the log. Thread-safe. */
 void ct_dedup_kept(struct ct_dedup *d, const void *data, size_t len, const ct_u8 hash[16]);
+/* Forgets all that is kept: from here on records must not rely on FILE records that are in the log by now. Thread-safe.
+ */
+void ct_dedup_forget(struct ct_dedup *d);
 /* The record itself, or one that says the same in fewer bytes, valid until the next call. One thread only. */
 const struct ct_event *ct_dedup_rewrite(struct ct_dedup *d, const struct ct_event *ev);
 /* How references name content: the file's identity is its hash. */

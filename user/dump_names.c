@@ -109,7 +109,8 @@ const char *ct_unsound_name(unsigned reason)
 
 const char *ct_end_reason_name(unsigned reason)
 {
-	static const char *const names[] = {NULL, "duration", "signal", "target_gone", "lost", "error", "limit"};
+	static const char *const names[] = {NULL,   "duration", "signal", "target_gone",
+					    "lost", "error",    "limit",  "trigger"};
 	const char *name = PICK(names, reason);
 	return name ? name : "unknown";
 }

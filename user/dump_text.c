@@ -169,7 +169,8 @@ static void end_line(struct ct_out *out, const struct ct_event *ev)
 					   "the target is gone",
 					   "events were lost",
 					   "the recorder failed",
-					   "a limit is reached"};
+					   "a limit is reached",
+					   "kept because of a trigger; recording went on"};
 	const struct ct_ev_end *end = ct_event_payload(ev);
 	unsigned reason = end->reason < sizeof(text) / sizeof(text[0]) ? end->reason : 0;
 	char buf[CT_HUMAN];

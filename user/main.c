@@ -24,7 +24,9 @@ static const struct command commands[] = {
 	{"ls", cmd_ls, "list recordings"},
 	{"dump", cmd_dump, "print the events of a recording"},
 	{"detach", cmd_detach, "undo what a killed recorder left in a process"},
+	{"trigger", cmd_trigger, "keep what a running recording has at this moment"},
 	{"replay", cmd_replay, "execute a recording again"},
+	{"core", cmd_core, "write a core file of a moment"},
 	{"report", cmd_report, "sum up: functions, system calls, time off the CPU, exceptions"},
 	{"graph", cmd_graph, "draw the tree of calls"},
 	{"script", cmd_script, "tell a stretch of the run line by line"},
@@ -34,6 +36,8 @@ static const struct command commands[] = {
 	{"export", cmd_export, "write a recording in the format of another tool"},
 	{"stack", cmd_stack, "show the stacks of a live process, native and interpreted"},
 	{"top", cmd_top, "show which functions a live process spends its time in"},
+	{"pack", cmd_pack, "put a recording into one file"},
+	{"rm", cmd_rm, "remove recordings"},
 	{"dap", cmd_dap, "debug a recording in an editor, forwards and backwards"},
 	{"replay-worker", cmd_replay_worker, "native recordings in CodeTracer, which starts this"},
 };

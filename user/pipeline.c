@@ -91,7 +91,7 @@ static void close_slot(struct ct_pipeline *p, unsigned flags)
 	pthread_mutex_unlock(&p->qlock);
 	p->cur = NULL;
 	if (flags & SLOT_END) {
-		p->last_end = s->job;
+		p->last_end = s->job + 1;
 		p->empty = true;
 	}
 }
@@ -149,6 +149,13 @@ static void emit_lost(struct ct_pipeline *p, ct_u64 count, enum ct_lost_reason r
 	} else {
 		p->loss_end_due = true;
 	}
+}
+
+static void end_segment(struct ct_pipeline *p)
+{
+	if (!p->empty)
+		close_slot(p, SLOT_END);
+	p->loss_end_due = false;
 }
 
 static void publish(struct ct_pipeline *p)
@@ -342,7 +349,7 @@ int ct_pipeline_drain(struct ct_pipeline *p, unsigned timeout_ms, struct ct_erro
 	return 0;
 }
 
-ct_u64 ct_pipeline_append(struct ct_pipeline *p, struct ct_event *ev)
+static ct_u64 append(struct ct_pipeline *p, struct ct_event *ev, bool first)
 {
 	bool own = on_consumer(p);
 
@@ -356,6 +363,8 @@ ct_u64 ct_pipeline_append(struct ct_pipeline *p, struct ct_event *ev)
 	}
 	if (!ev->time_ns) /* the ring may hold records that are older than now: times do not go backwards in the log */
 		ev->time_ns = p->last_ns ? p->last_ns : own ? now_ns() : p->now;
+	if (first)
+		end_segment(p);
 	ev->seq = emit(p, ev)->seq;
 	if (!own) {
 		publish(p);
@@ -364,27 +373,40 @@ ct_u64 ct_pipeline_append(struct ct_pipeline *p, struct ct_event *ev)
 	return ev->seq;
 }
 
+ct_u64 ct_pipeline_append(struct ct_pipeline *p, struct ct_event *ev)
+{
+	return append(p, ev, false);
+}
+
+ct_u64 ct_pipeline_begin_segment(struct ct_pipeline *p, struct ct_event *ev)
+{
+	return append(p, ev, true);
+}
+
+int ct_pipeline_settle(struct ct_pipeline *p, struct ct_error *err)
+{
+	ct_u64 ended;
+
+	pthread_mutex_lock(&p->lock);
+	ended = p->last_end;
+	pthread_mutex_unlock(&p->lock);
+	pthread_mutex_lock(&p->qlock);
+	while (p->synced < ended && !atomic_load(&p->failed))
+		pthread_cond_wait(&p->c_sync, &p->qlock);
+	pthread_mutex_unlock(&p->qlock);
+	return ct_pipeline_error(p, err) ? -1 : 0;
+}
+
 int ct_pipeline_rotate(struct ct_pipeline *p, struct ct_error *err)
 {
-	ct_u64 job;
-
 	if (on_consumer(p))
 		return ct_fail(err, CT_EXIT_FAILED, "a segment cannot be ended from within a tap");
 	atomic_fetch_add(&p->appenders, 1);
 	pthread_mutex_lock(&p->lock);
 	atomic_fetch_sub(&p->appenders, 1);
-	if (!p->empty)
-		close_slot(p, SLOT_END);
-	job = p->last_end;
-	bool any = p->jobs > 0;
-	p->loss_end_due = false;
+	end_segment(p);
 	pthread_mutex_unlock(&p->lock);
-
-	pthread_mutex_lock(&p->qlock);
-	while (any && p->synced <= job && !atomic_load(&p->failed))
-		pthread_cond_wait(&p->c_sync, &p->qlock);
-	pthread_mutex_unlock(&p->qlock);
-	return ct_pipeline_error(p, err) ? -1 : 0;
+	return ct_pipeline_settle(p, err);
 }
 
 void ct_pipeline_stats(struct ct_pipeline *p, struct ct_pipeline_stats *stats)

@@ -60,6 +60,10 @@ int ct_pipeline_drain(struct ct_pipeline *p, unsigned timeout_ms, struct ct_erro
 /* Adds a record of the recorder's own at the log's current end (after a drain: at an exact place); fills in seq and,
  * if 0, time_ns (that of the record before it). Thread-safe. Returns the seq, 0 on failure. */
 ct_u64 ct_pipeline_append(struct ct_pipeline *p, struct ct_event *ev);
+/* The same, as the first record of a new segment. Does not wait for the disk. */
+ct_u64 ct_pipeline_begin_segment(struct ct_pipeline *p, struct ct_event *ev);
+/* Waits until all segments that were ended by these calls or for loss are on the disk. */
+int ct_pipeline_settle(struct ct_pipeline *p, struct ct_error *err);
 /* Ends the segment after the current record: flushes, fdatasyncs, starts the next one. */
 int ct_pipeline_rotate(struct ct_pipeline *p, struct ct_error *err);
 void ct_pipeline_stats(struct ct_pipeline *p, struct ct_pipeline_stats *stats);

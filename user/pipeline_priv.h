@@ -72,7 +72,7 @@ struct ct_pipeline {
 	ct_u64 now, first_ns, last_ns, events, raw_bytes;
 	ct_u64 lost;
 	ct_u64 fill_max;
-	ct_u64 last_end;    /* job that last ended a segment */
+	ct_u64 last_end;    /* number of the job behind the one that last ended a segment, 0: none did */
 	bool empty;         /* nothing came since */
 	ct_u64 loss_end_at; /* when loss last ended a segment */
 	bool loss_end_due;

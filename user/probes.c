@@ -196,6 +196,42 @@ void ct_probes_destroy(struct ct_probes *p)
 	memset(p, 0, sizeof(*p));
 }
 
+/* As the thread is while it stands still, and will be released: see stop.c. */
+static void state_of(struct ct_thread_state *state, const struct ct_thread *th)
+{
+	state->nr = state->restart_nr = -1;
+	state->regs = th->regs;
+	if ((long)th->regs.r[CT_ORIG_RAX] >= 0 && (long)th->regs.r[CT_RAX] == -516)
+		state->restart_nr = th->regs.r[CT_ORIG_RAX];
+	if (th->reissue) {
+		state->regs.r[CT_RIP] -= 2;
+		state->regs.r[CT_RAX] = state->regs.r[CT_ORIG_RAX];
+	}
+}
+
+void ct_probes_refresh(struct ct_probes *p, const struct ct_target *t)
+{
+	struct ct_current_state *cur = &p->skel->bss->cur;
+	int map = bpf_map__fd(p->skel->maps.threads);
+
+	for (size_t i = 0; i < t->nthreads; i++) {
+		struct ct_thread_state state;
+		ct_u32 tid = t->threads[i].tid;
+
+		if (!t->threads[i].stopped)
+			continue;
+		if (tid == cur->tid)
+			state = cur->t;
+		else if (bpf_map_lookup_elem(map, &tid, &state))
+			continue; /* it has not been on a CPU since it was made */
+		state_of(&state, &t->threads[i]);
+		state.flags &= ~(TS_INSYS | TS_USER | TS_SWITCHED | TS_FP);
+		bpf_map_update_elem(map, &tid, &state, BPF_ANY);
+		if (tid == cur->tid)
+			cur->t = state;
+	}
+}
+
 int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, struct ct_error *err)
 {
 	struct record_bpf__bss *bss = p->skel->bss;
@@ -207,16 +243,11 @@ int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, str
 				     CT_MAX_PROCS);
 	for (size_t i = 0; t && i < t->nthreads; i++) {
 		const struct ct_thread *th = &t->threads[i];
-		struct ct_thread_state state = {.tgid = pid, .nr = -1, .restart_nr = -1, .regs = th->regs};
+		struct ct_thread_state state = {.tgid = pid};
 
 		if (!th->stopped)
 			continue;
-		if ((long)th->regs.r[CT_ORIG_RAX] >= 0 && (long)th->regs.r[CT_RAX] == -516)
-			state.restart_nr = th->regs.r[CT_ORIG_RAX];
-		if (th->reissue) { /* as it will be released, see stop.c */
-			state.regs.r[CT_RIP] -= 2;
-			state.regs.r[CT_RAX] = state.regs.r[CT_ORIG_RAX];
-		}
+		state_of(&state, th);
 		key = th->tid;
 		if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.threads), &key, &state, BPF_ANY))
 			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot record more than %d threads", CT_MAX_THREADS);

@@ -43,6 +43,8 @@ void ct_probes_destroy(struct ct_probes *p);
 
 /* Adds a process; in replay mode its threads, which are stopped, with their state. */
 int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, struct ct_error *err);
+/* What the kernel side believes of its stopped threads becomes what the snapshot says, from which a replay begins. */
+void ct_probes_refresh(struct ct_probes *p, const struct ct_target *t);
 /* Ids of the thread groups recorded now; *pids is malloc'ed. */
 int ct_probes_list(struct ct_probes *p, pid_t **pids, size_t *count);
 void ct_probes_mode(struct ct_probes *p, enum ct_mode mode, int cpu);

@@ -30,6 +30,11 @@ static void from_manifest(struct ct_recinfo *info, const json_t *manifest)
 	info->target_comm = get_str(target, "comm");
 	info->target_exe = get_str(target, "exe");
 	info->target_pid = get_u64(target, "pid");
+	const json_t *trigger = json_object_get(manifest, "trigger");
+	info->trigger = get_str(trigger, "name");
+	info->trigger_reason = get_str(trigger, "reason");
+	info->trigger_seq = get_u64(trigger, "seq");
+	info->kept_from = get_u64(json_object_get(manifest, "kept"), "snapshot");
 	const json_t *proof = json_object_get(manifest, "verify");
 	info->verdict = get_str(proof, "verdict");
 	info->verified_at = get_str(proof, "time");

@@ -18,6 +18,9 @@ struct ct_recinfo {
 	const char *target_comm, *target_exe;
 	const char *verdict, *verified_at; /* of the last `ctbpf verify` that kept its result */
 	ct_u64 target_pid;
+	const char *trigger, *trigger_reason; /* what made it be kept; NULL: nothing of that kind */
+	ct_u64 trigger_seq;                   /* the event that did, 0: none */
+	ct_u64 kept_from;  /* the snapshot it begins with if what was before has been removed, else 0 */
 	ct_u64 started_ns; /* wall clock of the first event, 0: unknown */
 	double duration_s, pause_ms;
 	bool has_pause, has_stats;

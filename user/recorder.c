@@ -129,6 +129,10 @@ static int create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *e
 	if (r->opts->calls)
 		json_object_set_new(json_object_get(r->manifest, "options"), "calls",
 				    ct_recorder_calls_options(r->opts->calls));
+	if (ct_keep_on(r))
+		json_object_set_new(json_object_get(r->manifest, "options"), "keep",
+				    json_pack("{s:f, s:I}", "seconds", r->opts->keep_ns / 1e9, "bytes",
+					      (json_int_t)r->opts->keep_bytes));
 	if (r->opts->step || r->probes.pmu_fd >= 0)
 		json_object_set_new(json_object_get(r->manifest, "options"), "ticks",
 				    json_string(r->opts->step || ct_pmu_model()->conditional ? "conditional-branches"
@@ -149,6 +153,8 @@ static void tap(void *ctx, const struct ct_event *ev)
 {
 	struct ct_recorder *r = ctx;
 
+	if (r->triggers)
+		ct_triggers_tap(r, ev);
 	switch (ev->type) {
 	case CT_EV_SYSCALL: {
 		const struct ct_ev_syscall *s = ct_event_payload(ev);
@@ -316,6 +322,8 @@ static void tick(struct ct_recorder *r)
 		r->next_extra_ns = ct_now_ns() + EXTRA_SNAPSHOT_NS;
 		if (ct_recorder_snapshot(r, CT_SNAP_LOSS, &err))
 			ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "no new snapshot: %s", err.msg);
+	} else if ((ct_triggers_due(r) || ct_keep_due(r, &s)) && ct_recorder_snapshot(r, CT_SNAP_PERIODIC, &err)) {
+		ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "no periodic snapshot: %s", err.msg);
 	}
 }
 
@@ -345,6 +353,10 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 		ev.data.fd = r->heard_fd;
 		epoll_ctl(ep, EPOLL_CTL_ADD, r->heard_fd, &ev);
 	}
+	if (ct_triggers_fd(r) >= 0) {
+		ev.data.fd = ct_triggers_fd(r);
+		epoll_ctl(ep, EPOLL_CTL_ADD, ct_triggers_fd(r), &ev);
+	}
 	while (!r->done) {
 		struct signalfd_siginfo si;
 		ct_u64 now = ct_now_ns(), left = next_tick > now ? (next_tick - now + 999999) / 1000000 : 0;
@@ -362,6 +374,8 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 		if (epoll_wait(ep, &ev, 1, (int)left) > 0) {
 			if (ev.data.fd == sig && read(sig, &si, sizeof(si)) == sizeof(si))
 				end_with(r, CT_END_SIGNAL);
+			else if (ev.data.fd != sig && ev.data.fd != r->heard_fd)
+				ct_triggers_serve(r, ep, ev.data.fd);
 			else
 				ct_recorder_serve(r);
 		}
@@ -399,6 +413,8 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		return -1;
 	r->probes.skel->bss->nthreads = 0;
 	r->probes.skel->data->follow = o->follow;
+	if (o->trigger.log) /* the most that a replay compares, too */
+		r->probes.skel->data->in_max = 256;
 	if (o->command) {
 		command = first = r->command_pid = start_command(r, err);
 		if (command < 0)
@@ -459,6 +475,8 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 			ptrace(PTRACE_DETACH, command, 0, 0);
 		return 0;
 	}
+	if (ct_triggers_create(r, err))
+		return -1;
 	/* A held process waits for this thread; compressing can wait. */
 	setpriority(PRIO_PROCESS, 0, -10);
 	r->inspector = ct_inspector_create(err);
@@ -534,6 +552,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 		if (ct_recorder_manifest(r, "complete", &stats, ret ? &ignored : err))
 			ret = -1;
 	}
+	ct_triggers_finish(r, began && !ret);
 	return ret;
 }
 
@@ -549,8 +568,7 @@ static void destroy(struct ct_recorder *r)
 	}
 	free(r->targets);
 	ct_stepper_destroy(r->stepper);
-	free(r->files);
-	free(r->written);
+	ct_keep_free(r);
 	ct_dedup_destroy(r->dedup);
 	free(r->calls_buf);
 	free(r->reaps);

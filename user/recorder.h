@@ -14,12 +14,29 @@
 #include "formats/event_access.h"
 #include "user/calls.h"
 
+/* What makes a recording of what is kept at that moment. */
+struct ct_trigger_opts {
+	bool crash; /* a process is ended by a signal */
+	bool exits; /* ... or ends with this status, -1: any but 0 */
+	int exit_status;
+	ct_u64 signals;  /* these are delivered: bit N-1 for signal N */
+	const char *log; /* what matches this regular expression is written */
+	ct_u64 post_ns;  /* recorded after it */
+	ct_u64 every_ns; /* at most one of these in that time */
+};
+#define CT_TRIGGER_NAME 64
+bool ct_trigger_name_ok(const char *name);
+#define CT_CONTROL "control" /* socket in the recording's directory */
+
 struct ct_record_opts {
 	const pid_t *pids; /* targets, or ... */
 	size_t npids;
-	char **command;     /* ... a command to run and record from its first instruction, NULL-terminated */
-	const char *output; /* directory, NULL: ./ctbpf-<comm>-<pid>-<utc>.ctr */
-	double duration_s;  /* 0: until interrupted or the targets are gone */
+	char **command;             /* ... a command to run and record from its first instruction, NULL-terminated */
+	const char *output;         /* directory, NULL: ./ctbpf-<comm>-<pid>-<utc>.ctr */
+	double duration_s;          /* 0: until interrupted or the targets are gone */
+	ct_u64 keep_ns, keep_bytes; /* what stays of it: the last so long, at most so much; 0: all */
+	ct_u64 snapshot_ns;         /* between two snapshots, 0: choose */
+	struct ct_trigger_opts trigger;
 	bool no_replay, force, strict, stop_on_loss;
 	bool follow;    /* children too */
 	bool real_time; /* SCHED_RR while recorded */

@@ -42,6 +42,12 @@ void ct_recorder_file_ref(struct ct_file_ref *ref, const struct stat *st)
 	ref->size = st->st_size;
 }
 
+/* Where it is used now. */
+static ct_u32 here(const struct ct_recorder *r)
+{
+	return r->writing > r->stretch ? r->writing : r->stretch;
+}
+
 static bool known(struct ct_recorder *r, const struct ct_file_ref *ref, struct ct_known_file *out)
 {
 	bool found = false;
@@ -49,6 +55,9 @@ static bool known(struct ct_recorder *r, const struct ct_file_ref *ref, struct c
 	pthread_mutex_lock(&r->lock);
 	for (size_t i = 0; i < r->nfiles && !found; i++) {
 		if (ct_recorder_same_file(&r->files[i].ref, ref)) {
+			r->files[i].idle = 0;
+			if (r->files[i].last < here(r))
+				r->files[i].last = here(r);
 			*out = r->files[i];
 			found = true;
 		}
@@ -57,7 +66,7 @@ static bool known(struct ct_recorder *r, const struct ct_file_ref *ref, struct c
 	return found;
 }
 
-static void remember(struct ct_recorder *r, const struct ct_known_file *file)
+static void remember(struct ct_recorder *r, const struct ct_known_file *file, const char *name)
 {
 	struct ct_known_file *more;
 
@@ -65,26 +74,41 @@ static void remember(struct ct_recorder *r, const struct ct_known_file *file)
 	more = realloc(r->files, (r->nfiles + 1) * sizeof(*more));
 	if (more) {
 		r->files = more;
-		r->files[r->nfiles++] = *file;
+		more += r->nfiles++;
+		*more = *file;
+		more->name = strdup(name);
+		more->last = here(r);
 	}
 	pthread_mutex_unlock(&r->lock);
+}
+
+void ct_recorder_append_file(struct ct_recorder *r, const struct ct_file_ref *ref, const ct_u8 hash[16],
+			     const char *name)
+{
+	struct ct_ev_file body = {.ref = *ref, .path_len = name ? strlen(name) : 0};
+
+	memcpy(body.hash, hash, sizeof(body.hash));
+	ct_recorder_append(r, CT_EV_FILE, 0, 0, &body, sizeof(body), name, body.path_len);
 }
 
 /* Of stores through a shared mapping only the first to a page changes the times of the file
  * (fault_dirty_shared_page()). */
 static bool written_through_maps(struct ct_recorder *r, const struct ct_file_ref *ref, bool now_too)
 {
-	struct ct_kept_key *more;
+	struct ct_written_file *more;
 	bool found = false;
 
 	pthread_mutex_lock(&r->lock);
-	for (size_t i = 0; i < r->nwritten && !found; i++)
-		found = r->written[i].dev == ref->dev && r->written[i].ino == ref->ino;
+	for (size_t i = 0; i < r->nwritten && !found; i++) {
+		found = r->written[i].key.dev == ref->dev && r->written[i].key.ino == ref->ino;
+		if (found)
+			r->written[i].idle = 0;
+	}
 	if (!found && now_too) {
 		more = realloc(r->written, (r->nwritten + 1) * sizeof(*more));
 		if (more) {
 			r->written = more;
-			r->written[r->nwritten++] = (struct ct_kept_key){ref->dev, ref->ino};
+			r->written[r->nwritten++] = (struct ct_written_file){.key = {ref->dev, ref->ino}};
 		}
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -126,10 +150,9 @@ static bool same_content(const struct stat *st, const struct ct_mapped_as *as)
 }
 
 /* as: what it was when it was mapped, and is to be found as; NULL: what it is now. */
-static int keep_fd(struct ct_recorder *r, int fd, const char *name, const struct ct_mapped_as *as,
-		   struct ct_known_file *out, struct ct_error *err)
+static int keep_content(struct ct_recorder *r, int fd, const char *name, const struct ct_mapped_as *as,
+			struct ct_known_file *out, struct ct_error *err)
 {
-	struct ct_ev_file body = {0};
 	struct stat st;
 	int tries = as ? 3 : 1, ret;
 
@@ -141,8 +164,6 @@ static int keep_fd(struct ct_recorder *r, int fd, const char *name, const struct
 			return ct_fail(err, CT_EXIT_FAILED, "%s is not a regular file", name);
 		ct_recorder_file_ref(&out->ref, &st);
 		if (known(r, as ? &as->ref : &out->ref, out)) {
-			if (!out->kept)
-				return ct_fail(err, CT_EXIT_FAILED, "the content of %s could not be kept", name);
 			if (ct_recorder_settled(&st)) /* perhaps it had not been when it was copied */
 				tell_kernel(r, &out->ref, ct_probes_has_sites(&r->probes, st.st_dev, st.st_ino));
 			return 0;
@@ -161,15 +182,24 @@ static int keep_fd(struct ct_recorder *r, int fd, const char *name, const struct
 		out->ref = as->ref;
 	out->ref.flags = 0;
 	out->ref.offset = out->ref.len = 0;
-	out->kept = true;
-	remember(r, out);
-	body.ref = out->ref;
-	memcpy(body.hash, out->hash, sizeof(body.hash));
-	body.path_len = strlen(name);
-	ct_recorder_append(r, CT_EV_FILE, 0, 0, &body, sizeof(body), name, body.path_len);
+	pthread_mutex_lock(&r->carry);
+	remember(r, out, name);
+	ct_recorder_append_file(r, &out->ref, out->hash, name);
 	if (ct_recorder_settled(&st))
 		tell_kernel(r, &out->ref, ct_probes_has_sites(&r->probes, st.st_dev, st.st_ino));
+	pthread_mutex_unlock(&r->carry);
 	return 0;
+}
+
+static int keep_fd(struct ct_recorder *r, int fd, const char *name, const struct ct_mapped_as *as,
+		   struct ct_known_file *out, struct ct_error *err)
+{
+	int ret;
+
+	ct_keep_begin(r);
+	ret = keep_content(r, fd, name, as, out, err);
+	ct_keep_end(r);
+	return ret;
 }
 
 int ct_recorder_keep(void *ctx, const char *path, const char *name, struct ct_file_ref *ref, ct_u8 hash[16],
@@ -216,15 +246,21 @@ static void keep_offered(struct ct_recorder *r, struct ct_job *job)
 static void keep_bytes(struct ct_recorder *r, struct ct_job *job)
 {
 	int fd = memfd_create("ctbpf-bytes", MFD_CLOEXEC);
-	struct ct_ev_file body = {0};
+	struct ct_file_ref ref;
 	struct ct_error err;
+	ct_u8 hash[16];
 
+	ct_keep_begin(r);
 	if (fd >= 0 && ct_pwrite_full(fd, job->bytes, job->len, 0) >= 0 &&
-	    !ct_file_keep(r->dirfd, fd, "content read twice", &body.ref, body.hash, &err)) {
-		ct_dedup_ref(&body.ref, body.hash, job->len);
-		ct_recorder_append(r, CT_EV_FILE, 0, 0, &body, sizeof(body), NULL, 0);
-		ct_dedup_kept(r->dedup, job->bytes, job->len, body.hash);
+	    !ct_file_keep(r->dirfd, fd, "content read twice", &ref, hash, &err)) {
+		ct_dedup_ref(&ref, hash, job->len);
+		pthread_mutex_lock(&r->carry);
+		ct_keep_bytes_named(r, hash);
+		ct_recorder_append_file(r, &ref, hash, NULL);
+		ct_dedup_kept(r->dedup, job->bytes, job->len, hash);
+		pthread_mutex_unlock(&r->carry);
 	}
+	ct_keep_end(r);
 	if (fd >= 0)
 		close(fd);
 	atomic_fetch_sub(&r->bytes_waiting, job->len);
@@ -266,15 +302,26 @@ static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 		reap[nreap][0] = job->images[i].proc.pid;
 		reap[nreap++][1] = job->images[i].reap;
 	}
+	pthread_mutex_lock(&r->lock);
+	r->writing = job->snap.id;
+	pthread_mutex_unlock(&r->lock);
 	if ((nsites && !sites && ct_fail(&err, CT_EXIT_FAILED, "out of memory for a snapshot")) ||
 	    ct_images_write(job->images, job->nimages, &job->snap, r->dirfd, r->opts->level ? 1 : 0, r->index,
 			    ct_recorder_keep, r, sites, sites ? nsites : 0, &err)) {
+		ct_triggers_keep(r, job->triggers, NULL, 0, &err);
 		pthread_mutex_lock(&r->lock);
 		if (!r->worker_failed)
 			r->worker_err = err;
 		r->worker_failed = true;
 		pthread_mutex_unlock(&r->lock);
+	} else {
+		ct_keep_written(r, &job->snap);
+		ct_triggers_keep(r, job->triggers, &job->snap, job->at_ns, NULL);
 	}
+	pthread_mutex_lock(&r->lock);
+	r->writing = 0;
+	pthread_mutex_unlock(&r->lock);
+	atomic_fetch_sub(&r->snapshots_waiting, 1);
 	free(sites);
 	ct_snapshot_deinit(&job->snap);
 	free(job->images);
@@ -330,6 +377,7 @@ static void *worker_main(void *arg)
 int ct_recorder_worker_start(struct ct_recorder *r, struct ct_error *err)
 {
 	pthread_mutex_init(&r->lock, NULL);
+	pthread_mutex_init(&r->carry, NULL);
 	pthread_cond_init(&r->wake, NULL);
 	pthread_cond_init(&r->idle, NULL);
 	r->jobs_end = &r->jobs;
@@ -341,6 +389,8 @@ int ct_recorder_worker_start(struct ct_recorder *r, struct ct_error *err)
 
 void ct_recorder_worker_add(struct ct_recorder *r, struct ct_job *job)
 {
+	if (job->images)
+		atomic_fetch_add(&r->snapshots_waiting, 1);
 	pthread_mutex_lock(&r->lock);
 	job->next = NULL;
 	*r->jobs_end = job;

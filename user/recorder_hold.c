@@ -439,14 +439,15 @@ bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid)
 static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 {
 	struct ct_target *t = h->stopped ? NULL : ct_recorder_target(r, h->hold.pid, false);
+	/* A snapshot of all was about to stop it: so it has been, at the same place. */
+	bool stopped = h->stopped || (t && t->memfd >= 0);
 	struct ct_error err;
 
-	if (t) /* stopped by somebody else, the final snapshot for one: but what was changed in it went with its image
-		*/
+	if (t && !stopped) /* but what was changed in it went with its image */
 		ct_target_forget_image(t);
-	if (!h->stopped)
+	if (!stopped)
 		ct_fail(&err, CT_EXIT_FAILED, "process %u could not be stopped after its execve", h->hold.pid);
-	if (!h->stopped || ct_recorder_attach_exec(r, h->hold.pid, h->hold.addr == h->hold.pid, &err))
+	if (!stopped || ct_recorder_attach_exec(r, h->hold.pid, h->hold.addr == h->hold.pid, h->stopped, &err))
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, h->hold.pid, 0, "%s", err.msg);
 }
 

@@ -19,11 +19,31 @@
 #include "user/probes.h"
 #include "user/recorder.h"
 
-/* A file whose content is (or could not be) kept. */
+/* A file whose content is kept. */
 struct ct_known_file {
 	struct ct_file_ref ref;
 	ct_u8 hash[16];
-	bool kept;
+	char *name;    /* as in its FILE record; owned by the list */
+	ct_u32 last;   /* the last snapshot whose stretch has a FILE record of it, or that has it mapped */
+	unsigned idle; /* snapshots since anything has used it */
+};
+
+/* A file that is mapped shared and writable: ctime does not tell its content. */
+struct ct_written_file {
+	struct ct_kept_key key;
+	unsigned idle;
+};
+
+/* Kept content that is not known any more, or never had a file; needed as long as the stretch of `last` is. */
+struct ct_kept_name {
+	ct_u8 hash[16];
+	ct_u32 last;
+};
+
+/* A snapshot that is on disk. */
+struct ct_kept_snapshot {
+	ct_u32 id, kind, oldest; /* oldest: the first snapshot whose pages it needs */
+	ct_u64 seq, mono_ns, bytes;
 };
 
 /* What a file was when it was mapped. */
@@ -66,7 +86,9 @@ struct ct_job {
 	struct ct_image *images; /* a snapshot, if not NULL */
 	size_t nimages;
 	struct ct_snapshot snap;
-	void *bytes; /* else bytes to keep, `len` of them, if not NULL */
+	ct_u64 at_ns;                /* when its record was written */
+	struct ct_trigger *triggers; /* what is kept with it as its end */
+	void *bytes;                 /* else bytes to keep, `len` of them, if not NULL */
 	size_t len;
 	int fd;      /* else a file to keep: */
 	bool mapped; /* it is mapped, and must be kept; else it was only read */
@@ -91,6 +113,7 @@ struct ct_recorder {
 	struct ct_inspector *inspector;
 	struct ring_buffer *urgent; /* libbpf's reader of the urgent ring: the hearing thread's */
 	struct ct_stepper *stepper; /* --clock step, or NULL */
+	struct ct_triggers *triggers;
 	struct ct_pin pin;
 	cpu_set_t others; /* CPUs the recorder itself may use */
 
@@ -114,8 +137,13 @@ struct ct_recorder {
 	bool worker_failed;
 	struct ct_known_file *files;
 	size_t nfiles;
-	struct ct_kept_key *written; /* files mapped shared and writable: ctime does not tell their content */
+	struct ct_written_file *written;
 	size_t nwritten;
+	ct_u32 stretch; /* the last snapshot of all in the log */
+	struct ct_kept_name *gone;
+	size_t ngone;
+	unsigned keeping; /* contents being kept at the moment */
+	ct_u64 keeps;     /* ... and how often that has begun */
 	struct {
 		pid_t pid, child;
 	} * reaps; /* dead snapshot children that their target must reap */
@@ -138,6 +166,18 @@ struct ct_recorder {
 	struct ct_held *heard, **heard_end; /* for the main thread to take; */
 	int heard_fd;                       /* readable when there are */
 	struct ct_held *held, **held_end;   /* taken; main thread only */
+
+	/* A FILE record is appended, and what relies on it told, under this: no snapshot comes between. Taken before
+	 * the pipeline's locks and `lock`. */
+	pthread_mutex_t carry;
+	ct_u64 snapshot_ns, snapshot_log, snapshot_pause; /* the last snapshot of all: when, bytes of log then, pause */
+	_Atomic unsigned snapshots_waiting;               /* to be written */
+	/* The worker's, as is the manifest while it runs. */
+	ct_u32 writing; /* the snapshot being written, 0: none */
+	struct ct_kept_snapshot *kept;
+	size_t nkept;
+	ct_u32 first_kept;
+	bool over_budget; /* has been said */
 
 	/* set by the tap on the consumer thread */
 	_Atomic ct_u64 unsound, switches;
@@ -163,8 +203,9 @@ struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add)
 void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t);
 /* Attaches to all of `pids` at one moment and turns recording on. */
 int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, pid_t seized, struct ct_error *err);
-/* A process stopped behind its execve, made by its first thread or by another: attached anew, snapshotted, released. */
-int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, struct ct_error *err);
+/* A process stopped behind its execve, made by its first thread or by another: attached anew, snapshotted, released.
+ * waiting: it has been interrupted, and its stop is still to be waited for. */
+int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool waiting, struct ct_error *err);
 /* A snapshot of all recorded processes; CT_SNAP_FINAL also undoes and releases them. */
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err);
 /* After the recording: stops targets for a moment to reap what the last snapshot has left. */
@@ -196,6 +237,44 @@ bool ct_recorder_settled(const struct stat *st);
 void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const struct ct_mapped_as *as, const char *name, pid_t pid,
 			     bool now);
 
+/* Appends a FILE record; the caller holds `carry`. */
+void ct_recorder_append_file(struct ct_recorder *r, const struct ct_file_ref *ref, const ct_u8 hash[16],
+			     const char *name);
+
+/* recorder_keep.c */
+/* Whether only the newest part of the recording is to stay. */
+bool ct_keep_on(const struct ct_recorder *r);
+/* Whether a periodic snapshot is due. */
+bool ct_keep_due(struct ct_recorder *r, const struct ct_pipeline_stats *stats);
+/* Snapshot `id` begins a stretch: what is before may be removed some day, so all that later records may rely on is said
+ * again. All targets stand still, the log is drained, the caller holds `carry`. */
+void ct_keep_carry(struct ct_recorder *r, ct_u32 id);
+/* Content is being kept: nothing that it may turn out to be is removed meanwhile. */
+void ct_keep_begin(struct ct_recorder *r);
+void ct_keep_end(struct ct_recorder *r);
+/* Content without a file is named in the present stretch. */
+void ct_keep_bytes_named(struct ct_recorder *r, const ct_u8 hash[16]);
+/* The worker has written this snapshot: it is durable, unless it is of kind EXEC. Removes what is not needed any more.
+ */
+void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap);
+void ct_keep_free(struct ct_recorder *r);
+
+/* recorder_trigger.c */
+int ct_triggers_create(struct ct_recorder *r, struct ct_error *err);
+/* Keeps what is still asked for: the whole recording, which has ended (whole: in order). Frees. */
+void ct_triggers_finish(struct ct_recorder *r, bool whole);
+void ct_triggers_tap(struct ct_recorder *r, const struct ct_event *ev); /* consumer thread */
+int ct_triggers_fd(const struct ct_recorder *r);
+/* A descriptor of theirs in the epoll set `ep` is readable. */
+void ct_triggers_serve(struct ct_recorder *r, int ep, int fd);
+/* Whether a snapshot has to be taken now, for those that ... */
+bool ct_triggers_due(struct ct_recorder *r);
+/* ... are handed over here. */
+struct ct_trigger *ct_triggers_take(struct ct_recorder *r);
+/* Makes their recordings, which end with this snapshot, and frees them; failed: why there is none. */
+void ct_triggers_keep(struct ct_recorder *r, struct ct_trigger *list, const struct ct_snapshot *snap, ct_u64 at_ns,
+		      const struct ct_error *failed);
+
 /* recorder_hold.c */
 int ct_recorder_prober_start(struct ct_recorder *r, struct ct_error *err);
 void ct_recorder_prober_stop(struct ct_recorder *r);
@@ -217,6 +296,9 @@ bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid);
 /* recorder_ui.c */
 /* Something a replay cannot reproduce: counted, and the first is remembered for the summary. */
 void ct_recorder_unsound(struct ct_recorder *r, const char *text);
+/* What is only known while it is recorded, in a manifest; and writes the recording's own. */
+void ct_recorder_describe(struct ct_recorder *r, json_t *manifest, const char *state,
+			  const struct ct_pipeline_stats *stats);
 int ct_recorder_manifest(struct ct_recorder *r, const char *state, const struct ct_pipeline_stats *stats,
 			 struct ct_error *err);
 void ct_recorder_live(struct ct_recorder *r, bool last);

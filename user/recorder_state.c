@@ -14,8 +14,9 @@
 #include "formats/sysrule.h"
 #include "record.skel.h" /* after the headers with its types */
 
-#define DRAIN_MS 5000
-#define STOPS    60 /* at attach, while a handler has interrupted the vDSO */
+#define DRAIN_MS   5000
+#define MISSING_NS 200000000ull
+#define STOPS      60 /* at attach, while a handler has interrupted the vDSO */
 
 /* The first thread may have ended while others live on. */
 bool ct_target_lives(const struct ct_target *t)
@@ -165,6 +166,18 @@ static ct_u64 append_snapshot(struct ct_recorder *r, ct_u32 id, enum ct_snapshot
 	return ct_recorder_append(r, CT_EV_SNAPSHOT, pid, pid, &body, sizeof(body), NULL, 0);
 }
 
+/* Or, with the final snapshot, ends the last. */
+static void begin_stretch(struct ct_recorder *r, struct ct_job *job, enum ct_snapshot_kind kind, size_t nprocs,
+			  pid_t pid)
+{
+	pthread_mutex_lock(&r->carry);
+	job->snap.seq = append_snapshot(r, job->snap.id, kind, nprocs, pid);
+	job->at_ns = ct_now_ns();
+	if (kind != CT_SNAP_FINAL)
+		ct_keep_carry(r, job->snap.id);
+	pthread_mutex_unlock(&r->carry);
+}
+
 static struct ct_job *new_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, size_t most)
 {
 	struct ct_job *job = calloc(1, sizeof(*job));
@@ -255,7 +268,7 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 	}
 	if (!ret) {
 		job->snap.current_tid = r->probes.skel->bss->cur.tid;
-		job->snap.seq = append_snapshot(r, job->snap.id, CT_SNAP_ATTACH, count, pids[0]);
+		begin_stretch(r, job, CT_SNAP_ATTACH, count, pids[0]);
 		ct_probes_mode(&r->probes, CT_MODE_REPLAY, r->pin.cpu);
 		ct_probes_pause(&r->probes, 0);
 	}
@@ -282,7 +295,7 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 	return ret ? -1 : 0;
 }
 
-int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, struct ct_error *err)
+int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool waiting, struct ct_error *err)
 {
 	const struct ct_thread *before = before_pinning(r, pid);
 	struct ct_thread saved = before ? *before : (struct ct_thread){0};
@@ -305,7 +318,8 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, struc
 	}
 	if (saved.saved)
 		inherit_thread(t, &saved);
-	t->fresh = t->seized = true;
+	t->fresh = true;
+	t->seized = waiting;
 	ret = ct_target_stop(t, err);
 	if (!ret) {
 		ct_stepper_give(r, pid);
@@ -377,6 +391,22 @@ static void target_all(struct ct_recorder *r)
 	free(pids);
 }
 
+/* Whether a recorded process has not been stopped: it ends, or is in an execve. It would be missing in the snapshot
+ * though the log does not say why. */
+static bool some_are_missing(struct ct_recorder *r)
+{
+	bool missing = false;
+	size_t count = 0;
+	pid_t *pids;
+
+	if (ct_probes_list(&r->probes, &pids, &count))
+		return false;
+	for (size_t i = 0; i < count && !missing; i++)
+		missing = !ct_recorder_target(r, pids[i], false);
+	free(pids);
+	return missing;
+}
+
 /* Takes one pending reap, of `pid` or (0) of anybody. */
 static bool next_reap(struct ct_recorder *r, pid_t pid, pid_t *parent, pid_t *child)
 {
@@ -420,6 +450,13 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 		target_all(r);
 		stop_all(r);
 	}
+	while (!final && some_are_missing(r) && ct_now_ns() - t0 < MISSING_NS) {
+		ct_recorder_answer(r);
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	}
+	if (!final && some_are_missing(r)) /* the stretch that ends here could not be compared */
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, 0, 0,
+				 "a process was on its way into another program, or to its end, when all were stopped");
 	job = new_snapshot(r, kind, r->ntargets);
 	if (!job)
 		ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
@@ -432,6 +469,7 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 		if (t->memfd < 0)
 			continue;
 		t->often = !final;
+		t->patience_ms = (t0 - r->snapshot_ns) / 4000000;
 		ct_vdso_find_stub(t);
 		/* One that was killed while it stood still has no state; its exit is in the log. */
 		if (ct_target_inspect(t, r->inspector, NULL))
@@ -443,11 +481,16 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	}
 	if (!ret) {
 		job->snap.current_tid = r->probes.skel->bss->cur.tid;
-		job->snap.seq = append_snapshot(r, job->snap.id, kind, job->nimages, 0);
+		begin_stretch(r, job, kind, job->nimages, 0);
 		ct_probes_forgive(&r->probes);
 	}
 	if (final)
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
+	for (size_t i = 0; i < r->ntargets && !final; i++)
+		if (r->targets[i]->memfd >= 0)
+			ct_probes_refresh(&r->probes, r->targets[i]);
+	if (!final) /* whatever they do from here on is in the log */
+		ct_probes_pause(&r->probes, 0);
 	for (size_t i = 0; i < r->ntargets; i++) {
 		struct ct_target *t = r->targets[i];
 		struct ct_error why;
@@ -460,14 +503,16 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 			ct_target_release(t);
 	}
 	ct_probes_pause(&r->probes, 0);
-	if (ct_now_ns() - t0 > r->max_pause_ns)
-		r->max_pause_ns = ct_now_ns() - t0;
+	r->snapshot_pause = ct_now_ns() - t0;
+	if (r->snapshot_pause > r->max_pause_ns)
+		r->max_pause_ns = r->snapshot_pause;
 	if (ret) {
 		if (job) {
 			r->last_snapshot--;
 			free_snapshot(job);
 		}
 	} else {
+		job->triggers = final ? NULL : ct_triggers_take(r);
 		ct_recorder_worker_add(r, job);
 	}
 	return ret;

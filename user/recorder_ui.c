@@ -24,6 +24,7 @@ ct_u64 ct_recorder_append(struct ct_recorder *r, unsigned type, ct_u32 pid, ct_u
 {
 	size_t size = sizeof(struct ct_event) + len + tail_len;
 	struct ct_event *ev = calloc(1, size + CT_EVENT_ALIGN);
+	const struct ct_ev_snapshot *snap = type == CT_EV_SNAPSHOT ? body : NULL;
 	ct_u64 seq;
 
 	if (!ev)
@@ -41,7 +42,11 @@ ct_u64 ct_recorder_append(struct ct_recorder *r, unsigned type, ct_u32 pid, ct_u
 	memcpy(ev + 1, body, len);
 	if (tail_len)
 		memcpy((char *)(ev + 1) + len, tail, tail_len);
-	seq = ct_pipeline_append(r->pipeline, ev);
+	/* Each stretch begins with a segment, so that those before can go. */
+	if (snap && (snap->kind == CT_SNAP_LOSS || snap->kind == CT_SNAP_PERIODIC))
+		seq = ct_pipeline_begin_segment(r->pipeline, ev);
+	else
+		seq = ct_pipeline_append(r->pipeline, ev);
 	free(ev);
 	return seq;
 }
@@ -70,23 +75,23 @@ void ct_recorder_note(struct ct_recorder *r, unsigned type, ct_u32 reason, ct_u3
 		ct_recorder_unsound(r, text);
 }
 
-int ct_recorder_manifest(struct ct_recorder *r, const char *state, const struct ct_pipeline_stats *stats,
-			 struct ct_error *err)
+void ct_recorder_describe(struct ct_recorder *r, json_t *manifest, const char *state,
+			  const struct ct_pipeline_stats *stats)
 {
 	const struct ct_counters *c = r->probes.counters;
 	struct rusage usage;
 
-	json_object_set_new(r->manifest, "state", json_string(state));
-	json_object_set_new(r->manifest, "pause_ms", json_real(r->pause_ns / 1e6));
-	json_object_set_new(r->manifest, "max_pause_ms", json_real(r->max_pause_ns / 1e6));
+	json_object_set_new(manifest, "state", json_string(state));
+	json_object_set_new(manifest, "pause_ms", json_real(r->pause_ns / 1e6));
+	json_object_set_new(manifest, "max_pause_ms", json_real(r->max_pause_ns / 1e6));
 	if (stats) {
 		getrusage(RUSAGE_SELF, &usage);
-		json_object_set_new(r->manifest, "recorder_stats",
+		json_object_set_new(manifest, "recorder_stats",
 				    json_pack("{s:f, s:I}", "cpu_s",
 					      usage.ru_utime.tv_sec + usage.ru_utime.tv_usec / 1e6 +
 						      usage.ru_stime.tv_sec + usage.ru_stime.tv_usec / 1e6,
 					      "rss_bytes", (json_int_t)usage.ru_maxrss * 1024));
-		json_object_set_new(r->manifest, "counters",
+		json_object_set_new(manifest, "counters",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}",
 					      "kernel_records", (json_int_t)c->seq, "lost", (json_int_t)stats->lost,
 					      "repaired_switches", (json_int_t)c->repaired, "unreadable_buffers",
@@ -96,6 +101,12 @@ int ct_recorder_manifest(struct ct_recorder *r, const char *state, const struct 
 					      (json_int_t)c->threads_full, "hold_max_ms", c->hold_max_ns / 1e6,
 					      "target_cpu_s", c->cpu_ns / 1e9));
 	}
+}
+
+int ct_recorder_manifest(struct ct_recorder *r, const char *state, const struct ct_pipeline_stats *stats,
+			 struct ct_error *err)
+{
+	ct_recorder_describe(r, r->manifest, state, stats);
 	return ct_manifest_write(r->dirfd, r->manifest, err);
 }
 

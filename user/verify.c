@@ -114,13 +114,8 @@ static void check_files(struct verifier *v)
 		struct ct_error err;
 		int file;
 
-		if (strlen(de->d_name) != 32 || strspn(de->d_name, "0123456789abcdef") != 32)
+		if (ct_hash_parse(de->d_name, hash))
 			continue; /* an unfinished copy: nothing refers to it */
-		for (int i = 0; i < 16; i++) {
-			const char digits[3] = {de->d_name[2 * i], de->d_name[2 * i + 1]};
-
-			hash[i] = (ct_u8)strtoul(digits, NULL, 16);
-		}
 		file = ct_file_open(ct_recording_dirfd(v->rec), hash, true, &err);
 		if (file < 0) {
 			add_problem(v, err.msg);

@@ -35,6 +35,34 @@ Test(pipeline, rotate_ends_the_segment_on_disk)
 	rec_remove(&r);
 }
 
+Test(pipeline, a_record_may_begin_a_segment)
+{
+	struct ct_event mark = {.size = sizeof(mark), .type = CT_EV_END};
+	struct ct_segment *seg;
+	struct rec r;
+	struct fake f;
+
+	rec_begin(&r, &f, 1 << 20, (struct pipe_hooks){0});
+	cr_assert_eq(ct_pipeline_settle(r.p, &r.err), 0); /* nothing has been ended: nothing to wait for */
+	for (int i = 1; i <= 3; i++) {
+		fake_event(&f, TEXT);
+		rec_drain(&r);
+		cr_assert_eq(ct_pipeline_begin_segment(r.p, &mark), 2 * (ct_u64)i);
+		cr_assert_eq(ct_pipeline_settle(r.p, &r.err), 0);
+		seg = rec_segment(&r, i);
+		cr_assert(seg);
+		cr_assert(!ct_segment_recovered(seg));
+		cr_assert_eq(ct_segment_header(seg)->first_seq, i == 1 ? 1 : 2 * (ct_u64)(i - 1));
+		ct_segment_close(seg);
+	}
+	rec_finish(&r, NULL);
+	seg = rec_segment(&r, 4);
+	cr_assert(seg);
+	cr_assert_eq(ct_segment_header(seg)->first_seq, 6);
+	ct_segment_close(seg);
+	rec_remove(&r);
+}
+
 Test(pipeline, a_full_segment_is_followed_by_another)
 {
 	struct rec r;

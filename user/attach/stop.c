@@ -128,12 +128,12 @@ static bool fails_when_stopped(ct_u64 nr)
 }
 
 /* Made again, a call with a timeout waits for all of it once more. That is the lesser evil once or twice in a
- * recording, but not every two seconds. */
-static bool has_timeout(const struct ct_regs *r)
+ * recording, and if it is short; but not every two seconds. */
+static bool waits_long(const struct ct_target *t, const struct ct_regs *r)
 {
 	switch (r->r[CT_ORIG_RAX]) {
 	case SYS_epoll_wait:
-	case SYS_epoll_pwait: return (ct_s32)r->r[CT_R10] > 0;
+	case SYS_epoll_pwait: return (ct_s32)r->r[CT_R10] > 0 && (ct_u32)r->r[CT_R10] > t->patience_ms;
 	case 441: /* epoll_pwait2 */
 	case SYS_semtimedop: return r->r[CT_R10] != 0;
 	case SYS_rt_sigtimedwait: return r->r[CT_RDX] != 0;
@@ -146,7 +146,7 @@ static void find_reissue(const struct ct_target *t, struct ct_thread *th)
 	ct_u64 waiting = (th->state.pending | th->state.shared_pending) & ~th->state.blocked;
 
 	th->reissue = (long)th->regs.r[CT_RAX] == -EINTR && fails_when_stopped(th->regs.r[CT_ORIG_RAX]) && !waiting &&
-		      !(t->often && has_timeout(&th->regs));
+		      !(t->often && waits_long(t, &th->regs));
 }
 
 static void reissue(struct ct_thread *th)

@@ -69,7 +69,8 @@ struct ct_target {
 	ct_u64 stub, clone_stub; /* code for injected calls, in the dead part of a patched function; 0: none */
 	bool fresh;              /* right after execve: no instruction of the new image has run */
 	bool seized;             /* by the caller already: not seized again, only waited for */
-	bool often;              /* stopped again and again: see has_timeout in stop.c */
+	bool often;              /* stopped again and again: see waits_long in stop.c */
+	ct_u32 patience_ms;      /* what is short then */
 	bool astray;             /* a thread may still be in the stub: that stays where it is */
 	bool own_page;           /* CT_OWN_PAGE is mapped, and holds the leader's rseq area */
 	bool seccomp;            /* has a filter, suspended during injected calls */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Symbol tables by libelf, demangling by libiberty, .gnu_debugdata (an xz-compressed ELF file) by liblzma. */
-#include "symbols.h"
+#include "elf_symbols.h"
 
 #include <fnmatch.h>
 #include <gelf.h>
@@ -17,7 +17,7 @@ struct reading {
 	const struct ct_image *im; /* where addresses are in the file */
 	const char *const *globs;
 	size_t nglobs;
-	struct ct_symbols *out;
+	struct ct_elf_symbols *out;
 	bool failed; /* no memory */
 };
 
@@ -88,7 +88,7 @@ static ct_u8 rank_of(const GElf_Sym *sym, const char *name)
 	return (ct_u8)((bind == STB_GLOBAL ? 0 : bind == STB_WEAK ? 16 : 32) + (under < 15 ? under : 15));
 }
 
-static bool locate(const struct ct_image *im, struct ct_symbol *s)
+static bool locate(const struct ct_image *im, struct ct_elf_symbol *s)
 {
 	for (size_t i = 0; i < im->nexec; i++) {
 		const struct ct_segment *g = &im->exec[i];
@@ -105,8 +105,8 @@ static bool locate(const struct ct_image *im, struct ct_symbol *s)
 
 static void add(struct reading *r, const GElf_Sym *sym, const char *name)
 {
-	struct ct_symbols *out = r->out;
-	struct ct_symbol s = {.addr = sym->st_value, .size = sym->st_size, .rank = rank_of(sym, name)};
+	struct ct_elf_symbols *out = r->out;
+	struct ct_elf_symbol s = {.addr = sym->st_value, .size = sym->st_size, .rank = rank_of(sym, name)};
 	size_t len = strlen(name);
 
 	if (!locate(r->im, &s))
@@ -221,14 +221,14 @@ static void read_elf(struct reading *r, Elf *elf)
 
 static int by_addr(const void *a, const void *b)
 {
-	const struct ct_symbol *x = a, *y = b;
+	const struct ct_elf_symbol *x = a, *y = b;
 
 	if (x->addr != y->addr)
 		return x->addr > y->addr ? 1 : -1;
 	return x->rank - y->rank;
 }
 
-static void sort(struct ct_symbols *s)
+static void sort(struct ct_elf_symbols *s)
 {
 	size_t n = 0;
 
@@ -256,8 +256,8 @@ static Elf *open_elf(int fd, const char *path, struct ct_error *err)
 	return elf;
 }
 
-int ct_symbols_read(int fd, const char *path, const char *const *globs, size_t nglobs, struct ct_symbols *out,
-		    struct ct_error *err)
+int ct_elf_symbols_read(int fd, const char *path, const char *const *globs, size_t nglobs, struct ct_elf_symbols *out,
+			struct ct_error *err)
 {
 	struct ct_image im;
 	struct reading r = {.im = &im, .globs = globs, .nglobs = nglobs, .out = out};
@@ -277,11 +277,11 @@ int ct_symbols_read(int fd, const char *path, const char *const *globs, size_t n
 	sort(out);
 	if (elf && !r.failed)
 		return 0;
-	ct_symbols_free(out);
+	ct_elf_symbols_free(out);
 	return -1;
 }
 
-void ct_symbols_free(struct ct_symbols *s)
+void ct_elf_symbols_free(struct ct_elf_symbols *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		free(s->v[i].name);
@@ -290,7 +290,7 @@ void ct_symbols_free(struct ct_symbols *s)
 	memset(s, 0, sizeof(*s));
 }
 
-bool ct_symbols_cold(const struct ct_symbols *s, ct_u64 addr)
+bool ct_elf_symbols_cold(const struct ct_elf_symbols *s, ct_u64 addr)
 {
 	size_t lo = 0, hi = s->ncold;
 
@@ -305,7 +305,7 @@ bool ct_symbols_cold(const struct ct_symbols *s, ct_u64 addr)
 	return lo && addr - s->cold[lo - 1].addr < s->cold[lo - 1].size;
 }
 
-const char *ct_symbol_taboo(const char *name)
+const char *ct_elf_symbol_taboo(const char *name)
 {
 	static const char address[] = "it does with its return address what others do not",
 			  stack[] = "it changes the stack", entered[] = "it is not called as others are";
@@ -363,7 +363,8 @@ static bool on_found(void *ctx, const GElf_Sym *sym, const char *name)
 	return true;
 }
 
-int ct_symbols_find(int fd, const char *path, const char *const *names, ct_u64 *addrs, size_t n, struct ct_error *err)
+int ct_elf_symbols_find(int fd, const char *path, const char *const *names, ct_u64 *addrs, size_t n,
+			struct ct_error *err)
 {
 	struct finding f = {names, addrs, n};
 	Elf *elf = open_elf(fd, path, err);
@@ -392,7 +393,7 @@ static bool on_reference(void *ctx, const GElf_Sym *sym, const char *name)
 	return !r->found;
 }
 
-bool ct_symbols_refer(int fd, const char *const *names, size_t n)
+bool ct_elf_symbols_refer(int fd, const char *const *names, size_t n)
 {
 	struct reference r = {names, n, false};
 	struct ct_error ignored;

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+/* ctbpf trigger: asks a running recorder to keep what it has at this moment. */
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "formats/recording.h"
+#include "user/attach/target.h"
+#include "user/cmd.h"
+#include "user/recorder.h"
+
+static const char help[] =
+	"usage: ctbpf trigger NAME RECORDING\n"
+	"       ctbpf trigger NAME -p PID\n"
+	"\n"
+	"Keeps what a recording that is still being made holds at this moment as a recording of its own,\n"
+	"RECORDING-NAME.ctr, while the recording goes on. Nothing is copied: files are hard links. With\n"
+	"`ctbpf record --post-trigger T` it includes what happens in this time from now on.\n"
+	"\n"
+	"  -p, --pid PID  the recording that this process is part of\n"
+	"      --help     this text\n"
+	"\n"
+	"examples:\n"
+	"  sudo ctbpf trigger slow-request redis.ctr\n"
+	"  sudo ctbpf trigger before-restart -p $(pidof redis-server)\n"
+	"\n"
+	"exit status: 0 kept, its path is printed, 1 failed, 2 usage, 3 it is not being recorded, 77 missing\n"
+	"privilege\n";
+
+/* Where the recorder of a process says that it records to. */
+static int find_recording(pid_t pid, char path[PATH_MAX], struct ct_error *err)
+{
+	char name[64];
+	json_t *undo;
+	pid_t recorder;
+	ssize_t n;
+
+	snprintf(name, sizeof(name), CT_RUN_DIR "/%d.json", pid);
+	undo = json_load_file(name, 0, NULL);
+	recorder = (pid_t)json_integer_value(json_object_get(undo, "recorder"));
+	json_decref(undo);
+	snprintf(name, sizeof(name), CT_RUN_DIR "/%d.recording", recorder);
+	n = recorder > 0 ? readlink(name, path, PATH_MAX - 1) : -1;
+	if (n < 0)
+		return ct_fail(err, CT_EXIT_NOT_ATTACHED,
+			       "process %d is not being recorded, as far as " CT_RUN_DIR
+			       " tells; name the recording instead",
+			       pid);
+	path[n] = 0;
+	return 0;
+}
+
+static int connect_to(const char *path, struct ct_error *err)
+{
+	struct ct_recording *rec = ct_recording_open(path, err);
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (!rec)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	/* By way of its directory's descriptor: a socket's address is shorter than paths may be. */
+	snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/" CT_CONTROL, ct_recording_dirfd(rec));
+	if (ct_recording_state(rec) != CT_REC_RECORDING) {
+		ct_fail(err, CT_EXIT_NOT_ATTACHED, "%s: is not being recorded any more (it is %s)", path,
+			ct_recording_state_name(ct_recording_state(rec)));
+	} else if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof(at))) {
+		ct_fail_errno(err, errno == EACCES ? CT_EXIT_MISSING : CT_EXIT_FAILED,
+			      "%s: its recorder does not answer at " CT_CONTROL, path);
+	} else {
+		ct_recording_close(rec);
+		return fd;
+	}
+	if (fd >= 0)
+		close(fd);
+	ct_recording_close(rec);
+	return -1;
+}
+
+static int ask(const char *path, const char *name, struct ct_error *err)
+{
+	char text[PATH_MAX + 64];
+	int fd = connect_to(path, err), len;
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	len = snprintf(text, sizeof(text), "trigger %s", name);
+	if (send(fd, text, (size_t)len, MSG_NOSIGNAL) != len) {
+		close(fd);
+		return ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot ask its recorder", path);
+	}
+	do
+		n = recv(fd, text, sizeof(text) - 1, 0);
+	while (n < 0 && errno == EINTR);
+	close(fd);
+	if (n <= 0)
+		return ct_fail(err, CT_EXIT_FAILED, "%s: its recorder ended without an answer", path);
+	text[n] = 0;
+	if (strncmp(text, "ok ", 3) != 0)
+		return ct_fail(err, CT_EXIT_FAILED, "%s: %s", path, strchr(text, ' ') ? strchr(text, ' ') + 1 : text);
+	puts(text + 3);
+	return 0;
+}
+
+int cmd_trigger(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"pid", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
+	char path[PATH_MAX], *name, *dir;
+	unsigned long long pid = 0;
+	struct ct_error err = {0};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "p:h", options, NULL)) != -1) {
+		switch (opt) {
+		case 'p':
+			if (ct_parse_u64(optarg, 1, 1 << 30, &pid))
+				return ct_cmd_usage(argv, "-p takes a process id, not '%s'", optarg);
+			break;
+		case 'h': return ct_cmd_help(help);
+		default: return ct_cmd_usage(argv, NULL);
+		}
+	}
+	name = argv[optind];
+	dir = name ? argv[optind + 1] : NULL;
+	if (!name || (pid != 0) == (dir != NULL) || optind + 1 + (dir != NULL) < argc)
+		return ct_cmd_usage(argv, "give a name, and a recording or -p PID");
+	if (!ct_trigger_name_ok(name))
+		return ct_cmd_usage(argv, "a name has letters, digits, '.', '_' and '-', at most %d, not '%s'",
+				    CT_TRIGGER_NAME - 1, name);
+	if (pid && geteuid()) {
+		ct_fail(&err, CT_EXIT_MISSING, "-p needs root: run it with sudo");
+		return ct_cmd_fail(argv, &err);
+	}
+	if (pid && find_recording((pid_t)pid, path, &err))
+		return ct_cmd_fail(argv, &err);
+	return ask(pid ? path : dir, name, &err) ? ct_cmd_fail(argv, &err) : CT_EXIT_OK;
+}
