@@ -221,11 +221,6 @@ static void record(void)
 	record_threads(1);
 }
 
-static void record_three(void)
-{
-	record_threads(3);
-}
-
 static void open_it(void)
 {
 	rec = open_recorded(below(dir, "rec.ctr"), &st);
@@ -236,6 +231,22 @@ static void close_it(void)
 	ct_stretches_deinit(&st);
 	ct_recording_close(rec);
 	rec = NULL;
+}
+
+/* A switch that the scheduler did not tell of, which happens on a busy machine, leaves ticks unknown: then another
+ * recording is made. */
+static void record_three(void)
+{
+	json_int_t repaired = 1;
+
+	for (int i = 0; i < 20 && repaired; i++) {
+		record_threads(3);
+		open_it();
+		repaired = json_integer_value(
+			json_object_get(json_object_get(ct_recording_manifest(rec), "counters"), "repaired_switches"));
+		close_it();
+	}
+	cr_assert_eq(repaired, 0, "no recording without repaired switches");
 }
 
 static struct {
