@@ -207,6 +207,8 @@ static void record_threads(int threads)
 	pid_t pid;
 	char c;
 
+	if (dir)
+		scratch_remove(dir);
 	dir = scratch_dir();
 	must(pipe(ready) == 0, "pipe");
 	pid = fork();
