@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,12 +48,44 @@ void ct_wait_set_hook(ct_wait_hook *hook, void *ctx)
 	wait_ctx = ctx;
 }
 
+static _Atomic pid_t child;
+static _Atomic int child_status = -1;
+
+void ct_wait_child(pid_t pid)
+{
+	child_status = -1;
+	child = pid;
+}
+
+pid_t ct_wait(pid_t tid, int *status, int flags)
+{
+	pid_t got = waitpid(tid, status, flags | __WALL);
+
+	if (got > 0 && got == child && !WIFSTOPPED(*status))
+		child_status = *status;
+	return got;
+}
+
+bool ct_wait_child_ended(int *status)
+{
+	siginfo_t si = {0};
+
+	/* For a tracee, stops are told even to who asks for WEXITED alone (wait_task_stopped() in kernel/exit.c). */
+	if (child_status < 0 && child > 0 && !waitid(P_PID, (id_t)child, &si, WEXITED | WNOHANG | WNOWAIT) &&
+	    (si.si_code == CLD_EXITED || si.si_code == CLD_KILLED || si.si_code == CLD_DUMPED))
+		ct_wait(child, status, WNOHANG);
+	if (child_status < 0)
+		return false;
+	*status = child_status;
+	return true;
+}
+
 int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms)
 {
 	ct_u64 start = now_ns(), spin = start + 2000000;
 
 	for (;;) {
-		pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+		pid_t got = ct_wait(tid, status, WNOHANG);
 
 		if (got == tid)
 			return 0;

@@ -40,7 +40,14 @@ char *ct_read_file(const char *path, size_t *len);
 
 /* PTRACE_SEIZE; returns -errno. */
 int ct_seize(pid_t tid, unsigned long options);
-/* waitpid for one tid with a limit; as waitpid's status, or -errno. */
+/* A tracer that is also its tracee's parent takes both the last report and the exit status with one wait. The end of
+ * `child`, a process this one has started, is therefore kept by whichever wait meets it. From any thread. */
+void ct_wait_child(pid_t child);
+/* Takes its status, as waitpid's, if it has ended; never takes a stop of it away from who waits for that. */
+bool ct_wait_child_ended(int *status);
+/* waitpid(tid, status, flags | __WALL) for a tracee. */
+pid_t ct_wait(pid_t tid, int *status, int flags);
+/* ct_wait for one tid with a limit; as waitpid's status, or -errno. */
 int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms);
 /* The same for a thread that will stop as soon as it is given a CPU: while it waits for one, up to two minutes, time
  * does not count. On a machine with a real-time process, seconds may pass. */

@@ -220,6 +220,7 @@ static pid_t start_command(struct ct_recorder *r, struct ct_error *err)
 	}
 	close(go[0]);
 	close(failed[1]);
+	ct_wait_child(pid);
 	if (pid < 0 || ct_seize(pid, PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD) || write(go[1], "", 1) != 1) {
 		ct_fail_errno(err, CT_EXIT_FAILED, "cannot start %s", r->opts->command[0]);
 		goto fail;
@@ -258,9 +259,7 @@ static void reap_command(struct ct_recorder *r)
 {
 	int status;
 
-	/* Traced stops of it are waited for by thread id where they are expected; here only its end counts. */
-	if (r->command_pid > 0 && waitpid(r->command_pid, &status, WNOHANG) == r->command_pid &&
-	    (WIFEXITED(status) || WIFSIGNALED(status))) {
+	if (r->command_pid > 0 && ct_wait_child_ended(&status)) {
 		r->command_status = status;
 		r->command_pid = 0;
 	}
@@ -634,8 +633,9 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 
 		if (r.end_reason == CT_END_SIGNAL)
 			kill(r.command_pid, SIGTERM);
-		if (waitpid(r.command_pid, &status, 0) == r.command_pid)
-			r.command_status = status;
+		while (ct_wait(r.command_pid, &status, 0) > 0 && WIFSTOPPED(status))
+			ptrace(PTRACE_DETACH, r.command_pid, 0, 0);
+		reap_command(&r);
 	}
 	if (!began && r.dirfd >= 0)
 		ct_recording_discard(r.path);

@@ -188,10 +188,6 @@ static void reported(struct ct_recorder *r, struct stepped *s, int status, bool 
 	const int event = status >> 16, sig = WSTOPSIG(status);
 
 	if (!WIFSTOPPED(status)) {
-		if (tid == r->command_pid) { /* see reap_command */
-			r->command_status = status;
-			r->command_pid = 0;
-		}
 		drop(r->stepper, s);
 		return;
 	}
@@ -280,12 +276,12 @@ static int await(struct ct_recorder *r, pid_t tid, bool call, bool held, int *st
 
 	if (!call) {
 		do
-			got = waitpid(tid, status, __WALL);
+			got = ct_wait(tid, status, 0);
 		while (got < 0 && errno == EINTR);
 		return got != tid;
 	}
 	for (unsigned n = 0; held || n < PATIENCE; n++) {
-		got = waitpid(tid, status, __WALL | WNOHANG);
+		got = ct_wait(tid, status, WNOHANG);
 		if (got)
 			break;
 		ct_recorder_answer(r);
@@ -349,7 +345,7 @@ static void collect(struct ct_recorder *r)
 
 		if (!st->list[i].runs)
 			continue;
-		got = waitpid(st->list[i].tid, &status, __WALL | WNOHANG);
+		got = ct_wait(st->list[i].tid, &status, WNOHANG);
 		if (got == st->list[i].tid)
 			reported(r, &st->list[i], status, false);
 		else if (got < 0 && errno == ECHILD) /* another thread's execve has taken its place */

@@ -29,3 +29,9 @@ echo hello | "$CTBPF" record -q -o "$T/cat.ctr" -- cat >"$T/out"
 assert_eq "$(cat "$T/out")" hello
 step "from the first instruction on: its very first calls are in the log"
 assert_contains "$("$CTBPF" dump --syscall brk,mmap,access,openat "$T/0.ctr" | head -n 1)" "brk(NULL)"
+
+step "also of one that ends while it is stopped for a snapshot"
+for n in 1 2 3 4 5 6 7 8; do
+	rm -rf "$T/busy.ctr"
+	assert_status 7 "$CTBPF" record -q --snapshot-every 100ms -o "$T/busy.ctr" -- sh -c 'sleep 0.2; exit 7'
+done

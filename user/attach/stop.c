@@ -240,7 +240,7 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 			/* The stepper's, which stands still and has reported; or it did not stop in time before, and
 			 * could not be let go. */
 			ret = 0;
-			waitpid(tids[i], &status, __WALL | WNOHANG);
+			ct_wait(tids[i], &status, WNOHANG);
 			if (!ct_get_regs(tids[i], &th->regs)) {
 				th->stopped = true;
 				fresh++;

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ * A tracer that is its tracee's parent: the exit status is kept, stops are left to who waits for them.
+ *
+ * needs: root */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "replay/tracee.h"
+
+static pid_t start(int (*run)(void))
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(run());
+	ct_wait_child(pid);
+	cr_assert_eq(ct_seize(pid, 0), 0);
+	return pid;
+}
+
+static int seven(void)
+{
+	usleep(50000);
+	return 7;
+}
+
+static int waits(void)
+{
+	for (;;)
+		pause();
+	return 0;
+}
+
+Test(tracee, status_taken_by_a_wait_for_a_stop)
+{
+	pid_t pid = start(seven);
+	int status = -1;
+
+	cr_assert_eq(ct_wait_stop(pid, &status, 5000), 0);
+	cr_assert(!WIFSTOPPED(status));
+	status = -1;
+	cr_assert(ct_wait_child_ended(&status));
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7, "%#x", status);
+	cr_assert(ct_wait_child_ended(&status), "it is kept");
+	pid = start(waits);
+	cr_assert(!ct_wait_child_ended(&status), "that of the child before");
+	kill(pid, SIGKILL);
+}
+
+Test(tracee, asking_for_the_end_takes_no_stop)
+{
+	pid_t pid = start(waits);
+	int status;
+
+	cr_assert_eq(ptrace(PTRACE_INTERRUPT, pid, 0, 0), 0);
+	usleep(50000);
+	for (int i = 0; i < 10; i++)
+		cr_assert(!ct_wait_child_ended(&status));
+	cr_assert_eq(ct_wait_interrupted_fairly(pid, 5000), 0, "the stop is still to be had");
+	kill(pid, SIGKILL);
+	cr_assert_eq(ct_wait_stop(pid, &status, 5000), 0);
+	cr_assert(ct_wait_child_ended(&status));
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
