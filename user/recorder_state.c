@@ -348,21 +348,23 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool 
 	return ret ? -1 : 0;
 }
 
-/* Stops all recorded processes. Those that vanish meanwhile are dropped. */
-static void stop_all(struct ct_recorder *r)
+/* Stops all recorded processes. Those that vanish meanwhile are dropped. Whether one was still running. */
+static bool stop_all(struct ct_recorder *r)
 {
 	struct ct_error err;
+	bool ran = false;
 	size_t i = 0;
 
 	while (i < r->ntargets) {
 		struct ct_target *t = r->targets[i];
+		const bool was_stopped = t->memfd >= 0;
 
-		if (t->memfd < 0 &&
+		if (!was_stopped &&
 		    ct_recorder_is_held(r, t->pid)) { /* has a new image: it is attached to that first */
 			i++;
 			continue;
 		}
-		if (t->memfd < 0 && ct_target_stop(t, &err)) {
+		if (!was_stopped && ct_target_stop(t, &err)) {
 			if (ct_target_lives(t)) {
 				r->not_restored = t->pid;
 				ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, t->pid, 0,
@@ -371,10 +373,13 @@ static void stop_all(struct ct_recorder *r)
 				continue;
 			}
 			ct_recorder_drop(r, t);
+			ran = true;
 			continue;
 		}
+		ran |= !was_stopped;
 		i++;
 	}
+	return ran;
 }
 
 /* Every recorded process becomes a target, also children nobody has looked at yet. */
@@ -441,15 +446,14 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	ct_u64 t0 = ct_now_ns();
 	int ret = 0;
 
-	/* While one is stopped another may make a child, or run another program: until there is no such any more. */
-	for (size_t before = (size_t)-1; before != r->ntargets || ct_recorder_heard(r);) {
+	/* Whoever still ran when the others were listed may have made a child since, or run another program: until none
+	 * did. */
+	do {
 		while (ct_recorder_heard(r))
 			ct_recorder_serve(r);
 		ct_stepper_give(r, 0);
-		before = r->ntargets;
 		target_all(r);
-		stop_all(r);
-	}
+	} while (stop_all(r) || ct_recorder_heard(r));
 	while (!final && some_are_missing(r) && ct_now_ns() - t0 < MISSING_NS) {
 		ct_recorder_answer(r);
 		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);

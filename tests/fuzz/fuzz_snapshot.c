@@ -45,7 +45,9 @@ static void fix_checksums(ct_u8 *state, size_t state_len, ct_u8 *pages, size_t p
 	if (pages_len < sizeof(*p))
 		return;
 	blocks_len = (size_t)p->nblocks * sizeof(struct snap_block);
-	if (p->index_offset <= pages_len && blocks_len <= pages_len - p->index_offset) {
+	/* An index that lies over the header would change what is read from there. */
+	if (p->index_offset >= sizeof(*p) && p->index_offset <= pages_len &&
+	    blocks_len <= pages_len - p->index_offset) {
 		table = (size_t)p->index_offset + blocks_len;
 		for (size_t i = 0; i < p->nblocks; i++) {
 			struct snap_block b;
