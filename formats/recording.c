@@ -369,7 +369,9 @@ struct ct_recording *ct_recording_open(const char *path, struct ct_error *err)
 	rec->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (rec->dirfd < 0) {
 		if (errno == ENOTDIR)
-			ct_fail(err, CT_EXIT_FAILED, "%s: not a recording: it is not a directory", path);
+			ct_fail(err, CT_EXIT_FAILED,
+				"%s: not a recording: it is not a directory (`tar xf` unpacks what `ctbpf pack` made)",
+				path);
 		else
 			ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot open", path);
 		goto fail;

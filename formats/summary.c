@@ -170,6 +170,8 @@ static void judge(struct pass *p)
 		snprintf(reason, room, "it holds no events");
 	else if (!p->start_snapshot)
 		snprintf(reason, room, "it does not start with a snapshot");
+	else if (p->bad_snapshot[0] && ct_recording_error(p->rec)) /* that says why */
+		snprintf(reason, room, "it ended by an error: %.170s", ct_recording_error(p->rec));
 	else if (p->bad_snapshot[0])
 		snprintf(reason, room, "%.200s", p->bad_snapshot);
 	else if (sum->damaged_blocks)

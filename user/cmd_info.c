@@ -185,7 +185,8 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 	ct_out_fmt(out, "%u from snapshot to snapshot, %u sound\n", sum->stretches, sum->sound_stretches);
 	if (info->verdict) {
 		field(out, "verify");
-		ct_out_fmt(out, "%s on %s\n", info->verdict, info->verified_at ? info->verified_at : "an unknown day");
+		ct_out_fmt(out, "%s on %s%s\n", info->verdict, info->verified_at ? info->verified_at : "an unknown day",
+			   ct_recording_problem(info->rec, 0) ? ", before the problems below" : "");
 	}
 	field(out, "threads");
 	ct_out_fmt(out, "%u in %u process%s\n", sum->threads, sum->processes, plural(sum->processes, "es"));

@@ -101,6 +101,9 @@ int cmd_pack(int argc, char **argv)
 	if (!rec)
 		return ct_cmd_fail(argv, &err);
 	default_name(path, argv[optind]);
+	for (size_t i = 0; ct_recording_problem(rec, i); i++)
+		fprintf(stderr, "%s: packed as it is, with this problem: %s\n", argv[optind],
+			ct_recording_problem(rec, i));
 	if (ct_recording_state(rec) == CT_REC_RECORDING)
 		ret = ct_fail(&err, CT_EXIT_FAILED,
 			      "%s: is still being recorded; wait for its end, or pack what `ctbpf trigger` keeps of it",

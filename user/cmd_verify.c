@@ -21,6 +21,8 @@ static const char help[] =
 	"  UNPROVEN   replayed, but the recorder died before the snapshot to compare with\n"
 	"  DIVERGED   the replay went another way; a report on standard error says where and how\n"
 	"  DIFFERENT  it came to the end, where something is not the same\n"
+	"  FAILED     it could not be tried: a snapshot or a kept file cannot be read, or this machine lacks "
+	"something\n"
 	"\n"
 	"  -s, --stretch N  only the N-th stretch (from 1); the result is not kept\n"
 	"  -j, --jobs N     stretches at once (default: one for each CPU)\n"

@@ -366,7 +366,8 @@ static enum ct_verdict worst(const struct verifier *v)
 		if (verdict == CT_VERIFIED || (one > verdict && one != CT_VERIFY_FAILED))
 			verdict = one;
 	}
-	return verdict;
+	/* What is damaged may well go another way. */
+	return v->damaged && verdict > CT_BROKEN ? CT_BROKEN : verdict;
 }
 
 /* The first thing that is not as it should be. */
@@ -374,6 +375,8 @@ static void reason(const struct verifier *v, struct ct_verify_result *res)
 {
 	const char *problem = json_string_value(json_array_get(v->problems, 0));
 
+	if (v->damaged && problem)
+		snprintf(res->why, sizeof(res->why), "%s", problem);
 	for (size_t i = 0; i < v->njobs && !res->why[0]; i++) {
 		const struct job *job = &v->jobs[i];
 		const char *error = json_string_value(json_object_get(job->res, "error"));
@@ -449,6 +452,9 @@ static int store(struct verifier *v, const struct ct_verify_result *res, struct 
 
 static int make_jobs(struct verifier *v, struct ct_error *err)
 {
+	if (!v->st.count && ct_recording_problem(v->rec, 0))
+		return ct_fail(err, CT_EXIT_FAILED, "%s: there is nothing to replay: %s", ct_recording_path(v->rec),
+			       ct_recording_problem(v->rec, 0));
 	if (!v->st.count)
 		return ct_fail(
 			err, CT_EXIT_FAILED,

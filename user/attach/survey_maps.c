@@ -116,7 +116,7 @@ static const char *shared_label(const char *name)
 static void survey_shared(struct ct_survey *s, struct scan *scan)
 {
 	unsigned alone = 0, writable = 0;
-	char label[48], fix[128];
+	char label[48], fix[192];
 	if (!scan->count)
 		return;
 	ct_each_process(scan_process, scan);
@@ -127,7 +127,11 @@ static void survey_shared(struct ct_survey *s, struct scan *scan)
 			alone += shared->writable;
 			continue;
 		}
-		snprintf(fix, sizeof(fix), "end process %d, or record events only with --no-replay", shared->writer);
+		snprintf(fix, sizeof(fix),
+			 "end process %d, record both from their start (`ctbpf record -- COMMAND`), or record events "
+			 "only "
+			 "with --no-replay",
+			 shared->writer);
 		ct_finding_add(s->f, CT_FIND_BLOCKS_REPLAY, "shared_memory", fix,
 			       "it shares memory (%s) with %s, which can write to it", shared_label(shared->name),
 			       ct_target_label(label, sizeof(label), shared->writer));
