@@ -15,8 +15,8 @@
 #include "record.skel.h" /* after the headers with its types */
 
 #define DRAIN_MS   5000
-#define MISSING_NS 200000000ull
-#define STOPS      60 /* at attach, while a handler has interrupted the vDSO */
+#define MISSING_NS 1000000000ull /* who ends needs the CPU for that; on a busy machine it waits its turn */
+#define STOPS      60            /* at attach, while a handler has interrupted the vDSO */
 
 /* The first thread may have ended while others live on. */
 bool ct_target_lives(const struct ct_target *t)
@@ -434,14 +434,9 @@ static void reap_stopped(struct ct_recorder *r, struct ct_target *t)
 		ct_image_reap(t, child, NULL);
 }
 
-int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err)
+/* While one is stopped another may make a child, or run another program: until there is no such any more. */
+static void stop_everything(struct ct_recorder *r)
 {
-	bool final = kind == CT_SNAP_FINAL;
-	struct ct_job *job;
-	ct_u64 t0 = ct_now_ns();
-	int ret = 0;
-
-	/* While one is stopped another may make a child, or run another program: until there is no such any more. */
 	for (size_t before = (size_t)-1; before != r->ntargets || ct_recorder_heard(r);) {
 		while (ct_recorder_heard(r))
 			ct_recorder_serve(r);
@@ -450,9 +445,23 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 		target_all(r);
 		stop_all(r);
 	}
+}
+
+int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err)
+{
+	bool final = kind == CT_SNAP_FINAL;
+	struct ct_job *job;
+	ct_u64 t0 = ct_now_ns();
+	int ret = 0;
+
+	stop_everything(r);
+	/* Who is still missing ends, and then is known to have; or comes out of an execve, is held, and stopped only
+	 * when it has been attached to anew. */
 	while (!final && some_are_missing(r) && ct_now_ns() - t0 < MISSING_NS) {
-		ct_recorder_answer(r);
-		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		if (ct_recorder_heard(r))
+			stop_everything(r);
+		else
+			nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 	}
 	if (!final && some_are_missing(r)) /* the stretch that ends here could not be compared */
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, 0, 0,
