@@ -25,7 +25,7 @@ PROG_CFLAGS = -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -MMD -MP -MT $@ -
 
 LIBS_formats := -lzstd -lz -lxxhash -ljansson -lsqlite3 -lpthread
 LIBS_replay  := -ldw -lelf -lZydis
-LIBS_user    := -lbpf -luring -lcap -liberty -llzma -lpcre2-8
+LIBS_user    := -lbpf -luring -lcap -liberty -llzma -lpcre2-8 -lmicrohttpd
 
 SRC_formats := $(wildcard formats/*.c formats/export/*.c)
 SRC_replay  := $(wildcard replay/*.c replay/agents/*.c replay/steps/*.c)
@@ -203,10 +203,13 @@ install: $(PROG) ## into DESTDIR/PREFIX: program, man pages, licence
 	install -Dm755 $(PROG) '$(DESTDIR)$(PREFIX)/bin/ctbpf'
 	install -d '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
 	install -m644 $(MAN) '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system' '$(DESTDIR)$(PREFIX)/share/doc/ctbpf/systemd'
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' docs/systemd/ctbpf.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/ctbpf.service'
+	install -m644 docs/systemd/daemon.conf '$(DESTDIR)$(PREFIX)/share/doc/ctbpf/systemd'
 	install -m644 LICENSE README.md $(wildcard docs/*.md) '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
 	install -Dm644 docs/vscode/package.json '$(DESTDIR)$(PREFIX)/share/doc/ctbpf/vscode/package.json'
 uninstall: ## what install put there
-	rm -f '$(DESTDIR)$(PREFIX)/bin/ctbpf' $(MAN:docs/man/%='$(DESTDIR)$(PREFIX)/share/man/man1/%')
+	rm -f '$(DESTDIR)$(PREFIX)/bin/ctbpf' '$(DESTDIR)$(PREFIX)/lib/systemd/system/ctbpf.service' $(MAN:docs/man/%='$(DESTDIR)$(PREFIX)/share/man/man1/%')
 	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
 clean: ## everything built
 	$(Q)rm -rf $(B) $(PROG)

@@ -33,6 +33,7 @@ int cmd_stack(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_replay_worker(int argc, char **argv);
 int cmd_trigger(int argc, char **argv);
+int cmd_daemon(int argc, char **argv);
 int cmd_core(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
@@ -52,6 +53,9 @@ void ct_cmd_open(struct ct_out *out);
 /* Closes it and returns the command's status: `status`, or 1 with a message if
  * the output could not be written. A reader that has seen enough (`| head`) is no error. */
 int ct_cmd_close(char **argv, struct ct_out *out, int status);
+
+/* Asks the recorder of a recording to keep what it has under this name, and prints the path of that. */
+int ct_trigger_ask(const char *path, const char *name, struct ct_error *err);
 
 /* Number in text, all of it, within [min, max]; -1 if it is not (nothing is printed). */
 int ct_parse_u64(const char *text, unsigned long long min, unsigned long long max, unsigned long long *value);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* ctbpf record: options, finding the targets, refusing what cannot be done, the summary. */
-#include <dirent.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <math.h>
@@ -14,12 +13,13 @@
 #include "replay/tracee.h"
 #include "user/attach/survey.h"
 #include "user/cmd.h"
+#include "user/processes.h"
 #include "user/recorder.h"
 #include "user/verify.h"
 
 static const char help[] =
 	"usage: ctbpf record -p PID[,PID...] [options]\n"
-	"       ctbpf record --comm NAME [options]\n"
+	"       ctbpf record --comm NAME | --cgroup PATH | --unit NAME | --container ID [options]\n"
 	"       ctbpf record [options] -- COMMAND [ARGUMENT...]\n"
 	"\n"
 	"Records running processes, or a command from its first instruction, so that the run can be\n"
@@ -28,6 +28,9 @@ static const char help[] =
 	"\n"
 	"  -p, --pid PID[,PID...]  processes to attach to\n"
 	"      --comm NAME         all processes of this name\n"
+	"      --cgroup PATH       all processes in this control group, as /proc/PID/cgroup names it, and below it\n"
+	"      --unit NAME         all processes of this systemd unit, like nginx.service\n"
+	"      --container ID      all processes of the container whose id begins like this (at least 12 digits)\n"
 	"  -o, --output DIR        where to write (default ./ctbpf-<comm>-<pid>-<utc>.ctr)\n"
 	"  -d, --duration SECS     end after this time (default: Ctrl-C, or the targets' end); Ctrl-C ends a CMD\n"
 	"                          too, -d lets it run on\n"
@@ -83,7 +86,10 @@ static const char help[] =
 	"4 events lost (--strict), 5 not verified (--verify), 77 missing privilege or kernel feature\n";
 
 enum {
-	OPT_COMM = 256,
+	OPT_COMM = 256, /* in the order of enum ct_match_kind */
+	OPT_CGROUP,
+	OPT_UNIT,
+	OPT_CONTAINER,
 	OPT_KEEP,
 	OPT_SNAPSHOT,
 	OPT_ON_CRASH,
@@ -118,6 +124,9 @@ enum {
 static const struct option options[] = {
 	{"pid", required_argument, NULL, 'p'},
 	{"comm", required_argument, NULL, OPT_COMM},
+	{"cgroup", required_argument, NULL, OPT_CGROUP},
+	{"unit", required_argument, NULL, OPT_UNIT},
+	{"container", required_argument, NULL, OPT_CONTAINER},
 	{"output", required_argument, NULL, 'o'},
 	{"duration", required_argument, NULL, 'd'},
 	{"keep", required_argument, NULL, OPT_KEEP},
@@ -158,7 +167,7 @@ struct args {
 	struct ct_record_opts o;
 	pid_t *pids;
 	size_t npids;
-	const char *comm;
+	struct ct_match match;
 	bool json, verify;
 	struct ct_calls_opts calls;
 	const char **globs; /* room for as many as there are arguments */
@@ -270,31 +279,6 @@ static int parse_pids(struct args *a, char *text)
 	return a->npids ? 0 : -1;
 }
 
-static int find_comm(struct args *a)
-{
-	DIR *dir = opendir("/proc");
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir))) {
-		char path[64], *comm;
-		pid_t pid = atoi(entry->d_name);
-
-		if (pid <= 0 || pid == getpid())
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-		comm = ct_read_file(path, NULL);
-		if (comm) {
-			comm[strcspn(comm, "\n")] = 0;
-			if (!strcmp(comm, a->comm))
-				add_pid(a, pid);
-			free(comm);
-		}
-	}
-	if (dir)
-		closedir(dir);
-	return a->npids ? 0 : -1;
-}
-
 static int parse_compress(const char *text, int *level)
 {
 	unsigned long long n = 1;
@@ -400,7 +384,17 @@ static int parse(struct args *a, int argc, char **argv)
 			if (parse_pids(a, optarg))
 				return ct_cmd_usage(argv, "-p takes process ids separated by commas");
 			break;
-		case OPT_COMM: a->comm = optarg; break;
+		case OPT_COMM:
+		case OPT_CGROUP:
+		case OPT_UNIT:
+		case OPT_CONTAINER:
+			if (a->match.kind)
+				return ct_cmd_usage(argv, "give one of --comm, --cgroup, --unit, --container");
+			a->match = (struct ct_match){CT_MATCH_COMM + (opt - OPT_COMM), optarg};
+			if (!ct_match_ok(&a->match))
+				return ct_cmd_usage(argv, "--%s: there can be none such as '%s'",
+						    ct_match_name(a->match.kind), optarg);
+			break;
 		case 'o': a->o.output = optarg; break;
 		case 'd':
 			a->o.duration_s = strtod(optarg, &end);
@@ -484,11 +478,12 @@ static int parse(struct args *a, int argc, char **argv)
 	}
 	if (optind < argc)
 		a->o.command = argv + optind;
-	if (!!a->npids + !!a->comm + !!a->o.command != 1)
+	if (!!a->npids + !!a->match.kind + !!a->o.command != 1)
 		return ct_cmd_usage(argv, "%s",
 				    a->npids && a->o.command && ct_parse_u64(*a->o.command, 1, 1 << 30, &n) == 0
 					    ? "several processes are separated by commas: -p PID,PID"
-					    : "give one of -p PID, --comm NAME, or -- COMMAND");
+					    : "give one of -p PID, --comm NAME, --cgroup PATH, --unit NAME, "
+					      "--container ID, or -- COMMAND");
 	if (a->verify && a->o.no_replay)
 		return ct_cmd_usage(argv, "--verify has nothing to replay in a recording with --no-replay");
 	if (a->o.step && a->o.no_replay)
@@ -501,7 +496,7 @@ static int parse(struct args *a, int argc, char **argv)
 		return ct_cmd_usage(argv,
 				    "--keep, --snapshot-every and --on-... need snapshots, which --no-replay does "
 				    "without");
-	if (a->comm && find_comm(a))
+	if (a->match.kind && (ct_match_find(&a->match, &a->pids, &a->npids) || !a->npids))
 		return -2;
 	a->o.pids = a->pids;
 	a->o.npids = a->npids;
@@ -681,7 +676,8 @@ int cmd_record(int argc, char **argv)
 	ret = parse(&a, argc, argv);
 
 	if (ret == -2) {
-		ct_fail(&err, CT_EXIT_NOT_ATTACHED, "no process is called %s", a.comm);
+		ct_fail(&err, CT_EXIT_NOT_ATTACHED, "no process of the %s %s is running", ct_match_name(a.match.kind),
+			a.match.what);
 		ret = ct_cmd_fail(argv, &err);
 	} else if (ret == -1) {
 		if (geteuid()) {

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: MIT
 /* ctbpf trigger: asks a running recorder to keep what it has at this moment. */
-#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "formats/recording.h"
 #include "user/attach/target.h"
 #include "user/cmd.h"
+#include "user/control.h"
 #include "user/recorder.h"
 
 static const char help[] =
@@ -57,56 +55,25 @@ static int find_recording(pid_t pid, char path[PATH_MAX], struct ct_error *err)
 	return 0;
 }
 
-static int connect_to(const char *path, struct ct_error *err)
+int ct_trigger_ask(const char *path, const char *name, struct ct_error *err)
 {
 	struct ct_recording *rec = ct_recording_open(path, err);
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	int fd;
+	char who[PATH_MAX + 32], text[CT_TRIGGER_NAME + 16], *kept = NULL;
 
 	if (!rec)
 		return -1;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	/* By way of its directory's descriptor: a socket's address is shorter than paths may be. */
-	snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/" CT_CONTROL, ct_recording_dirfd(rec));
-	if (ct_recording_state(rec) != CT_REC_RECORDING) {
+	snprintf(who, sizeof(who), "%s: its recorder", path);
+	snprintf(text, sizeof(text), "trigger %s", name);
+	if (ct_recording_state(rec) != CT_REC_RECORDING)
 		ct_fail(err, CT_EXIT_NOT_ATTACHED, "%s: is not being recorded any more (it is %s)", path,
 			ct_recording_state_name(ct_recording_state(rec)));
-	} else if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof(at))) {
-		ct_fail_errno(err, errno == EACCES ? CT_EXIT_MISSING : CT_EXIT_FAILED,
-			      "%s: its recorder does not answer at " CT_CONTROL, path);
-	} else {
-		ct_recording_close(rec);
-		return fd;
-	}
-	if (fd >= 0)
-		close(fd);
+	else
+		kept = ct_control_ask(ct_recording_dirfd(rec), CT_CONTROL, who, text, err);
 	ct_recording_close(rec);
-	return -1;
-}
-
-static int ask(const char *path, const char *name, struct ct_error *err)
-{
-	char text[PATH_MAX + 64];
-	int fd = connect_to(path, err), len;
-	ssize_t n;
-
-	if (fd < 0)
+	if (!kept)
 		return -1;
-	len = snprintf(text, sizeof(text), "trigger %s", name);
-	if (send(fd, text, (size_t)len, MSG_NOSIGNAL) != len) {
-		close(fd);
-		return ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot ask its recorder", path);
-	}
-	do
-		n = recv(fd, text, sizeof(text) - 1, 0);
-	while (n < 0 && errno == EINTR);
-	close(fd);
-	if (n <= 0)
-		return ct_fail(err, CT_EXIT_FAILED, "%s: its recorder ended without an answer", path);
-	text[n] = 0;
-	if (strncmp(text, "ok ", 3) != 0)
-		return ct_fail(err, CT_EXIT_FAILED, "%s: %s", path, strchr(text, ' ') ? strchr(text, ' ') + 1 : text);
-	puts(text + 3);
+	puts(kept);
+	free(kept);
 	return 0;
 }
 
@@ -142,5 +109,5 @@ int cmd_trigger(int argc, char **argv)
 	}
 	if (pid && find_recording((pid_t)pid, path, &err))
 		return ct_cmd_fail(argv, &err);
-	return ask(pid ? path : dir, name, &err) ? ct_cmd_fail(argv, &err) : CT_EXIT_OK;
+	return ct_trigger_ask(pid ? path : dir, name, &err) ? ct_cmd_fail(argv, &err) : CT_EXIT_OK;
 }

@@ -29,124 +29,6 @@
 #define STEPS_NS          20000000ull
 #define EXTRA_SNAPSHOT_NS 2000000000ull /* at most one unplanned snapshot in this time */
 
-/* ---- set-up ---------------------------------------------------------------------------------------------- */
-
-static int choose_cpu(struct ct_recorder *r, pid_t pid, struct ct_error *err)
-{
-	cpu_set_t allowed, mine;
-	int last = pid ? (int)ct_proc_stat(pid, pid, 39) : 0; /* where it ran last */
-
-	CPU_ZERO(&allowed);
-	if (!pid || sched_getaffinity(pid, sizeof(allowed), &allowed))
-		sched_getaffinity(0, sizeof(allowed), &allowed);
-	sched_getaffinity(0, sizeof(mine), &mine);
-	r->pin.cpu = r->opts->cpu >= 0 ? r->opts->cpu : last;
-	if (r->opts->cpu >= 0 && !CPU_ISSET(r->pin.cpu, &allowed))
-		return ct_fail(err, CT_EXIT_USAGE, "the target may not run on CPU %d", r->opts->cpu);
-	for (int cpu = 0; !CPU_ISSET(r->pin.cpu, &allowed) && cpu < CPU_SETSIZE; cpu++)
-		r->pin.cpu = cpu;
-	r->pin.policy = r->opts->real_time ? SCHED_RR : -1;
-	r->others = mine;
-	CPU_CLR(r->pin.cpu, &r->others);
-	if (!CPU_COUNT(&r->others))
-		r->others = mine; /* a machine with one CPU */
-	if (!r->opts->no_replay)
-		sched_setaffinity(0, sizeof(r->others), &r->others);
-	return 0;
-}
-
-static void default_path(struct ct_recorder *r, const char *comm, pid_t pid)
-{
-	char safe[16], when[32];
-	time_t now = time(NULL);
-	struct tm tm;
-	size_t n = 0;
-
-	for (; comm[n] && n < sizeof(safe) - 1; n++)
-		safe[n] = comm[n] <= ' ' || comm[n] > '~' || comm[n] == '/' || comm[n] == '.' ? '_' : comm[n];
-	safe[n] = 0;
-	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-	snprintf(r->path, sizeof(r->path), "ctbpf-%s-%d-%s.ctr", safe, pid, when);
-}
-
-static json_t *describe_target(pid_t pid, char **command)
-{
-	char path[64], exe[4096];
-	struct ct_target t;
-	json_t *obj;
-	ssize_t n;
-
-	ct_target_init(&t, pid);
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	n = readlink(path, exe, sizeof(exe) - 1);
-	exe[n > 0 ? n : 0] = 0;
-	obj = json_pack("{s:i, s:s, s:s}", "pid", pid, "comm", t.comm, "exe", exe);
-	if (command) {
-		json_t *argv = json_array();
-
-		for (; *command; command++)
-			json_array_append_new(argv, json_string(*command) ?: json_string("?"));
-		json_object_set_new(obj, "argv", argv);
-	}
-	ct_target_deinit(&t);
-	return obj;
-}
-
-static int create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *err)
-{
-	char path[64], *comm;
-
-	if (r->opts->output) {
-		snprintf(r->path, sizeof(r->path), "%s", r->opts->output);
-	} else {
-		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-		comm = r->opts->command ? NULL : ct_read_file(path, NULL);
-		if (comm)
-			comm[strcspn(comm, "\n")] = 0;
-		if (r->opts->command) {
-			const char *slash = strrchr(r->opts->command[0], '/');
-
-			default_path(r, slash ? slash + 1 : r->opts->command[0], pid);
-		} else {
-			default_path(r, comm ? comm : "gone", pid);
-		}
-		free(comm);
-	}
-	r->dirfd = ct_recording_create(r->path, err);
-	if (r->dirfd < 0)
-		return -1;
-	ct_uuid7(r->uuid);
-	r->manifest = ct_manifest_new(r->uuid);
-	if (!r->manifest)
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	json_object_set_new(r->manifest, "target", describe_target(pid, r->opts->command));
-	json_object_set_new(r->manifest, "options",
-			    json_pack("{s:b, s:b, s:i, s:b, s:s}", "no_replay", r->opts->no_replay, "force",
-				      r->opts->force, "cpu", r->pin.cpu, "real_time", r->opts->real_time, "clock",
-				      r->opts->step           ? "step"
-				      : r->probes.pmu_fd >= 0 ? "pmu"
-							      : "fingerprint"));
-	if (r->opts->calls)
-		json_object_set_new(json_object_get(r->manifest, "options"), "calls",
-				    ct_recorder_calls_options(r->opts->calls));
-	if (ct_keep_on(r))
-		json_object_set_new(json_object_get(r->manifest, "options"), "keep",
-				    json_pack("{s:f, s:I}", "seconds", r->opts->keep_ns / 1e9, "bytes",
-					      (json_int_t)r->opts->keep_bytes));
-	if (r->opts->step || r->probes.pmu_fd >= 0)
-		json_object_set_new(json_object_get(r->manifest, "options"), "ticks",
-				    json_string(r->opts->step || ct_pmu_model()->conditional ? "conditional-branches"
-											     : "branches"));
-	if (r->opts->no_replay || r->opts->force) {
-		json_object_set_new(r->manifest, "replayable", json_false());
-		json_object_set_new(r->manifest, "replayable_reason",
-				    json_string(r->opts->no_replay
-							? "recorded with --no-replay"
-							: "recorded with --force despite findings of check"));
-	}
-	return ct_recorder_manifest(r, "recording", NULL, err);
-}
-
 /* ---- what the consumer thread sees ------------------------------------------------------------------------- */
 
 static void tap(void *ctx, const struct ct_event *ev)
@@ -186,85 +68,6 @@ static const struct ct_event *rewrite(void *ctx, const struct ct_event *ev)
 	return r->dedup ? ct_dedup_rewrite(r->dedup, ev) : ev;
 }
 
-/* ---- a command of ours ------------------------------------------------------------------------------------- */
-
-/* Starts it, stopped behind its execve, seized by this thread. */
-static pid_t start_command(struct ct_recorder *r, struct ct_error *err)
-{
-	int go[2], failed[2], status, code = 0;
-	cpu_set_t all = r->others;
-	pid_t pid;
-
-	CPU_SET(r->pin.cpu, &all);
-	if (pipe2(go, O_CLOEXEC) || pipe2(failed, O_CLOEXEC)) {
-		ct_fail_errno(err, CT_EXIT_FAILED, "cannot make a pipe");
-		return -1;
-	}
-	pid = fork();
-	if (!pid) {
-		sigset_t none;
-		char byte;
-
-		setrlimit(RLIMIT_NOFILE, &r->files_limit);
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		signal(SIGPIPE, SIG_DFL);
-		signal(SIGXFSZ, SIG_DFL);
-		sched_setaffinity(0, sizeof(all), &all);
-		if (read(go[0], &byte, 1) == 1)
-			execvp(r->opts->command[0], r->opts->command);
-		code = errno;
-		if (write(failed[1], &code, sizeof(code)) < 0)
-			_exit(126);
-		_exit(127);
-	}
-	close(go[0]);
-	close(failed[1]);
-	ct_wait_child(pid);
-	if (pid < 0 || ct_seize(pid, PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD) || write(go[1], "", 1) != 1) {
-		ct_fail_errno(err, CT_EXIT_FAILED, "cannot start %s", r->opts->command[0]);
-		goto fail;
-	}
-	for (;;) {
-		if (ct_wait_stop_fairly(pid, &status, 10000) || !WIFSTOPPED(status)) {
-			if (read(failed[0], &code, sizeof(code)) == sizeof(code)) {
-				errno = code;
-				ct_fail_errno(err, code == ENOENT || code == EACCES ? CT_EXIT_USAGE : CT_EXIT_FAILED,
-					      "cannot run %s", r->opts->command[0]);
-			} else {
-				ct_fail(err, CT_EXIT_FAILED, "%s ended before it began", r->opts->command[0]);
-			}
-			pid = -1;
-			goto fail;
-		}
-		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8))
-			break;
-		ptrace(PTRACE_CONT, pid, 0, status >> 16 ? 0 : WSTOPSIG(status));
-	}
-	/* From inside execve to the stop on its way out, before the first instruction of the new image. */
-	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
-	ptrace(PTRACE_CONT, pid, 0, 0);
-	close(go[1]);
-	close(failed[0]);
-	return pid;
-fail:
-	close(go[1]);
-	close(failed[0]);
-	if (pid > 0)
-		kill(pid, SIGKILL);
-	return -1;
-}
-
-static void reap_command(struct ct_recorder *r)
-{
-	int status;
-
-	if (r->command_pid > 0 && ct_wait_child_ended(&status)) {
-		r->command_status = status;
-		r->command_pid = 0;
-	}
-}
-
 /* ---- the loop ------------------------------------------------------------------------------------------------ */
 
 static void end_with(struct ct_recorder *r, int reason)
@@ -295,7 +98,7 @@ static void tick(struct ct_recorder *r)
 
 	ct_pipeline_stats(r->pipeline, &s);
 	if (!r->stepper) /* who sees the end of its threads; a stop of one must not be taken away from it */
-		reap_command(r);
+		ct_recorder_reap_command(r);
 	if (atomic_exchange(&r->group_exits, 0))
 		forget_gone(r);
 	if (!ct_probes_list(&r->probes, &pids, &count)) {
@@ -405,7 +208,7 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	struct ct_pipeline_opts po = {0};
 	pid_t first = o->npids ? o->pids[0] : 0, command = 0;
 
-	if (choose_cpu(r, first, err) ||
+	if (ct_recorder_choose_cpu(r, first, err) ||
 	    ct_probes_create(&r->probes, o->ring_bytes, o->no_replay ? -1 : r->pin.cpu,
 			     o->step ? CT_TICKS_STEP : CT_TICKS_PMU, o->verbose > 0, err) ||
 	    (o->step && !(r->stepper = ct_stepper_create(err))))
@@ -415,11 +218,11 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	if (o->trigger.log) /* the most that a replay compares, too */
 		r->probes.skel->data->in_max = 256;
 	if (o->command) {
-		command = first = r->command_pid = start_command(r, err);
+		command = first = r->command_pid = ct_recorder_start_command(r, err);
 		if (command < 0)
 			return -1;
 	}
-	if (create_directory(r, first, err))
+	if (ct_recorder_create_directory(r, first, err))
 		return -1;
 	r->index = ct_page_index_create();
 	if (!r->index)
@@ -525,7 +328,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 	ct_wait_set_hook(NULL, NULL);
 	if (ct_recorder_worker_wait(r, true, ret ? &ignored : err))
 		ret = -1;
-	reap_command(r);
+	ct_recorder_reap_command(r);
 	forget_gone(r);
 	ct_recorder_reap(r);
 	ct_recorder_prober_stop(r);
@@ -635,7 +438,7 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 			kill(r.command_pid, SIGTERM);
 		while (ct_wait(r.command_pid, &status, 0) > 0 && WIFSTOPPED(status))
 			ptrace(PTRACE_DETACH, r.command_pid, 0, 0);
-		reap_command(&r);
+		ct_recorder_reap_command(&r);
 	}
 	if (!began && r.dirfd >= 0)
 		ct_recording_discard(r.path);

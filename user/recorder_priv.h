@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The recorder's own parts: recorder.c (life and loop), recorder_state.c (stops and snapshots), recorder_files.c
- * (keeping file contents), recorder_ui.c (manifest, live line). */
+ * The recorder's own parts: recorder.c (life and loop), recorder_create.c (what it begins with), recorder_command.c (a
+ * command of its own), recorder_state.c (stops and snapshots), recorder_files.c (keeping file contents), recorder_ui.c
+ * (manifest, live line). */
 #ifndef CT_RECORDER_PRIV_H
 #define CT_RECORDER_PRIV_H
 
@@ -196,6 +197,14 @@ struct ct_recorder {
 };
 
 ct_u64 ct_now_ns(void);
+
+/* recorder_create.c */
+int ct_recorder_choose_cpu(struct ct_recorder *r, pid_t pid, struct ct_error *err);
+int ct_recorder_create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *err);
+
+/* recorder_command.c: starts it, stopped behind its execve, seized by this thread; and looks whether it has ended. */
+pid_t ct_recorder_start_command(struct ct_recorder *r, struct ct_error *err);
+void ct_recorder_reap_command(struct ct_recorder *r);
 
 /* recorder_state.c */
 bool ct_target_lives(const struct ct_target *t);

@@ -15,8 +15,8 @@
 #include "record.skel.h" /* after the headers with its types */
 
 #define DRAIN_MS   5000
-#define MISSING_NS 200000000ull
-#define STOPS      60 /* at attach, while a handler has interrupted the vDSO */
+#define MISSING_NS 1000000000ull /* who ends needs the CPU for that; on a busy machine it waits its turn */
+#define STOPS      60            /* at attach, while a handler has interrupted the vDSO */
 
 /* The first thread may have ended while others live on. */
 bool ct_target_lives(const struct ct_target *t)
@@ -439,6 +439,17 @@ static void reap_stopped(struct ct_recorder *r, struct ct_target *t)
 		ct_image_reap(t, child, NULL);
 }
 
+/* Whoever still ran when the others were listed may have made a child since, or run another program: until none did. */
+static void stop_everything(struct ct_recorder *r)
+{
+	do {
+		while (ct_recorder_heard(r))
+			ct_recorder_serve(r);
+		ct_stepper_give(r, 0);
+		target_all(r);
+	} while (stop_all(r) || ct_recorder_heard(r));
+}
+
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err)
 {
 	bool final = kind == CT_SNAP_FINAL;
@@ -446,17 +457,14 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	ct_u64 t0 = ct_now_ns();
 	int ret = 0;
 
-	/* Whoever still ran when the others were listed may have made a child since, or run another program: until none
-	 * did. */
-	do {
-		while (ct_recorder_heard(r))
-			ct_recorder_serve(r);
-		ct_stepper_give(r, 0);
-		target_all(r);
-	} while (stop_all(r) || ct_recorder_heard(r));
+	stop_everything(r);
+	/* Who is still missing ends, and then is known to have; or comes out of an execve, is held, and stopped only
+	 * when it has been attached to anew. */
 	while (!final && some_are_missing(r) && ct_now_ns() - t0 < MISSING_NS) {
-		ct_recorder_answer(r);
-		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		if (ct_recorder_heard(r))
+			stop_everything(r);
+		else
+			nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 	}
 	if (!final && some_are_missing(r)) /* the stretch that ends here could not be compared */
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, 0, 0,

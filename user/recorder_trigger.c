@@ -8,11 +8,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +19,7 @@
 
 #include "formats/event_access.h"
 #include "formats/retention.h"
+#include "user/control.h"
 #include "user/recorder_priv.h"
 
 #define MATCH_LIMIT 100000 /* steps of a match; the consumer thread has no time for more */
@@ -184,28 +182,25 @@ void ct_triggers_tap(struct ct_recorder *r, const struct ct_event *ev)
 
 /* ---- the command --------------------------------------------------------------------------------------------- */
 
-static void answer(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void answer(int fd, const char *fmt, ...)
-{
-	char text[5000];
-	va_list args;
-
-	if (fd < 0)
-		return;
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	if (send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		close(fd); /* it has gone away */
-	else
-		close(fd);
-}
-
 bool ct_trigger_name_ok(const char *name)
 {
 	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
 	return len && len < CT_TRIGGER_NAME && !name[len] && name[0] != '.';
+}
+
+static void tell_status(struct ct_recorder *r, int fd, const struct ct_pipeline_stats *s)
+{
+	json_t *status = json_pack("{s:I, s:I, s:I, s:I, s:i, s:i, s:f, s:f, s:f}", "events", (json_int_t)s->events,
+				   "log_bytes", (json_int_t)s->stored_bytes, "lost", (json_int_t)s->lost, "unsound",
+				   (json_int_t)atomic_load(&r->unsound), "snapshots", (int)r->last_snapshot,
+				   "processes", (int)r->ntargets, "duration_s", (ct_now_ns() - r->start_ns) / 1e9,
+				   "max_pause_s", r->max_pause_ns / 1e9, "recorder_cpu_s", s->cpu_ns / 1e9);
+	char *text = json_dumps(status, JSON_COMPACT);
+
+	ct_control_answer(fd, text ? "ok %s" : "error out of memory%s", text ?: "");
+	free(text);
+	json_decref(status);
 }
 
 static void request(struct ct_recorder *r, int fd, const char *text)
@@ -214,17 +209,21 @@ static void request(struct ct_recorder *r, int fd, const char *text)
 	struct ct_trigger *t = NULL;
 
 	ct_pipeline_stats(r->pipeline, &stats);
+	if (!strcmp(text, "status")) {
+		tell_status(r, fd, &stats);
+		return;
+	}
 	if (!strncmp(text, "trigger ", 8) && ct_trigger_name_ok(text + 8))
 		t = new_trigger(r, text + 8, stats.last_seq);
 	if (!t) {
-		answer(fd, "error not understood");
+		ct_control_answer(fd, "error not understood");
 		return;
 	}
 	snprintf(t->reason, sizeof(t->reason), "asked for by `ctbpf trigger`");
 	t->client = fd;
 	ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "trigger %s: %s", t->name, t->reason);
 	if (!enqueue(r, t)) {
-		answer(fd, "error the recording has ended");
+		ct_control_answer(fd, "error the recording has ended");
 		free(t);
 	}
 }
@@ -232,47 +231,14 @@ static void request(struct ct_recorder *r, int fd, const char *text)
 void ct_triggers_serve(struct ct_recorder *r, int ep, int fd)
 {
 	char text[256];
-	ssize_t n;
 
-	if (fd == r->triggers->listener) {
-		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		struct epoll_event ev = {.events = EPOLLIN, .data.fd = client};
-
-		if (client >= 0 && epoll_ctl(ep, EPOLL_CTL_ADD, client, &ev))
-			close(client);
-		return;
-	}
-	n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
-	if (n < 0 && errno == EAGAIN)
-		return;
-	epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
-	if (n <= 0) {
-		close(fd);
-		return;
-	}
-	text[n] = 0;
-	request(r, fd, text);
+	if (ct_control_serve(ep, r->triggers->listener, fd, text, sizeof(text)) > 0)
+		request(r, fd, text);
 }
 
 int ct_triggers_fd(const struct ct_recorder *r)
 {
 	return r->triggers ? r->triggers->listener : -1;
-}
-
-/* Through our own descriptor of the directory: a socket's address is shorter than paths may be. */
-static int listen_at(struct ct_recorder *r)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t mask = umask(0177);
-
-	snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/" CT_CONTROL, r->dirfd);
-	if (fd >= 0 && (bind(fd, (struct sockaddr *)&at, sizeof(at)) || listen(fd, 16))) {
-		close(fd);
-		fd = -1;
-	}
-	umask(mask);
-	return fd;
 }
 
 /* ---- keeping it ------------------------------------------------------------------------------------------------ */
@@ -409,7 +375,7 @@ static int keep(struct ct_recorder *r, struct ct_trigger *t, const struct ct_sna
 	if (!ret) {
 		char *full = realpath(path, NULL);
 
-		answer(t->client, "ok %s", full ?: path);
+		ct_control_answer(t->client, "ok %s", full ?: path);
 		t->client = -1;
 		if (r->opts->verbose >= 0)
 			fprintf(stderr, "%s: %s\n", path, t->reason);
@@ -429,7 +395,7 @@ void ct_triggers_keep(struct ct_recorder *r, struct ct_trigger *list, const stru
 		if (failed)
 			err = *failed;
 		if (failed || keep(r, t, snap, at_ns, &err)) {
-			answer(t->client, "error %s", err.msg);
+			ct_control_answer(t->client, "error %s", err.msg);
 			if (r->pipeline)
 				ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "trigger %s: nothing was kept: %s", t->name,
 						 err.msg);
@@ -508,7 +474,7 @@ int ct_triggers_create(struct ct_recorder *r, struct ct_error *err)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	r->triggers = ts;
 	pthread_mutex_init(&ts->lock, NULL);
-	ts->listener = listen_at(r);
+	ts->listener = ct_control_listen(r->dirfd, CT_CONTROL);
 	if (ts->listener < 0)
 		ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "`ctbpf trigger` does not work: no socket in %s: %s", r->path,
 				 strerror(errno));
