@@ -82,7 +82,8 @@ static const char help[] =
 	"  sudo ctbpf record --no-replay -p 4242 && ctbpf dump ctbpf-*.ctr | less\n"
 	"  sudo ctbpf record --no-replay --calls=python --functions 'SSL_*' --lib 'libssl*' -d 5 -p 4242\n"
 	"\n"
-	"exit status: 0 done, the command's own status with --, 1 failed, 2 usage, 3 nothing attached,\n"
+	"exit status: 0 done, the command's own status with --, 1 failed (whatever the command's), 2 usage, 3 nothing "
+	"attached,\n"
 	"4 events lost (--strict), 5 not verified (--verify), 77 missing privilege or kernel feature\n";
 
 enum {

@@ -106,6 +106,11 @@ static void tick(struct ct_recorder *r)
 		if (!count)
 			end_with(r, CT_END_TARGET_GONE);
 	}
+	if (r->worker_on) { /* a snapshot that could not be written: what follows could not be replayed */
+		pthread_mutex_lock(&r->lock);
+		s.failed |= r->worker_failed;
+		pthread_mutex_unlock(&r->lock);
+	}
 	if (s.failed)
 		end_with(r, CT_END_ERROR);
 	if (r->opts->duration_s > 0 && ct_now_ns() - r->start_ns >= (ct_u64)(r->opts->duration_s * 1e9))
@@ -269,6 +274,10 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 				return -1;
 		}
 		ct_probes_mode(&r->probes, CT_MODE_EVENTS, -1);
+		/* An idle process makes no event; the log begins all the same. */
+		for (size_t i = 0; i < o->npids; i++)
+			ct_recorder_note(r, CT_EV_NOTE, 0, o->pids[i], 0, "events of process %d from here on",
+					 o->pids[i]);
 		if (r->calls) {
 			ct_calls_start(r->calls);
 			r->start_ns = ct_now_ns(); /* attaching has taken a moment */
@@ -436,6 +445,9 @@ int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result
 
 		if (r.end_reason == CT_END_SIGNAL)
 			kill(r.command_pid, SIGTERM);
+		else if (opts->verbose >= 0)
+			fprintf(stderr, "%s: the recording has ended; waiting for the end of %s (%d)\n", r.path,
+				opts->command[0], r.command_pid);
 		while (ct_wait(r.command_pid, &status, 0) > 0 && WIFSTOPPED(status))
 			ptrace(PTRACE_DETACH, r.command_pid, 0, 0);
 		ct_recorder_reap_command(&r);
