@@ -59,8 +59,8 @@ static void drop_mark(struct ct_timeline *tl, size_t i)
 	memmove(&tl->marks[i], &tl->marks[i + 1], (--tl->nmarks - i) * sizeof(*tl->marks));
 }
 
-/* The one that is missed least: the gap it leaves is small compared with how far away it is. */
-static void thin_out(struct ct_timeline *tl)
+/* The one that is missed least: the gap it leaves is small compared with how far away it is. Not that before `keep`. */
+static void thin_out(struct ct_timeline *tl, ct_u64 keep)
 {
 	double best = 0;
 	size_t which = 0;
@@ -70,7 +70,7 @@ static void thin_out(struct ct_timeline *tl)
 		const double gap = (double)(tl->marks[i + 1].tau - tl->marks[i - 1].tau);
 		const double score = gap / (double)((at > tl->tau ? at - tl->tau : tl->tau - at) + tl->spacing);
 
-		if (!which || score < best) {
+		if (tl->marks[i].next != keep && (!which || score < best)) {
 			which = i;
 			best = score;
 		}
@@ -87,6 +87,18 @@ static size_t mark_before(const struct ct_timeline *tl, ct_u64 next)
 	while (i && tl->marks[i].next > next)
 		i--;
 	return i;
+}
+
+static const struct ct_mark *mark_near(const struct ct_timeline *tl, ct_u64 next)
+{
+	return &tl->marks[mark_before(tl, next)];
+}
+
+const struct ct_checkpoint *ct_tl_marked(const struct ct_timeline *tl, ct_u64 next)
+{
+	const struct ct_mark *mark = mark_near(tl, next);
+
+	return mark->next == next ? mark->cp : NULL;
 }
 
 static void measure(struct ct_timeline *tl)
@@ -127,11 +139,11 @@ int ct_tl_mark(struct ct_timeline *tl)
 	tl->cost = !tl->cost ? cost : (3 * tl->cost + (cost < 4 * tl->cost ? cost : 4 * tl->cost)) / 4;
 	tl->spacing = 10 * tl->cost > MIN_SPACING ? 10 * tl->cost : MIN_SPACING;
 	if (tl->nmarks > MOST_MARKS)
-		thin_out(tl);
+		thin_out(tl, next);
 	if (++tl->since_measured >= 8) {
 		measure(tl);
 		while (tl->bytes > tl->memory && tl->nmarks > 3) {
-			thin_out(tl);
+			thin_out(tl, next);
 			measure(tl);
 		}
 	}
@@ -288,7 +300,7 @@ int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct c
 	next = ct_tl_next(tl);
 	if (!tl->broken && next == m->next && !ct_timeline_now(tl, &now, err) && ct_moment_same(&now, m))
 		return 0;
-	mark = &tl->marks[mark_before(tl, m->next)];
+	mark = mark_near(tl, m->next);
 	if (tl->broken || next > m->next || (next == m->next && ct_session_inside(tl->s)) || next < mark->next) {
 		if (ct_tl_restore(tl, mark->cp, err))
 			return -1;
@@ -296,6 +308,9 @@ int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct c
 	}
 	if (ct_tl_advance(tl, m->next, err) < 0)
 		return -1;
+	/* Whoever goes somewhere stays near it: the next ones back, and the instruction before, begin here. */
+	if (tl->tau > mark_near(tl, m->next)->tau + tl->cost)
+		ct_tl_mark(tl);
 	return m->tid && ct_session_run_to_place(tl->s, &m->regs, &m->fp, err) < 0 ? -1 : 0;
 }
 

@@ -21,12 +21,12 @@ struct ct_image {
 /* Checkpoints among the instructions before some event, so that those before the present one are few steps away. */
 struct ct_window {
 	ct_u64 next;                 /* that event, 0: there is none */
-	struct ct_checkpoint *cp[2]; /* the second is behind the first */
+	struct ct_checkpoint *cp[2]; /* the second is behind the first; NULL: the timeline's own, at `next` */
 	ct_u64 step[2];              /* where they are, counted in instructions from some place */
 	ct_u64 at;                   /* ... and the present moment */
 	struct ct_moment now;        /* that one */
 };
-#define CT_WINDOW 128 /* instructions between the two, or more */
+#define CT_WINDOW 256 /* instructions between the two, or more */
 
 struct ct_timeline {
 	struct ct_recording *rec;
@@ -73,6 +73,8 @@ int ct_tl_arm(struct ct_timeline *tl, struct ct_error *err);
 void ct_tl_disarm(struct ct_timeline *tl);
 int ct_tl_restore(struct ct_timeline *tl, const struct ct_checkpoint *cp, struct ct_error *err);
 int ct_tl_mark(struct ct_timeline *tl);
+/* The checkpoint right before this event, NULL: there is none. The next one that is made may destroy it. */
+const struct ct_checkpoint *ct_tl_marked(const struct ct_timeline *tl, ct_u64 next);
 void ct_tl_stopped(struct ct_timeline *tl, struct ct_stopped *stopped);
 /* To the moment one instruction of thread `tid` before this one. 0; 1: there is none, it stands at the beginning; -1.
  */
