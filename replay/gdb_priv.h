@@ -5,6 +5,7 @@
 #ifndef CT_GDB_PRIV_H
 #define CT_GDB_PRIV_H
 
+#include "replay/gdb_cond.h"
 #include "replay/gdb_packet.h"
 #include "replay/gdb_server.h"
 #include "replay/kept.h"
@@ -22,6 +23,7 @@ struct ct_gdb {
 	unsigned char buf[16384];    /* received and not yet looked at: from `at` to `have` */
 	size_t at, have;
 	ct_u32 tid;  /* whose registers gdb asks for */
+	ct_u32 asked; /* whose registers a condition is about */
 	ct_u32 goes; /* whom `bs` and the like are for */
 	struct ct_stopped last;
 	bool told_discarded;
@@ -37,6 +39,8 @@ struct ct_gdb {
 /* Everything of a thread, in the order of the description. False: it is gone. */
 bool ct_gdb_put_regs(struct ct_gdb *g, ct_u32 tid);
 bool ct_gdb_put_reg(struct ct_gdb *g, ct_u32 tid, ct_u64 number);
+/* One that is a number of at most 64 bits. */
+bool ct_gdb_number(struct ct_gdb *g, ct_u32 tid, ct_u64 number, ct_u64 *value);
 bool ct_gdb_set_regs(struct ct_gdb *g, ct_u32 tid, struct ct_gdb_text values);
 bool ct_gdb_set_reg(struct ct_gdb *g, ct_u32 tid, ct_u64 number, struct ct_gdb_text value);
 /* The XML description into g->text. */

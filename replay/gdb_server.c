@@ -194,23 +194,72 @@ static int set_points(struct ct_gdb *g)
 	return ret;
 }
 
+static bool general_register(void *ctx, ct_u64 number, ct_u64 *value)
+{
+	struct ct_gdb *g = ctx;
+
+	return ct_gdb_number(g, g->asked, number, value);
+}
+
+static bool memory(void *ctx, ct_u64 addr, void *buf, size_t len)
+{
+	struct ct_gdb *g = ctx;
+
+	return !ct_session_read(ct_timeline_session(g->tl), ct_timeline_pid(g->tl), addr, buf, len, NULL);
+}
+
+/* Here and not in gdb, which would be told of each hit, and would have the last one before it looked for. */
+static bool condition_met(void *ctx, const struct ct_stop *stop, ct_u32 tid)
+{
+	struct ct_gdb *g = ctx;
+	const struct ct_gdb_machine m = {general_register, memory, g};
+
+	g->asked = tid;
+	for (size_t i = 0; i < g->npoints; i++)
+		if (g->points[i].type < 2 && g->points[i].addr == stop->addr &&
+		    ct_gdb_conditions_met(g->points[i].conditions, &m))
+			return true;
+	return false;
+}
+
+static void forget_conditions(struct ct_gdb_point *p)
+{
+	free((char *)p->conditions.p);
+	p->conditions = (struct ct_gdb_text){NULL, NULL};
+}
+
+/* A copy, which the packet's place does not outlive. */
+static bool keep_conditions(struct ct_gdb_point *p)
+{
+	const size_t len = (size_t)(p->conditions.end - p->conditions.p);
+	char *copy = malloc(len + 1);
+
+	if (!copy)
+		return false;
+	memcpy(copy, p->conditions.p, len);
+	p->conditions = (struct ct_gdb_text){copy, copy + len};
+	return true;
+}
+
 static void insert_point(struct ct_gdb *g, struct ct_gdb_text t)
 {
 	struct ct_gdb_point p;
 
 	if (!ct_gdb_parse_point(t, &p) || (p.type >= 2 && (!p.kind || p.kind > 24 || p.addr + p.kind < p.addr)) ||
-	    g->npoints == CT_GDB_POINTS) {
+	    g->npoints == CT_GDB_POINTS || !keep_conditions(&p)) {
 		ct_gdb_putf(&g->out, "E16");
 		return;
 	}
 	for (size_t i = 0; i < g->npoints; i++)
 		if (g->points[i].type == p.type && g->points[i].addr == p.addr && g->points[i].kind == p.kind) {
+			forget_conditions(&g->points[i]);
+			g->points[i].conditions = p.conditions;
 			ct_gdb_putf(&g->out, "OK");
 			return;
 		}
 	g->points[g->npoints++] = p;
 	if (set_points(g)) {
-		g->npoints--;
+		forget_conditions(&g->points[--g->npoints]);
 		ct_gdb_putf(&g->out, "E1c");
 		return;
 	}
@@ -227,6 +276,7 @@ static void remove_point(struct ct_gdb *g, struct ct_gdb_text t)
 	}
 	for (size_t i = 0; i < g->npoints; i++)
 		if (g->points[i].type == p.type && g->points[i].addr == p.addr && g->points[i].kind == p.kind) {
+			forget_conditions(&g->points[i]);
 			memmove(&g->points[i], &g->points[i + 1], (--g->npoints - i) * sizeof(*g->points));
 			break;
 		}
@@ -412,7 +462,8 @@ static void supported(struct ct_gdb *g, struct ct_gdb_text t)
 	ct_gdb_putf(&g->out,
 		    "PacketSize=%x;QStartNoAckMode+;vContSupported+;ReverseStep+;ReverseContinue+;swbreak+;hwbreak+;"
 		    "qXfer:features:read+;qXfer:auxv:read+;qXfer:exec-file:read+;qXfer:libraries-svr4:read+;"
-		    "qXfer:threads:read+;qXfer:siginfo:read+;QPassSignals+;QCatchSyscalls+;exec-events+%s",
+		    "qXfer:threads:read+;qXfer:siginfo:read+;QPassSignals+;QCatchSyscalls+;exec-events+;"
+		    "ConditionalBreakpoints+%s",
 		    CT_GDB_PACKET_MAX - 1, g->multiprocess ? ";multiprocess+" : "");
 }
 
@@ -536,6 +587,7 @@ int ct_gdb_serve(struct ct_timeline *tl, int fd, struct ct_error *err)
 	g->tid = g->goes = some_thread(g);
 	g->last.tid = g->tid;
 	ct_timeline_set_interrupt(tl, interrupted, g);
+	ct_timeline_set_condition(tl, condition_met, g);
 	while (on && !g->gone && receive(g, true)) {
 		switch (ct_gdb_feed(&g->in, g->buf[g->at++])) {
 		case CT_GDB_PACKET:
@@ -560,6 +612,9 @@ int ct_gdb_serve(struct ct_timeline *tl, int fd, struct ct_error *err)
 		}
 	}
 	ct_timeline_set_interrupt(tl, NULL, NULL);
+	ct_timeline_set_condition(tl, NULL, NULL);
+	for (size_t i = 0; i < g->npoints; i++)
+		forget_conditions(&g->points[i]);
 	ct_timeline_set_stops(tl, NULL, 0, NULL);
 	ct_gdb_close_files(g);
 	ct_gdb_free(&g->out);

@@ -240,6 +240,19 @@ static int event(void *ctx, struct ct_session *s, const struct ct_event *ev)
 	return 1;
 }
 
+bool ct_tl_pass_unmet(struct ct_timeline *tl)
+{
+	ct_u32 tid = 0;
+	const struct ct_stop *stop = ct_session_stopped(tl->s, &tid);
+
+	if (!stop || !tl->catching || !tl->met || !ct_stop_is_exec(stop) || tl->met(tl->met_ctx, stop, tid))
+		return false;
+	ct_session_pass_stop(tl->s);
+	if (!(++tl->asked % ASK_EVERY))
+		tl->interrupted |= tl->interrupt && tl->interrupt(tl->interrupt_ctx);
+	return true;
+}
+
 int ct_tl_advance(struct ct_timeline *tl, ct_u64 until, struct ct_error *err)
 {
 	ct_u32 tid;
@@ -255,6 +268,8 @@ int ct_tl_advance(struct ct_timeline *tl, ct_u64 until, struct ct_error *err)
 			tl->broken = true;
 		if (ret <= 0)
 			return ret;
+		if (ct_tl_pass_unmet(tl) && !tl->interrupted && !tl->has_caught)
+			continue;
 		if (ct_session_stopped(tl->s, &tid) || tl->has_caught || tl->interrupted)
 			return 1;
 		tl->want_mark = false;
@@ -316,12 +331,36 @@ int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct c
 
 /* ---- one of them ------------------------------------------------------------------------------------------------ */
 
-/* Where the process ends, and its images. One pass over the log. */
+#define MOST_NAMED 12 /* processes that a message lists */
+
+static int no_such_process(const struct ct_timeline *tl, const ct_u32 *others, size_t n, struct ct_error *err)
+{
+	char list[MOST_NAMED * 12] = "";
+	int len = 0;
+
+	for (size_t i = 0; i < n; i++)
+		len += snprintf(list + len, sizeof(list) - (size_t)len, "%s%u", i ? ", " : "", others[i]);
+	return ct_fail(err, CT_EXIT_USAGE, "%s: there is no process %u in what can be replayed; there are: %s%s",
+		       ct_recording_path(tl->rec), tl->pid, list, n == MOST_NAMED ? ", ..." : "");
+}
+
+static void add_pid(ct_u32 *list, size_t *n, ct_u32 pid)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (list[i] == pid)
+			return;
+	if (pid && *n < MOST_NAMED)
+		list[(*n)++] = pid;
+}
+
+/* Where the process begins and ends, and its images. One pass over the log. */
 static int survey(struct ct_timeline *tl, struct ct_error *err)
 {
 	struct ct_cursor *cur = ct_cursor_create(tl->rec, err);
+	ct_u32 others[MOST_NAMED] = {0};
 	const struct ct_event *ev;
 	ct_u64 last = tl->begin;
+	size_t nothers = 0;
 	int ret;
 
 	if (!cur || ct_cursor_seek_seq(cur, tl->begin, err)) {
@@ -330,8 +369,11 @@ static int survey(struct ct_timeline *tl, struct ct_error *err)
 	}
 	while ((ret = ct_cursor_next(cur, &ev, err)) > 0 && ev->seq < tl->end) {
 		last = ev->seq + 1;
+		add_pid(others, &nothers, ev->pid);
 		if (ev->pid != tl->pid)
 			continue;
+		if (!tl->born) /* by a fork; what came before it is the parent's */
+			tl->born = ev->seq;
 		if (ev->type == CT_EV_EXIT &&
 		    (((const struct ct_ev_exit *)ct_event_payload(ev))->flags & CT_EXITF_GROUP)) {
 			tl->end = ev->seq;
@@ -353,6 +395,8 @@ static int survey(struct ct_timeline *tl, struct ct_error *err)
 	if (tl->end == UINT64_MAX)
 		tl->end = last;
 	ct_cursor_destroy(cur);
+	if (ret >= 0 && !tl->born)
+		return no_such_process(tl, others, nothers, err);
 	return ret < 0 ? -1 : 0;
 }
 
@@ -388,6 +432,9 @@ static int choose_stretch(struct ct_timeline *tl, const struct ct_timeline_opts 
 	if (!snap)
 		return -1;
 	tl->pid = opts->pid ? opts->pid : ct_snapshot_get(snap)->procs[0].pid;
+	for (i = 0; i < ct_snapshot_get(snap)->nprocs; i++)
+		if (ct_snapshot_get(snap)->procs[i].pid == tl->pid)
+			tl->born = tl->begin;
 	ct_snapshot_reader_close(snap);
 	return 0;
 }
@@ -428,6 +475,13 @@ struct ct_timeline *ct_timeline_create(struct ct_recording *rec, const struct ct
 	    !(tl->s = ct_session_create(rec, tl->from, NULL, err))) {
 		ct_timeline_destroy(tl);
 		return NULL;
+	}
+	if (tl->born > tl->begin) {
+		if (ct_session_run(tl->s, tl->born, err) < 0) {
+			ct_timeline_destroy(tl);
+			return NULL;
+		}
+		tl->begin = tl->born;
 	}
 	hook.ctx = tl;
 	ct_session_set_hook(tl->s, &hook);
@@ -509,6 +563,13 @@ void ct_timeline_catch(struct ct_timeline *tl, ct_u64 signals, bool syscalls, bo
 	tl->signals = signals;
 	tl->syscalls = syscalls;
 	tl->execs = execs;
+}
+
+void ct_timeline_set_condition(struct ct_timeline *tl, bool (*met)(void *ctx, const struct ct_stop *stop, ct_u32 tid),
+			       void *ctx)
+{
+	tl->met = met;
+	tl->met_ctx = ctx;
 }
 
 void ct_timeline_set_interrupt(struct ct_timeline *tl, bool (*wanted)(void *ctx), void *ctx)

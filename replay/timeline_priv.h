@@ -32,7 +32,7 @@ struct ct_timeline {
 	struct ct_recording *rec;
 	struct ct_session *s;
 	ct_u32 from, pid;
-	ct_u64 begin, end;
+	ct_u64 begin, end, born; /* events; the last is the process's first */
 	struct ct_image *images;
 	size_t nimages;
 	struct ct_mark *marks; /* by `next`; the first is the beginning */
@@ -48,6 +48,8 @@ struct ct_timeline {
 	size_t nstops;
 	ct_u64 signals;
 	bool syscalls, execs;
+	bool (*met)(void *ctx, const struct ct_stop *stop, ct_u32 tid);
+	void *met_ctx;
 	bool (*interrupt)(void *ctx);
 	void *interrupt_ctx;
 	/* while it runs */
@@ -69,6 +71,8 @@ ct_u64 ct_tl_next(struct ct_timeline *tl);
 struct ct_moment ct_tl_between(ct_u64 next);
 /* Runs to the event, making checkpoints. 0: there; 1: a stop, a catch or an interruption; -1. */
 int ct_tl_advance(struct ct_timeline *tl, ct_u64 until, struct ct_error *err);
+/* It has come to a breakpoint, but the condition is not met; it may run on from there then. */
+bool ct_tl_pass_unmet(struct ct_timeline *tl);
 int ct_tl_arm(struct ct_timeline *tl, struct ct_error *err);
 void ct_tl_disarm(struct ct_timeline *tl);
 int ct_tl_restore(struct ct_timeline *tl, const struct ct_checkpoint *cp, struct ct_error *err);
