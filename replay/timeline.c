@@ -331,114 +331,6 @@ int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct c
 
 /* ---- one of them ------------------------------------------------------------------------------------------------ */
 
-#define MOST_NAMED 12 /* processes that a message lists */
-
-static int no_such_process(const struct ct_timeline *tl, const ct_u32 *others, size_t n, struct ct_error *err)
-{
-	char list[MOST_NAMED * 12] = "";
-	int len = 0;
-
-	for (size_t i = 0; i < n; i++)
-		len += snprintf(list + len, sizeof(list) - (size_t)len, "%s%u", i ? ", " : "", others[i]);
-	return ct_fail(err, CT_EXIT_USAGE, "%s: there is no process %u in what can be replayed; there are: %s%s",
-		       ct_recording_path(tl->rec), tl->pid, list, n == MOST_NAMED ? ", ..." : "");
-}
-
-static void add_pid(ct_u32 *list, size_t *n, ct_u32 pid)
-{
-	for (size_t i = 0; i < *n; i++)
-		if (list[i] == pid)
-			return;
-	if (pid && *n < MOST_NAMED)
-		list[(*n)++] = pid;
-}
-
-/* Where the process begins and ends, and its images. One pass over the log. */
-static int survey(struct ct_timeline *tl, struct ct_error *err)
-{
-	struct ct_cursor *cur = ct_cursor_create(tl->rec, err);
-	ct_u32 others[MOST_NAMED] = {0};
-	const struct ct_event *ev;
-	ct_u64 last = tl->begin;
-	size_t nothers = 0;
-	int ret;
-
-	if (!cur || ct_cursor_seek_seq(cur, tl->begin, err)) {
-		ct_cursor_destroy(cur);
-		return -1;
-	}
-	while ((ret = ct_cursor_next(cur, &ev, err)) > 0 && ev->seq < tl->end) {
-		last = ev->seq + 1;
-		add_pid(others, &nothers, ev->pid);
-		if (ev->pid != tl->pid)
-			continue;
-		if (!tl->born) /* by a fork; what came before it is the parent's */
-			tl->born = ev->seq;
-		if (ev->type == CT_EV_EXIT &&
-		    (((const struct ct_ev_exit *)ct_event_payload(ev))->flags & CT_EXITF_GROUP)) {
-			tl->end = ev->seq;
-			break;
-		}
-		if (ev->type == CT_EV_SNAPSHOT) {
-			const struct ct_ev_snapshot *snap = ct_event_payload(ev);
-			struct ct_image *more = realloc(tl->images, (tl->nimages + 1) * sizeof(*more));
-
-			if (!more) {
-				ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
-				break;
-			}
-			tl->images = more;
-			if (snap->kind == CT_SNAP_EXEC)
-				more[tl->nimages++] = (struct ct_image){ev->seq, snap->id};
-		}
-	}
-	if (tl->end == UINT64_MAX)
-		tl->end = last;
-	ct_cursor_destroy(cur);
-	if (ret >= 0 && !tl->born)
-		return no_such_process(tl, others, nothers, err);
-	return ret < 0 ? -1 : 0;
-}
-
-static int choose_stretch(struct ct_timeline *tl, const struct ct_timeline_opts *opts, struct ct_error *err)
-{
-	struct ct_stretches st;
-	const struct ct_stretch *first = NULL;
-	struct ct_snapshot_reader *snap;
-	size_t i;
-
-	if (ct_stretches_find(tl->rec, &st, err))
-		return -1;
-	for (i = 0; i < st.count && !first; i++)
-		if (opts->from ? st.list[i].from == opts->from : st.list[i].broken_at != st.list[i].begin)
-			first = &st.list[i];
-	if (!first) {
-		ct_stretches_deinit(&st);
-		return ct_fail(
-			err, CT_EXIT_FAILED,
-			"%s: it has no snapshot of running processes to replay from%s; `ctbpf info` says what is "
-			"in it",
-			ct_recording_path(tl->rec), opts->from ? " of that number" : "");
-	}
-	tl->from = first->from;
-	tl->begin = first->begin;
-	for (; first < st.list + st.count; first++) { /* those that follow soundly */
-		tl->end = first->broken_at ? first->broken_at : first->end;
-		if (first->broken_at)
-			break;
-	}
-	ct_stretches_deinit(&st);
-	snap = ct_snapshot_open(ct_recording_dirfd(tl->rec), tl->from, err);
-	if (!snap)
-		return -1;
-	tl->pid = opts->pid ? opts->pid : ct_snapshot_get(snap)->procs[0].pid;
-	for (i = 0; i < ct_snapshot_get(snap)->nprocs; i++)
-		if (ct_snapshot_get(snap)->procs[i].pid == tl->pid)
-			tl->born = tl->begin;
-	ct_snapshot_reader_close(snap);
-	return 0;
-}
-
 static ct_u64 memory_budget(void)
 {
 	char *text = ct_read_file("/proc/meminfo", NULL), *line = text ? strstr(text, "MemAvailable:") : NULL;
@@ -471,8 +363,7 @@ struct ct_timeline *ct_timeline_create(struct ct_recording *rec, const struct ct
 	tl->memory = opts->memory ? opts->memory : memory_budget();
 	tl->spacing = MIN_SPACING;
 	/* The clock that works everywhere, and lets calls be answered in the replica. */
-	if (choose_stretch(tl, opts, err) || survey(tl, err) ||
-	    !(tl->s = ct_session_create(rec, tl->from, NULL, err))) {
+	if (ct_tl_choose(tl, opts, err) || !(tl->s = ct_session_create(rec, tl->from, NULL, err))) {
 		ct_timeline_destroy(tl);
 		return NULL;
 	}

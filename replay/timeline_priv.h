@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Parts of a timeline: timeline.c (checkpoints, seeking), timeline_run.c (to stops, both ways), timeline_step.c (one
- * instruction), timeline_before.c (finding the instruction before), timeline_text.c, diversion.c. */
+ * Parts of a timeline: timeline_open.c (which part of the recording it is), timeline.c (checkpoints, seeking),
+ * timeline_run.c (to stops, both ways), timeline_step.c (one instruction), timeline_before.c (finding the instruction
+ * before), timeline_text.c, diversion.c. */
 #ifndef CT_TIMELINE_PRIV_H
 #define CT_TIMELINE_PRIV_H
 
@@ -66,6 +67,8 @@ struct ct_timeline {
 };
 
 ct_u64 ct_tl_ns(void);
+/* Fills in what it is about: from, pid, its events, images. */
+int ct_tl_choose(struct ct_timeline *tl, const struct ct_timeline_opts *opts, struct ct_error *err);
 /* The event that is executed next, `end` at the end. */
 ct_u64 ct_tl_next(struct ct_timeline *tl);
 struct ct_moment ct_tl_between(ct_u64 next);
