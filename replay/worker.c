@@ -92,10 +92,23 @@ static json_t *step(struct worker *w, const json_t *q, struct ct_error *err)
 
 static json_t *reverse_continue(struct worker *w, const json_t *q, struct ct_error *err)
 {
+	static const struct {
+		const char *reason, *name;
+	} names[] = {{"data breakpoint", "watchpoint"}, {"entry", "recording-start"}, {"exception", "signal"}};
 	struct dap_stop stop = {0};
+	const char *reason = "breakpoint";
+	json_t *o;
 
 	(void)q;
-	return move(w, &(struct dap_move){.motion = DAP_CONTINUE, .backwards = true}, &stop, err) ? NULL : json_true();
+	if (move(w, &(struct dap_move){.motion = DAP_CONTINUE, .backwards = true}, &stop, err))
+		return NULL;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(stop.reason, names[i].reason))
+			reason = names[i].name;
+	o = json_pack("{s:s}", "reason", reason);
+	if (o && stop.nhits && !strcmp(reason, "watchpoint"))
+		json_object_set_new(o, "watchpointId", json_integer(stop.hit[stop.nhits - 1]));
+	return o;
 }
 
 static ct_s64 ticks_of(const json_t *o, const char *key)
