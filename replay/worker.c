@@ -137,11 +137,18 @@ static json_t *seek_ticks(struct worker *w, const json_t *q, struct ct_error *er
 {
 	return jump(w, ticks_of(q, "ticks"), err);
 }
+/* RestoreAt's `geid` are ticks in fact, SeekToGeid's is an event; ticks are beyond the number of any event. */
 static json_t *seek_event(struct worker *w, const json_t *q, struct ct_error *err)
 {
 	const ct_s64 ticks = ticks_of(q, "tick"), geid = ticks_of(q, "geid");
+	ct_u64 begin, end;
 
-	return jump(w, ticks >= 0 ? ticks : geid < 0 ? -1 : (ct_s64)((ct_u64)geid << WITHIN), err);
+	ct_timeline_range(w->d->tl, &begin, &end);
+	return jump(w,
+		    ticks >= 0                         ? ticks
+		    : geid >= 0 && (ct_u64)geid <= end ? (ct_s64)((ct_u64)geid << WITHIN)
+						       : geid,
+		    err);
 }
 
 static json_t *load_location(struct worker *w, const json_t *q, struct ct_error *err)
