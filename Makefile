@@ -141,7 +141,7 @@ $(B)/bench/stepdb: scripts/bench/stepdb.c $(LIB_formats)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MT $@ -MF $@.d -o $@ $< $(LIB_formats) $(LIBS_formats)
 # What a target needs beside formats/.
 FUZZ_dap  := $(filter-out replay/dap_native%,$(wildcard replay/dap_*.c))
-FUZZ_DEPS := $(SRC_formats) $(FUZZ_dap) $(wildcard formats/*.h formats/*/*.h replay/dap*.h replay/gdb_packet.[ch] tests/*/*.h)
+FUZZ_DEPS := $(SRC_formats) $(FUZZ_dap) $(wildcard formats/*.h formats/*/*.h replay/dap*.h replay/gdb_[cp]*.[ch] tests/*/*.h)
 $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_DEPS) $(GEN)
 	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined \

@@ -86,6 +86,10 @@ struct native_run {
 	int (*arrived)(void *ctx, const struct ct_stopped *at, struct ct_error *err); /* 1, 0: go on, -1 */
 	void *ctx;
 };
+/* ct_timeline_run, by breakpoints that neither a condition nor `arrived` says anything against: backwards each hit that
+ * is told of costs a search for the last one. */
+int native_run_timeline(struct dap_native *d, const struct native_run *how, struct ct_stopped *at,
+			struct ct_error *err);
 int native_run(struct dap_native *d, const struct native_run *how, struct dap_stop *stop, struct ct_error *err);
 /* One instruction. 1: it was; 0: *stop is filled; -1. */
 int native_instruction(struct dap_native *d, ct_u32 tid, bool back, struct dap_stop *stop, struct ct_error *err);
@@ -100,6 +104,7 @@ int native_step(struct dap_native *d, const struct dap_move *m, struct dap_stop 
 int dap_native_resolve(struct dap_debuggee *d, struct dap_break *b, struct ct_error *err);
 json_t *dap_native_data_info(struct dap_debuggee *d, ct_u64 reference, ct_u64 frame, const char *name,
 			     struct ct_error *err);
+bool native_condition_met(struct dap_native *d, struct dap_break *b);
 /* Whether it is hit here: its place, then its condition and number; a log point is told and does not count. `back`: it
  * was come to backwards. -1: nothing works any more. */
 int native_hit(struct dap_native *d, struct dap_break *b, const struct ct_stopped *at, bool back, struct ct_error *err);

@@ -232,7 +232,7 @@ static void complain(struct dap_native *d, struct dap_break *b, const struct ct_
 }
 
 /* Whether its condition is met; of an exception it names signals. */
-static bool condition_met(struct dap_native *d, struct dap_break *b)
+bool native_condition_met(struct dap_native *d, struct dap_break *b)
 {
 	struct ct_dwarf_place place;
 	struct ct_error err = {0};
@@ -297,7 +297,7 @@ static int count(struct dap_native *d, struct dap_break *b, ct_u64 *n, struct ct
 		list[len++] = (struct ct_stop){CT_STOP_EXEC, p->at.addr[i], 1};
 	for (unsigned i = 0; i < p->nwatches && len < 256; i++)
 		list[len++] = p->watch[i];
-	*n = condition_met(d, b); /* the one it is at */
+	*n = native_condition_met(d, b); /* the one it is at */
 	ct_timeline_range(d->tl, &begin.next, &end);
 	if (ct_timeline_now(d->tl, &now, err) || ct_timeline_set_stops(d->tl, list, len, err))
 		return -1;
@@ -316,7 +316,7 @@ static int count(struct dap_native *d, struct dap_break *b, ct_u64 *n, struct ct
 				break;
 			native_moved(d);
 			d->tid = stopped.tid;
-			*n += condition_met(d, b);
+			*n += native_condition_met(d, b);
 		}
 	}
 	native_moved(d);
@@ -330,7 +330,7 @@ int native_hit(struct dap_native *d, struct dap_break *b, const struct ct_stoppe
 	struct native_place *p = b->data;
 
 	(void)at;
-	if (!condition_met(d, b))
+	if (!native_condition_met(d, b))
 		return 0;
 	if (b->hits.op) {
 		if (!p->counted && count(d, b, &p->seen, err))

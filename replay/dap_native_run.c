@@ -140,6 +140,41 @@ static int at_end(struct dap_native *d, enum ct_arrival why, struct dap_stop *st
 	return 0;
 }
 
+struct run {
+	struct dap_native *d;
+	const struct native_run *how;
+};
+
+static bool counts(void *ctx, const struct ct_stop *stop, ct_u32 tid)
+{
+	const struct run *run = ctx;
+	const struct ct_stopped at = {.why = CT_ARRIVED_BREAK, .tid = tid, .stop = *stop};
+	struct ct_error ignored;
+
+	run->d->tid = tid;
+	native_moved(run->d);
+	/* Forwards `arrived` is asked once only: it may keep what it has seen. */
+	if (is_extra(run->how, &at) &&
+	    (!run->how->back || !run->how->arrived || run->how->arrived(run->how->ctx, &at, &ignored)))
+		return true;
+	for (struct dap_break *b = *run->d->host->breaks; b; b = b->next)
+		if (is_armed(b) && native_is_at(b, &at) && native_condition_met(run->d, b))
+			return true;
+	return false;
+}
+
+int native_run_timeline(struct dap_native *d, const struct native_run *how, struct ct_stopped *at, struct ct_error *err)
+{
+	struct run run = {d, how};
+	int ret;
+
+	ct_timeline_set_condition(d->tl, counts, &run);
+	ret = ct_timeline_run(d->tl, how->back, at, err);
+	ct_timeline_set_condition(d->tl, NULL, NULL);
+	native_moved(d);
+	return ret;
+}
+
 int native_run(struct dap_native *d, const struct native_run *how, struct dap_stop *stop, struct ct_error *err)
 {
 	struct ct_stopped at;
@@ -148,9 +183,8 @@ int native_run(struct dap_native *d, const struct native_run *how, struct dap_st
 		int user, own = 0;
 
 		native_leaves(d, how->back);
-		if (arm(d, how, err) || ct_timeline_run(d->tl, how->back, &at, err))
+		if (arm(d, how, err) || native_run_timeline(d, how, &at, err))
 			return -1;
-		native_moved(d);
 		d->last = at;
 		if (at.tid)
 			d->tid = at.tid;

@@ -332,13 +332,14 @@ static int while_same_line(struct stepper *s, struct ct_error *err)
 
 	ct_timeline_catch(d->tl, 0, false, false);
 	for (unsigned n = 0;; n++) {
+		const struct native_run run = {s->stops, s->nstops, true, begins_here, s};
 		struct ct_stopped at;
 		int is = 0;
 
 		if (ct_timeline_now(d->tl, &first, err) || ct_timeline_set_stops(d->tl, s->stops, s->nstops, err))
 			return -1;
 		do
-			if (ct_timeline_run(d->tl, true, &at, err))
+			if (native_run_timeline(d, &run, &at, err))
 				return -1;
 		while (at.why == CT_ARRIVED_BREAK && !(is = begins_here(s, &at, err)));
 		if (is < 0 || (at.why == CT_ARRIVED_BREAK && look(s, err)))

@@ -176,7 +176,8 @@ bool ct_gdb_parse_point(struct ct_gdb_text t, struct ct_gdb_point *point)
 	    !ct_gdb_word(&t, ",") || !ct_gdb_hex(&t, &point->kind))
 		return false;
 	point->type = (unsigned)type;
-	return true; /* conditions may follow: they are not offered */
+	point->conditions = t;
+	return true;
 }
 
 /* One action of a list: "s:p1.2", "C05", "r1000,2000:3". */

@@ -54,6 +54,7 @@ bool ct_gdb_thread(struct ct_gdb_text *t, struct ct_gdb_thread *id);
 struct ct_gdb_point {
 	unsigned type; /* 0..4 */
 	ct_u64 addr, kind;
+	struct ct_gdb_text conditions; /* gdb_cond.h's; in the packet */
 };
 bool ct_gdb_parse_point(struct ct_gdb_text t, struct ct_gdb_point *point);
 /* Behind "vCont": what is to be done with thread `tid`, which is the first action that names it. */

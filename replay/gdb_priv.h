@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Parts of the gdb server: gdb_server.c (packets in, replies out, running), gdb_memory.c, gdb_regs.c (registers and
- * their description), gdb_info.c (documents that gdb asks for), gdb_file.c (files of the recording), gdb_monitor.c
- * (commands of ours). */
+ * Parts of the gdb server: gdb_server.c (packets in, replies out, running), gdb_points.c, gdb_memory.c, gdb_regs.c
+ * (registers and their description), gdb_info.c (documents that gdb asks for), gdb_file.c (files of the recording),
+ * gdb_monitor.c (commands of ours). */
 #ifndef CT_GDB_PRIV_H
 #define CT_GDB_PRIV_H
 
+#include "replay/gdb_cond.h"
 #include "replay/gdb_packet.h"
 #include "replay/gdb_server.h"
 #include "replay/kept.h"
@@ -21,8 +22,9 @@ struct ct_gdb {
 	struct ct_gdb_out out, text; /* of the reply; of a document */
 	unsigned char buf[16384];    /* received and not yet looked at: from `at` to `have` */
 	size_t at, have;
-	ct_u32 tid;  /* whose registers gdb asks for */
-	ct_u32 goes; /* whom `bs` and the like are for */
+	ct_u32 tid;   /* whose registers gdb asks for */
+	ct_u32 asked; /* whose registers a condition is about */
+	ct_u32 goes;  /* whom `bs` and the like are for */
 	struct ct_stopped last;
 	bool told_discarded;
 	struct ct_gdb_point points[CT_GDB_POINTS];
@@ -37,6 +39,8 @@ struct ct_gdb {
 /* Everything of a thread, in the order of the description. False: it is gone. */
 bool ct_gdb_put_regs(struct ct_gdb *g, ct_u32 tid);
 bool ct_gdb_put_reg(struct ct_gdb *g, ct_u32 tid, ct_u64 number);
+/* One that is a number of at most 64 bits. */
+bool ct_gdb_number(struct ct_gdb *g, ct_u32 tid, ct_u64 number, ct_u64 *value);
 bool ct_gdb_set_regs(struct ct_gdb *g, ct_u32 tid, struct ct_gdb_text values);
 bool ct_gdb_set_reg(struct ct_gdb *g, ct_u32 tid, ct_u64 number, struct ct_gdb_text value);
 /* The XML description into g->text. */
@@ -46,6 +50,14 @@ void ct_gdb_describe_regs(struct ct_gdb *g);
 void ct_gdb_read_memory(struct ct_gdb *g, struct ct_gdb_text t);
 void ct_gdb_write_memory(struct ct_gdb *g, struct ct_gdb_text t, bool binary);
 void ct_gdb_registers(struct ct_gdb *g, struct ct_gdb_text t, char what);
+/* Answers Z and z. */
+void ct_gdb_insert_point(struct ct_gdb *g, struct ct_gdb_text t);
+void ct_gdb_remove_point(struct ct_gdb *g, struct ct_gdb_text t);
+void ct_gdb_forget_points(struct ct_gdb *g);
+/* How a watched address is called: gdb wants the kind it has set. */
+const char *ct_gdb_watch_name(const struct ct_gdb *g, ct_u64 addr);
+/* A timeline's condition, for breakpoints that have one. */
+bool ct_gdb_condition_met(void *g, const struct ct_stop *stop, ct_u32 tid);
 /* Shown by gdb; not an answer. */
 void ct_gdb_say_error(struct ct_gdb *g, const struct ct_error *err);
 

@@ -270,6 +270,20 @@ bool ct_gdb_put_reg(struct ct_gdb *g, ct_u32 tid, ct_u64 number)
 	return true;
 }
 
+bool ct_gdb_number(struct ct_gdb *g, ct_u32 tid, ct_u64 number, ct_u64 *to)
+{
+	unsigned char value[64] = {0};
+	const struct row *r;
+	struct state st;
+	unsigned i;
+
+	if (!read_state(g, tid, &st) || !(r = find(number, st.components, &i)) || r->bits > 64)
+		return false;
+	value_of(r, i, &st, value);
+	memcpy(to, value, sizeof(*to));
+	return true;
+}
+
 static bool write_state(struct ct_gdb *g, ct_u32 tid, const struct state *st)
 {
 	struct ct_session *s = ct_timeline_session(g->tl);

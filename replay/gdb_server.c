@@ -165,86 +165,6 @@ static void select_thread(struct ct_gdb *g, struct ct_gdb_text t)
 
 /* ---- stops ------------------------------------------------------------------------------------------------------ */
 
-static int set_points(struct ct_gdb *g)
-{
-	struct ct_stop *list = calloc(g->npoints * 4 + 1, sizeof(*list));
-	struct ct_error err;
-	size_t n = 0;
-	int ret;
-
-	for (size_t i = 0; list && i < g->npoints; i++) {
-		const struct ct_gdb_point *p = &g->points[i];
-
-		if (p->type < 2) {
-			list[n++] = (struct ct_stop){CT_STOP_EXEC, p->addr, 1};
-			continue;
-		}
-		/* Debug registers watch 1, 2, 4 or 8 aligned bytes. */
-		for (ct_u64 at = p->addr, end = p->addr + p->kind; at < end && n < g->npoints * 4;) {
-			ct_u32 len = 8;
-
-			while (at % len || at + len > end)
-				len /= 2;
-			list[n++] = (struct ct_stop){p->type == 2 ? CT_STOP_WRITE : CT_STOP_ACCESS, at, len};
-			at += len;
-		}
-	}
-	ret = list ? ct_timeline_set_stops(g->tl, list, n, &err) : -1;
-	free(list);
-	return ret;
-}
-
-static void insert_point(struct ct_gdb *g, struct ct_gdb_text t)
-{
-	struct ct_gdb_point p;
-
-	if (!ct_gdb_parse_point(t, &p) || (p.type >= 2 && (!p.kind || p.kind > 24 || p.addr + p.kind < p.addr)) ||
-	    g->npoints == CT_GDB_POINTS) {
-		ct_gdb_putf(&g->out, "E16");
-		return;
-	}
-	for (size_t i = 0; i < g->npoints; i++)
-		if (g->points[i].type == p.type && g->points[i].addr == p.addr && g->points[i].kind == p.kind) {
-			ct_gdb_putf(&g->out, "OK");
-			return;
-		}
-	g->points[g->npoints++] = p;
-	if (set_points(g)) {
-		g->npoints--;
-		ct_gdb_putf(&g->out, "E1c");
-		return;
-	}
-	ct_gdb_putf(&g->out, "OK");
-}
-
-static void remove_point(struct ct_gdb *g, struct ct_gdb_text t)
-{
-	struct ct_gdb_point p;
-
-	if (!ct_gdb_parse_point(t, &p)) {
-		ct_gdb_putf(&g->out, "E16");
-		return;
-	}
-	for (size_t i = 0; i < g->npoints; i++)
-		if (g->points[i].type == p.type && g->points[i].addr == p.addr && g->points[i].kind == p.kind) {
-			memmove(&g->points[i], &g->points[i + 1], (--g->npoints - i) * sizeof(*g->points));
-			break;
-		}
-	set_points(g);
-	ct_gdb_putf(&g->out, "OK");
-}
-
-/* How a watched address is called: gdb wants the kind it has set. */
-static const char *watch_name(const struct ct_gdb *g, ct_u64 addr)
-{
-	static const char *const names[] = {[2] = "watch", [3] = "rwatch", [4] = "awatch"};
-
-	for (size_t i = 0; i < g->npoints; i++)
-		if (g->points[i].type >= 2 && addr - g->points[i].addr < g->points[i].kind)
-			return names[g->points[i].type];
-	return "watch";
-}
-
 static void put_stop(struct ct_gdb *g)
 {
 	const struct ct_stopped *st = &g->last;
@@ -269,7 +189,8 @@ static void put_stop(struct ct_gdb *g)
 	case CT_ARRIVED_END: ct_gdb_putf(&g->out, "replaylog:end;"); break;
 	case CT_ARRIVED_BREAK: ct_gdb_putf(&g->out, "swbreak:;"); break;
 	case CT_ARRIVED_WATCH:
-		ct_gdb_putf(&g->out, "%s:%llx;", watch_name(g, st->stop.addr), (unsigned long long)st->stop.addr);
+		ct_gdb_putf(&g->out, "%s:%llx;", ct_gdb_watch_name(g, st->stop.addr),
+			    (unsigned long long)st->stop.addr);
 		break;
 	case CT_ARRIVED_SYSCALL: ct_gdb_putf(&g->out, "syscall_return:%x;", (unsigned)st->number); break;
 	case CT_ARRIVED_EXEC: {
@@ -412,7 +333,8 @@ static void supported(struct ct_gdb *g, struct ct_gdb_text t)
 	ct_gdb_putf(&g->out,
 		    "PacketSize=%x;QStartNoAckMode+;vContSupported+;ReverseStep+;ReverseContinue+;swbreak+;hwbreak+;"
 		    "qXfer:features:read+;qXfer:auxv:read+;qXfer:exec-file:read+;qXfer:libraries-svr4:read+;"
-		    "qXfer:threads:read+;qXfer:siginfo:read+;QPassSignals+;QCatchSyscalls+;exec-events+%s",
+		    "qXfer:threads:read+;qXfer:siginfo:read+;QPassSignals+;QCatchSyscalls+;exec-events+;"
+		    "ConditionalBreakpoints+%s",
 		    CT_GDB_PACKET_MAX - 1, g->multiprocess ? ";multiprocess+" : "");
 }
 
@@ -497,8 +419,8 @@ static bool answer(struct ct_gdb *g)
 	case 'p':
 	case 'G':
 	case 'P': ct_gdb_registers(g, t, first); break;
-	case 'Z': insert_point(g, t); break;
-	case 'z': remove_point(g, t); break;
+	case 'Z': ct_gdb_insert_point(g, t); break;
+	case 'z': ct_gdb_remove_point(g, t); break;
 	case 'c': go(g, &(struct ct_gdb_action){.what = 'c'}, g->goes, false); break;
 	case 's': go(g, &(struct ct_gdb_action){.what = 's'}, g->goes, false); break;
 	case 'b':
@@ -536,6 +458,7 @@ int ct_gdb_serve(struct ct_timeline *tl, int fd, struct ct_error *err)
 	g->tid = g->goes = some_thread(g);
 	g->last.tid = g->tid;
 	ct_timeline_set_interrupt(tl, interrupted, g);
+	ct_timeline_set_condition(tl, ct_gdb_condition_met, g);
 	while (on && !g->gone && receive(g, true)) {
 		switch (ct_gdb_feed(&g->in, g->buf[g->at++])) {
 		case CT_GDB_PACKET:
@@ -560,6 +483,8 @@ int ct_gdb_serve(struct ct_timeline *tl, int fd, struct ct_error *err)
 		}
 	}
 	ct_timeline_set_interrupt(tl, NULL, NULL);
+	ct_timeline_set_condition(tl, NULL, NULL);
+	ct_gdb_forget_points(g);
 	ct_timeline_set_stops(tl, NULL, 0, NULL);
 	ct_gdb_close_files(g);
 	ct_gdb_free(&g->out);

@@ -55,6 +55,12 @@ static void check_event(struct ct_stretches *st, struct ct_stretch *open, const 
 
 int ct_stretches_find(struct ct_recording *rec, struct ct_stretches *st, struct ct_error *err)
 {
+	return ct_stretches_find_and_see(rec, st, NULL, NULL, err);
+}
+
+int ct_stretches_find_and_see(struct ct_recording *rec, struct ct_stretches *st,
+			      void (*see)(void *ctx, const struct ct_event *ev), void *ctx, struct ct_error *err)
+{
 	struct ct_cursor *cur = ct_cursor_create(rec, err);
 	struct ct_stretch *open = NULL;
 	const struct ct_event *ev;
@@ -74,6 +80,8 @@ int ct_stretches_find(struct ct_recording *rec, struct ct_stretches *st, struct 
 		}
 		check_event(st, open, ev, last);
 		last = ev->seq;
+		if (see)
+			see(ctx, ev);
 		s = ct_event_payload(ev);
 		if (open)
 			open->last_ns = ev->time_ns;

@@ -22,6 +22,9 @@ struct ct_stretches {
 };
 /* One pass over all events. */
 int ct_stretches_find(struct ct_recording *rec, struct ct_stretches *out, struct ct_error *err);
+/* The same pass, in which `see` is told of each event that can be read. */
+int ct_stretches_find_and_see(struct ct_recording *rec, struct ct_stretches *out,
+			      void (*see)(void *ctx, const struct ct_event *ev), void *ctx, struct ct_error *err);
 /* The snapshot with which the last stretch begins that has begun at event `seq`; 0: there is none. */
 ct_u32 ct_stretch_before(const struct ct_stretches *st, ct_u64 seq);
 void ct_stretches_deinit(struct ct_stretches *st);

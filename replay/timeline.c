@@ -59,8 +59,8 @@ static void drop_mark(struct ct_timeline *tl, size_t i)
 	memmove(&tl->marks[i], &tl->marks[i + 1], (--tl->nmarks - i) * sizeof(*tl->marks));
 }
 
-/* The one that is missed least: the gap it leaves is small compared with how far away it is. */
-static void thin_out(struct ct_timeline *tl)
+/* The one that is missed least: the gap it leaves is small compared with how far away it is. Not that before `keep`. */
+static void thin_out(struct ct_timeline *tl, ct_u64 keep)
 {
 	double best = 0;
 	size_t which = 0;
@@ -70,7 +70,7 @@ static void thin_out(struct ct_timeline *tl)
 		const double gap = (double)(tl->marks[i + 1].tau - tl->marks[i - 1].tau);
 		const double score = gap / (double)((at > tl->tau ? at - tl->tau : tl->tau - at) + tl->spacing);
 
-		if (!which || score < best) {
+		if (tl->marks[i].next != keep && (!which || score < best)) {
 			which = i;
 			best = score;
 		}
@@ -87,6 +87,18 @@ static size_t mark_before(const struct ct_timeline *tl, ct_u64 next)
 	while (i && tl->marks[i].next > next)
 		i--;
 	return i;
+}
+
+static const struct ct_mark *mark_near(const struct ct_timeline *tl, ct_u64 next)
+{
+	return &tl->marks[mark_before(tl, next)];
+}
+
+const struct ct_checkpoint *ct_tl_marked(const struct ct_timeline *tl, ct_u64 next)
+{
+	const struct ct_mark *mark = mark_near(tl, next);
+
+	return mark->next == next ? mark->cp : NULL;
 }
 
 static void measure(struct ct_timeline *tl)
@@ -127,11 +139,11 @@ int ct_tl_mark(struct ct_timeline *tl)
 	tl->cost = !tl->cost ? cost : (3 * tl->cost + (cost < 4 * tl->cost ? cost : 4 * tl->cost)) / 4;
 	tl->spacing = 10 * tl->cost > MIN_SPACING ? 10 * tl->cost : MIN_SPACING;
 	if (tl->nmarks > MOST_MARKS)
-		thin_out(tl);
+		thin_out(tl, next);
 	if (++tl->since_measured >= 8) {
 		measure(tl);
 		while (tl->bytes > tl->memory && tl->nmarks > 3) {
-			thin_out(tl);
+			thin_out(tl, next);
 			measure(tl);
 		}
 	}
@@ -228,6 +240,19 @@ static int event(void *ctx, struct ct_session *s, const struct ct_event *ev)
 	return 1;
 }
 
+bool ct_tl_pass_unmet(struct ct_timeline *tl)
+{
+	ct_u32 tid = 0;
+	const struct ct_stop *stop = ct_session_stopped(tl->s, &tid);
+
+	if (!stop || !tl->catching || !tl->met || !ct_stop_is_exec(stop) || tl->met(tl->met_ctx, stop, tid))
+		return false;
+	ct_session_pass_stop(tl->s);
+	if (!(++tl->asked % ASK_EVERY))
+		tl->interrupted |= tl->interrupt && tl->interrupt(tl->interrupt_ctx);
+	return true;
+}
+
 int ct_tl_advance(struct ct_timeline *tl, ct_u64 until, struct ct_error *err)
 {
 	ct_u32 tid;
@@ -243,6 +268,8 @@ int ct_tl_advance(struct ct_timeline *tl, ct_u64 until, struct ct_error *err)
 			tl->broken = true;
 		if (ret <= 0)
 			return ret;
+		if (ct_tl_pass_unmet(tl) && !tl->interrupted && !tl->has_caught)
+			continue;
 		if (ct_session_stopped(tl->s, &tid) || tl->has_caught || tl->interrupted)
 			return 1;
 		tl->want_mark = false;
@@ -288,7 +315,7 @@ int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct c
 	next = ct_tl_next(tl);
 	if (!tl->broken && next == m->next && !ct_timeline_now(tl, &now, err) && ct_moment_same(&now, m))
 		return 0;
-	mark = &tl->marks[mark_before(tl, m->next)];
+	mark = mark_near(tl, m->next);
 	if (tl->broken || next > m->next || (next == m->next && ct_session_inside(tl->s)) || next < mark->next) {
 		if (ct_tl_restore(tl, mark->cp, err))
 			return -1;
@@ -296,86 +323,13 @@ int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct c
 	}
 	if (ct_tl_advance(tl, m->next, err) < 0)
 		return -1;
+	/* Whoever goes somewhere stays near it: the next ones back, and the instruction before, begin here. */
+	if (tl->tau > mark_near(tl, m->next)->tau + tl->cost)
+		ct_tl_mark(tl);
 	return m->tid && ct_session_run_to_place(tl->s, &m->regs, &m->fp, err) < 0 ? -1 : 0;
 }
 
 /* ---- one of them ------------------------------------------------------------------------------------------------ */
-
-/* Where the process ends, and its images. One pass over the log. */
-static int survey(struct ct_timeline *tl, struct ct_error *err)
-{
-	struct ct_cursor *cur = ct_cursor_create(tl->rec, err);
-	const struct ct_event *ev;
-	ct_u64 last = tl->begin;
-	int ret;
-
-	if (!cur || ct_cursor_seek_seq(cur, tl->begin, err)) {
-		ct_cursor_destroy(cur);
-		return -1;
-	}
-	while ((ret = ct_cursor_next(cur, &ev, err)) > 0 && ev->seq < tl->end) {
-		last = ev->seq + 1;
-		if (ev->pid != tl->pid)
-			continue;
-		if (ev->type == CT_EV_EXIT &&
-		    (((const struct ct_ev_exit *)ct_event_payload(ev))->flags & CT_EXITF_GROUP)) {
-			tl->end = ev->seq;
-			break;
-		}
-		if (ev->type == CT_EV_SNAPSHOT) {
-			const struct ct_ev_snapshot *snap = ct_event_payload(ev);
-			struct ct_image *more = realloc(tl->images, (tl->nimages + 1) * sizeof(*more));
-
-			if (!more) {
-				ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
-				break;
-			}
-			tl->images = more;
-			if (snap->kind == CT_SNAP_EXEC)
-				more[tl->nimages++] = (struct ct_image){ev->seq, snap->id};
-		}
-	}
-	if (tl->end == UINT64_MAX)
-		tl->end = last;
-	ct_cursor_destroy(cur);
-	return ret < 0 ? -1 : 0;
-}
-
-static int choose_stretch(struct ct_timeline *tl, const struct ct_timeline_opts *opts, struct ct_error *err)
-{
-	struct ct_stretches st;
-	const struct ct_stretch *first = NULL;
-	struct ct_snapshot_reader *snap;
-	size_t i;
-
-	if (ct_stretches_find(tl->rec, &st, err))
-		return -1;
-	for (i = 0; i < st.count && !first; i++)
-		if (opts->from ? st.list[i].from == opts->from : st.list[i].broken_at != st.list[i].begin)
-			first = &st.list[i];
-	if (!first) {
-		ct_stretches_deinit(&st);
-		return ct_fail(
-			err, CT_EXIT_FAILED,
-			"%s: it has no snapshot of running processes to replay from%s; `ctbpf info` says what is "
-			"in it",
-			ct_recording_path(tl->rec), opts->from ? " of that number" : "");
-	}
-	tl->from = first->from;
-	tl->begin = first->begin;
-	for (; first < st.list + st.count; first++) { /* those that follow soundly */
-		tl->end = first->broken_at ? first->broken_at : first->end;
-		if (first->broken_at)
-			break;
-	}
-	ct_stretches_deinit(&st);
-	snap = ct_snapshot_open(ct_recording_dirfd(tl->rec), tl->from, err);
-	if (!snap)
-		return -1;
-	tl->pid = opts->pid ? opts->pid : ct_snapshot_get(snap)->procs[0].pid;
-	ct_snapshot_reader_close(snap);
-	return 0;
-}
 
 static ct_u64 memory_budget(void)
 {
@@ -409,10 +363,16 @@ struct ct_timeline *ct_timeline_create(struct ct_recording *rec, const struct ct
 	tl->memory = opts->memory ? opts->memory : memory_budget();
 	tl->spacing = MIN_SPACING;
 	/* The clock that works everywhere, and lets calls be answered in the replica. */
-	if (choose_stretch(tl, opts, err) || survey(tl, err) ||
-	    !(tl->s = ct_session_create(rec, tl->from, NULL, err))) {
+	if (ct_tl_choose(tl, opts, err) || !(tl->s = ct_session_create(rec, tl->from, NULL, err))) {
 		ct_timeline_destroy(tl);
 		return NULL;
+	}
+	if (tl->born > tl->begin) {
+		if (ct_session_run(tl->s, tl->born, err) < 0) {
+			ct_timeline_destroy(tl);
+			return NULL;
+		}
+		tl->begin = tl->born;
 	}
 	hook.ctx = tl;
 	ct_session_set_hook(tl->s, &hook);
@@ -494,6 +454,13 @@ void ct_timeline_catch(struct ct_timeline *tl, ct_u64 signals, bool syscalls, bo
 	tl->signals = signals;
 	tl->syscalls = syscalls;
 	tl->execs = execs;
+}
+
+void ct_timeline_set_condition(struct ct_timeline *tl, bool (*met)(void *ctx, const struct ct_stop *stop, ct_u32 tid),
+			       void *ctx)
+{
+	tl->met = met;
+	tl->met_ctx = ctx;
 }
 
 void ct_timeline_set_interrupt(struct ct_timeline *tl, bool (*wanted)(void *ctx), void *ctx)

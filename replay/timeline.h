@@ -60,6 +60,9 @@ ct_u32 ct_timeline_snapshot(const struct ct_timeline *tl);
 /* Where to stop; what is set replaces what was. */
 int ct_timeline_set_stops(struct ct_timeline *tl, const struct ct_stop *list, size_t n, struct ct_error *err);
 void ct_timeline_catch(struct ct_timeline *tl, ct_u64 signals /* bit N-1: signal N */, bool syscalls, bool execs);
+/* Asked at each breakpoint that is come to: whether to stop there. */
+void ct_timeline_set_condition(struct ct_timeline *tl, bool (*met)(void *ctx, const struct ct_stop *stop, ct_u32 tid),
+			       void *ctx);
 /* Asked now and then while it runs: whether to stop. */
 void ct_timeline_set_interrupt(struct ct_timeline *tl, bool (*wanted)(void *ctx), void *ctx);
 

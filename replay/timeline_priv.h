@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Parts of a timeline: timeline.c (checkpoints, seeking), timeline_run.c (to stops, both ways), timeline_step.c (one
- * instruction), timeline_before.c (finding the instruction before), timeline_text.c, diversion.c. */
+ * Parts of a timeline: timeline_open.c (which part of the recording it is), timeline.c (checkpoints, seeking),
+ * timeline_run.c (to stops, both ways), timeline_step.c (one instruction), timeline_before.c (finding the instruction
+ * before), timeline_text.c, diversion.c. */
 #ifndef CT_TIMELINE_PRIV_H
 #define CT_TIMELINE_PRIV_H
 
@@ -21,18 +22,18 @@ struct ct_image {
 /* Checkpoints among the instructions before some event, so that those before the present one are few steps away. */
 struct ct_window {
 	ct_u64 next;                 /* that event, 0: there is none */
-	struct ct_checkpoint *cp[2]; /* the second is behind the first */
+	struct ct_checkpoint *cp[2]; /* the second is behind the first; NULL: the timeline's own, at `next` */
 	ct_u64 step[2];              /* where they are, counted in instructions from some place */
 	ct_u64 at;                   /* ... and the present moment */
 	struct ct_moment now;        /* that one */
 };
-#define CT_WINDOW 128 /* instructions between the two, or more */
+#define CT_WINDOW 256 /* instructions between the two, or more */
 
 struct ct_timeline {
 	struct ct_recording *rec;
 	struct ct_session *s;
 	ct_u32 from, pid;
-	ct_u64 begin, end;
+	ct_u64 begin, end, born; /* events; the last is the process's first */
 	struct ct_image *images;
 	size_t nimages;
 	struct ct_mark *marks; /* by `next`; the first is the beginning */
@@ -48,6 +49,8 @@ struct ct_timeline {
 	size_t nstops;
 	ct_u64 signals;
 	bool syscalls, execs;
+	bool (*met)(void *ctx, const struct ct_stop *stop, ct_u32 tid);
+	void *met_ctx;
 	bool (*interrupt)(void *ctx);
 	void *interrupt_ctx;
 	/* while it runs */
@@ -64,15 +67,21 @@ struct ct_timeline {
 };
 
 ct_u64 ct_tl_ns(void);
+/* Fills in what it is about: from, pid, its events, images. */
+int ct_tl_choose(struct ct_timeline *tl, const struct ct_timeline_opts *opts, struct ct_error *err);
 /* The event that is executed next, `end` at the end. */
 ct_u64 ct_tl_next(struct ct_timeline *tl);
 struct ct_moment ct_tl_between(ct_u64 next);
 /* Runs to the event, making checkpoints. 0: there; 1: a stop, a catch or an interruption; -1. */
 int ct_tl_advance(struct ct_timeline *tl, ct_u64 until, struct ct_error *err);
+/* It has come to a breakpoint, but the condition is not met; it may run on from there then. */
+bool ct_tl_pass_unmet(struct ct_timeline *tl);
 int ct_tl_arm(struct ct_timeline *tl, struct ct_error *err);
 void ct_tl_disarm(struct ct_timeline *tl);
 int ct_tl_restore(struct ct_timeline *tl, const struct ct_checkpoint *cp, struct ct_error *err);
 int ct_tl_mark(struct ct_timeline *tl);
+/* The checkpoint right before this event, NULL: there is none. The next one that is made may destroy it. */
+const struct ct_checkpoint *ct_tl_marked(const struct ct_timeline *tl, ct_u64 next);
 void ct_tl_stopped(struct ct_timeline *tl, struct ct_stopped *stopped);
 /* To the moment one instruction of thread `tid` before this one. 0; 1: there is none, it stands at the beginning; -1.
  */

@@ -57,6 +57,8 @@ static int keep(struct ct_timeline *tl, const struct ct_moment *origin, struct h
 	struct ct_moment now;
 	struct ct_stopped what;
 
+	if (ct_tl_pass_unmet(tl))
+		return tl->interrupted;
 	ct_tl_stopped(tl, &what);
 	if (ct_timeline_now(tl, &now, err))
 		return -1;

@@ -115,13 +115,14 @@ static int keep_in_reach(struct ct_timeline *tl, ct_u64 steps, struct ct_error *
 {
 	struct ct_window *w = &tl->window;
 
-	if (!w->cp[0]) {
-		w->step[0] = steps;
-		return (w->cp[0] = ct_session_checkpoint(tl->s, err)) ? 0 : -1;
-	}
 	if (steps - w->step[w->cp[1] ? 1 : 0] < (steps / 16 > CT_WINDOW ? steps / 16 : CT_WINDOW))
 		return 0;
 	return move_window(tl, w->cp[1] ? 1 : 0, steps, err);
+}
+
+static const struct ct_checkpoint *window_begin(const struct ct_timeline *tl)
+{
+	return tl->window.cp[0] ? tl->window.cp[0] : ct_tl_marked(tl, tl->window.next);
 }
 
 static int go_to_step(struct ct_timeline *tl, ct_u64 which, struct ct_error *err)
@@ -130,7 +131,7 @@ static int go_to_step(struct ct_timeline *tl, ct_u64 which, struct ct_error *err
 	const unsigned from = w->cp[1] && which >= w->step[1];
 	const ct_u64 begin = w->step[from];
 
-	if (ct_tl_restore(tl, w->cp[from], err))
+	if (ct_tl_restore(tl, from ? w->cp[1] : window_begin(tl), err))
 		return -1;
 	for (ct_u64 at = begin; at < which; at++) {
 		/* There will be more of these. */
@@ -147,12 +148,12 @@ static bool in_window(struct ct_timeline *tl, const struct ct_moment *m)
 {
 	const struct ct_window *w = &tl->window;
 
-	return w->cp[0] && w->at > w->step[0] && ct_moment_same(&w->now, m);
+	return w->next && w->at > w->step[0] && ct_moment_same(&w->now, m) && window_begin(tl);
 }
 
 /* To one instruction before `m`, which is on the way to event m->next; without registers (`m->tid` 0): to the last
- * moment before that event. Steps from where the timeline stands, which must be before. 0; 1: it stands there already,
- * so there is none; 2: `most` steps have not been enough; -1. */
+ * moment before that event. Steps from where the timeline stands, which must be right behind the event before. 0; 1: it
+ * stands there already, so there is none; 2: `most` steps have not been enough; -1. */
 static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_u64 most, struct ct_error *err)
 {
 	struct ct_moment now;
@@ -161,6 +162,10 @@ static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_
 	int ret;
 
 	ct_tl_forget_window(tl);
+	if (ct_tl_mark(tl))
+		return ct_fail(err, CT_EXIT_FAILED, "no checkpoint can be made at event %llu",
+			       (unsigned long long)m->next);
+	tl->window.next = m->next;
 	for (steps = 0;; steps++) {
 		if (m->tid) {
 			if (ct_session_regs(tl->s, m->tid, &regs, err))
@@ -192,7 +197,6 @@ static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_
 	}
 	if (!steps)
 		return 1;
-	tl->window.next = m->next;
 	return go_to_step(tl, steps - 1, err);
 }
 

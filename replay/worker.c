@@ -92,10 +92,23 @@ static json_t *step(struct worker *w, const json_t *q, struct ct_error *err)
 
 static json_t *reverse_continue(struct worker *w, const json_t *q, struct ct_error *err)
 {
+	static const struct {
+		const char *reason, *name;
+	} names[] = {{"data breakpoint", "watchpoint"}, {"entry", "recording-start"}, {"exception", "signal"}};
 	struct dap_stop stop = {0};
+	const char *reason = "breakpoint";
+	json_t *o;
 
 	(void)q;
-	return move(w, &(struct dap_move){.motion = DAP_CONTINUE, .backwards = true}, &stop, err) ? NULL : json_true();
+	if (move(w, &(struct dap_move){.motion = DAP_CONTINUE, .backwards = true}, &stop, err))
+		return NULL;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(stop.reason, names[i].reason))
+			reason = names[i].name;
+	o = json_pack("{s:s}", "reason", reason);
+	if (o && stop.nhits && !strcmp(reason, "watchpoint"))
+		json_object_set_new(o, "watchpointId", json_integer(stop.hit[stop.nhits - 1]));
+	return o;
 }
 
 static ct_s64 ticks_of(const json_t *o, const char *key)
@@ -124,11 +137,18 @@ static json_t *seek_ticks(struct worker *w, const json_t *q, struct ct_error *er
 {
 	return jump(w, ticks_of(q, "ticks"), err);
 }
+/* RestoreAt's `geid` are ticks in fact, SeekToGeid's is an event; ticks are beyond the number of any event. */
 static json_t *seek_event(struct worker *w, const json_t *q, struct ct_error *err)
 {
 	const ct_s64 ticks = ticks_of(q, "tick"), geid = ticks_of(q, "geid");
+	ct_u64 begin, end;
 
-	return jump(w, ticks >= 0 ? ticks : geid < 0 ? -1 : (ct_s64)((ct_u64)geid << WITHIN), err);
+	ct_timeline_range(w->d->tl, &begin, &end);
+	return jump(w,
+		    ticks >= 0                         ? ticks
+		    : geid >= 0 && (ct_u64)geid <= end ? (ct_s64)((ct_u64)geid << WITHIN)
+						       : geid,
+		    err);
 }
 
 static json_t *load_location(struct worker *w, const json_t *q, struct ct_error *err)

@@ -87,9 +87,21 @@ assert address == word["address"]
 assert history[-1]["location"]["functionName"] == "fill" and history[-1]["value"]["r"].startswith("0x409")
 assert where() == ("main", 42)
 w = ask("AddWatchpoint", address=address, size=8, is_write=True)
-ask("ReverseContinue")
+assert ask("ReverseContinue") == {"reason": "watchpoint", "watchpointId": w["id"]}
 assert where() == ("fill", 18) and local("i")["i"] == 4
 ask("DeleteWatchpoints")
+here = ask("LoadLocation")
+assert ask("RestoreAt", geid=first["rrTicks"], tid=None, tick=None, phase=None) is True
+assert ask("LoadLocation") == first
+assert ask("SeekToGeid", geid=here["rrTicks"] >> 20) is True and ask("LoadLocation")["rrTicks"] == here["rrTicks"] >> 20 << 20
+ask("SeekToTicks", ticks=here["rrTicks"])
+assert ask("LoadLocation") == here
+late = ask("AddBreakpoint", path=source, line=18)
+assert ask("ReverseContinue")["reason"] == "breakpoint"
+ask("DeleteBreakpoint", breakpoint=late)
+ask("DeleteBreakpoints")
+assert ask("ReverseContinue") == {"reason": "recording-start"}
+ask("RunToEntry")
 
 events = ask("LoadAllEvents")["events"]
 rounds = [e for e in events if e["content"].startswith("round ")]

@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: MIT
  * Fuzzing gdb's remote protocol: the input is what a peer sends. Every packet in it, and the input itself as one, is
- * taken apart as all requests that have a structure. */
+ * taken apart as all requests that have a structure, and run as a condition. */
+#include "replay/gdb_cond.c"
 #include "replay/gdb_packet.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static unsigned sink;
 
+static bool reg(void *ctx, ct_u64 number, ct_u64 *value)
+{
+	(void)ctx;
+	*value = number * 0x0123456789abcdef;
+	return number < 64;
+}
+static bool memory(void *ctx, ct_u64 addr, void *buf, size_t len)
+{
+	(void)ctx;
+	memset(buf, (int)addr, len);
+	return addr & 7;
+}
+
 static void take_apart(const char *data, size_t len)
 {
+	const struct ct_gdb_machine machine = {reg, memory, NULL};
 	const struct ct_gdb_text all = {data, data + len};
 	struct ct_gdb_text t;
 	struct ct_gdb_point point;
@@ -22,6 +37,7 @@ static void take_apart(const char *data, size_t len)
 	size_t n;
 
 	sink += ct_gdb_parse_point(all, &point) + ct_gdb_parse_cont(all, 7, &action) + ct_gdb_stepped(all, &tid);
+	sink += ct_gdb_conditions_met(all, &machine) + ct_gdb_evaluate((const unsigned char *)data, len, &machine);
 	t = all;
 	sink += ct_gdb_thread(&t, &id);
 	t = all;
