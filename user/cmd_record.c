@@ -510,7 +510,7 @@ static int refuse(struct args *a, struct ct_error *err)
 		struct ct_findings f = {0};
 		int ret;
 
-		ret = ct_survey_target(a->pids[i], &f, err);
+		ret = ct_survey_member(a->pids, a->npids, i, &f, err);
 		if (!ret)
 			ret = ct_survey_refusal(&f, a->pids[i], !a->o.no_replay && !a->o.force, err);
 		ct_findings_deinit(&f);

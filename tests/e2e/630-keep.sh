@@ -31,20 +31,18 @@ bytes() { du -s --block-size=1 "$1" | cut -f 1; }
 step "by time"
 start_answers answers 3
 before=$(shape "$PID_answers")
-assert_status 0 "$CTBPF" record -q -p "$PID_answers" -d 4 --keep 2s --snapshot-every 300ms -o "$T/time.ctr"
+assert_status 0 "$CTBPF" record -q -p "$PID_answers" -d 2.5 --keep 1s --snapshot-every 300ms -o "$T/time.ctr"
 answers_well
 assert_shape "$PID_answers" "$before"
 assert_recording "$T/time.ctr"
 assert_ge "$(info "$T/time.ctr" kept_from)" 2 "first snapshot kept"
-assert_ge "$(info "$T/time.ctr" duration_s)" 2 "kept seconds"
-assert_ge "$(info "$T/time.ctr" stretches)" 2 stretches
+assert_ge "$(info "$T/time.ctr" duration_s)" 1 "kept seconds"
 assert_matches "$("$CTBPF" info "$T/time.ctr")" 'kept +e:[0-9]+ to e:[0-9]+, from snapshot [0-9]+ on'
 assert_matches "$(info "$T/time.ctr" first_pos)" '^e:[0-9]{2,}$'
 [ ! -e "$T/time.ctr/segments/000001.ctseg" ] || fail "the first segment is still there"
 verified "$T/time.ctr"
 pos=$(info "$T/time.ctr" first_pos)
 assert_status 0 "$CTBPF" replay --to "$pos" "$T/time.ctr"
-assert_status 0 "$CTBPF" replay "$T/time.ctr"
 answers_end
 
 step "by bytes, both"
@@ -53,11 +51,11 @@ wait_for 15 test -e "$T/storm.log" || fail "the target does not start"
 goes_on storm
 start_recorder "$T/bytes.ctr" -p "$PID" --keep 16M --keep 1h
 most=0
-moved_on() { # looks at the disk, too; the third removal has been made
+moved_on() { # looks at the disk, too; the first removals has been made
 	local n
 	n=$(bytes "$T/bytes.ctr" 2>/dev/null) || n=0
 	[ "$n" -le $most ] || most=$n
-	[ -z "$(find "$T/bytes.ctr/segments" -name '00000[1-7].ctseg')" ]
+	[ -z "$(find "$T/bytes.ctr/segments" -name '00000[1-4].ctseg')" ]
 }
 wait_for 60 moved_on || fail "old segments stay"
 stop_recorder
@@ -95,30 +93,29 @@ while True:
 PY
 cd "$T" || exit 1
 start_target files python3 "$T/files.py"
-keep_last files 3 200ms
+keep_last files 2 200ms
 
 step "children, execve, with several processes"
 start_target brood "$PROGRAMS/brood" fork 3
-keep_last brood 2 200ms
+keep_last brood 1.5 200ms
 
 step "timers interrupt it all the time, and each other"
 start_target timers "$PROGRAMS/timers"
-keep_last timers 2 200ms
+keep_last timers 1.5 200ms
 
 step "one program after the other: snapshots in the middle of execve"
 start_target shell bash -c 'while :; do /bin/true; /bin/echo on; done'
-# With so many new programs a machine that has other things to do may be late for one: then that stretch is BROKEN, and says so.
+# The machine may be late for one of so many new programs, if other recorders' targets are held on the CPU that this one's
+# threads need: then that stretch is BROKEN, and says so. Nothing else is an excuse.
 wait_for 15 test -e "$T/shell.log" || fail "the shell does not start"
-goes_on shell
-assert_status 0 "$CTBPF" record -q -p "$PID" -d 3 --keep 1s --snapshot-every 100ms -o "$T/shell.ctr"
+assert_status 0 "$CTBPF" record -q -p "$PID" -d 2 --keep 1s --snapshot-every 100ms -o "$T/shell.ctr"
 goes_on shell
 stop "$PID"
 "$CTBPF" verify --json "$T/shell.ctr" >"$T/verdict" || true
 python3 - "$T/verdict" <<'PY' || fail "$(cut -c 1-3000 "$T/verdict")"
 import json, sys
 stretches = json.load(open(sys.argv[1]))["stretches"]
-late = [s for s in stretches if s["verdict"] == "BROKEN" and
-        ("before a snapshot of it" in s.get("error", "") or "on its way into another" in s.get("error", ""))]
+late = [s for s in stretches if s["verdict"] == "BROKEN" and "before a snapshot of it" in s.get("error", "")]
 good = [s for s in stretches if s["verdict"] == "VERIFIED"]
 print(len(good), "stretches verified,", len(late), "broken")
 sys.exit(not good or len(good) + len(late) != len(stretches))

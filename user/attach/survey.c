@@ -489,7 +489,13 @@ static void survey_state_file(struct ct_survey *s)
 
 int ct_survey_target(pid_t pid, struct ct_findings *f, struct ct_error *err)
 {
-	struct ct_survey s = {.f = f, .pid = pid, .threads = 1};
+	return ct_survey_member(&pid, 1, 0, f, err);
+}
+
+int ct_survey_member(const pid_t *group, size_t count, size_t i, struct ct_findings *f, struct ct_error *err)
+{
+	pid_t pid = group[i];
+	struct ct_survey s = {.f = f, .pid = pid, .group = group, .ngroup = count, .threads = 1};
 	if (pid <= 0 || !read_stat(&s) || !read_status(&s)) {
 		no_process(&s);
 	} else if (survey_state(&s)) {

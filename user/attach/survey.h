@@ -46,6 +46,8 @@ const struct ct_finding *ct_findings_by_id(const struct ct_findings *f, const ch
 /* Adds the findings about `pid`, which need not exist. 0, or -1 if the survey itself was impossible (out of memory).
  * A target that exits meanwhile gives the finding "no_process". */
 int ct_survey_target(pid_t pid, struct ct_findings *f, struct ct_error *err);
+/* The same for group[i], all of which are to be recorded together. */
+int ct_survey_member(const pid_t *group, size_t count, size_t i, struct ct_findings *f, struct ct_error *err);
 
 /* What a recorder does with it: 0 if nothing forbids to record `pid`; else -1 with the reason and the fix in *err.
  * Findings of CT_FIND_BLOCKS_REPLAY forbid it only if `replay` is wanted. */

@@ -56,7 +56,7 @@ struct scan {
 	struct shared shared[MAX_SHARED];
 	unsigned count;
 	bool overflow;
-	pid_t target;
+	const struct ct_survey *survey;
 	unsigned unreadable;
 };
 
@@ -83,8 +83,11 @@ static bool scan_process(void *ctx, pid_t pid)
 {
 	struct scan *scan = ctx;
 	struct map map;
-	if (pid == scan->target)
-		return true;
+	/* Itself; and who is recorded with it runs on the same CPU: what they write to the memory they share has an
+	 * order. */
+	for (size_t i = 0; i < scan->survey->ngroup; i++)
+		if (scan->survey->group[i] == pid)
+			return true;
 	char *text = ct_proc_read(pid, "maps", NULL);
 	if (!text) {
 		scan->unreadable += errno == EACCES || errno == EPERM;
@@ -247,7 +250,7 @@ void ct_survey_maps(struct ct_survey *s)
 		free(scan);
 		return; /* not permitted, which survey_access has said, or gone */
 	}
-	scan->target = s->pid;
+	scan->survey = s;
 	for (char *line = text; (line = next_map(line, &map));) {
 		survey_one_map(s, &map, &seen, scan);
 		ring_map |= starts(map.name, "anon_inode:[io_uring]");

@@ -14,6 +14,8 @@
 struct ct_survey {
 	struct ct_findings *f;
 	pid_t pid;
+	const pid_t *group; /* recorded with it */
+	size_t ngroup;
 	char comm[16];
 	char state;
 	pid_t tracer;
