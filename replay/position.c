@@ -86,7 +86,7 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) { /* what the jumps hide */
 		if (i < tr->jump && tr->ip + i >= addr && tr->ip + i < addr + len)
 			have[tr->ip + i - addr] = tr->orig[i];
-		if (tr->jump == 2 && tr->slot + i >= addr && tr->slot + i < addr + len)
+		if (tr->slot && tr->slot + i >= addr && tr->slot + i < addr + len)
 			have[tr->slot + i - addr] = tr->slot_orig[i];
 	}
 	for (size_t i = 0; i < len; i++)
@@ -100,7 +100,7 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 			memcpy(&q->want, want + word, 8);
 			if (tr &&
 			    ((q->hint + 8 > tr->ip && q->hint < tr->ip + tr->jump) ||
-			     (tr->jump == 2 && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP)))
+			     (tr->slot && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP)))
 				q->hint = 0; /* the code does not see what the jump hides */
 			return false;
 		}
@@ -377,6 +377,10 @@ static int step_through(struct search *q, struct ct_regs *r, struct ct_error *er
 	unsigned char jump[CT_TRAMPOLINE_JUMP];
 	const int memfd = q->t->proc->memfd;
 
+	if (ct_trampoline_entered(tr))
+		return ct_diverged(q->s, q->t, err, "the trampoline cannot be written");
+	if (!tr->ninner) /* it stands on bytes of the program's now */
+		return 0;
 	if (!ct_mem_read(memfd, tr->ip, jump, tr->jump) || !ct_mem_write(memfd, tr->ip, tr->orig, tr->jump) ||
 	    ct_breakpoints(q->t->real, NULL, 0) || leave_covered(q, r, err) ||
 	    !ct_mem_write(memfd, tr->ip, jump, tr->jump))
