@@ -441,7 +441,7 @@ int ct_trampoline_entered(struct ct_trampoline *tr)
 	struct ct_maps maps;
 	ct_u64 page, to = 0;
 
-	if (++tr->inner_stops != HABIT || tr->slot || !ct_mem_read(memfd, tr->ip, code, sizeof(code)) ||
+	if (++tr->inner_stops != HABIT || !ct_mem_read(memfd, tr->ip, code, sizeof(code)) ||
 	    ct_maps_read(tr->t->real, &maps, NULL))
 		return 0;
 	memcpy(code, tr->orig, tr->jump);
@@ -453,8 +453,10 @@ int ct_trampoline_entered(struct ct_trampoline *tr)
 	tr->landing = page;
 	memcpy(land + 6, &tr->page, 8);
 	if (!ct_mem_write(memfd, to, land, sizeof(land)) || !ct_mem_write(memfd, tr->ip, tr->orig, tr->jump) ||
-	    !ct_mem_write(memfd, tr->ip, code, len))
+	    !ct_mem_write(memfd, tr->ip, code, len) ||
+	    (tr->slot && !ct_mem_write(memfd, tr->slot, tr->slot_orig, CT_TRAMPOLINE_JUMP)))
 		return -1;
+	tr->slot = 0;
 	tr->jump = tr->covered = len;
 	tr->ninner = 0;
 	return 0;
