@@ -30,7 +30,7 @@ for what in movs stos scas cmps lods back all; do
 	attached "strings_$what" "$PROGRAMS/strings" "$what"
 	assert_ge "$(info "$T/strings_$what.ctr" events_by_type.signal)" 1 signals
 done
-for mode in nested jump faults context spin count vectors dense; do
+for mode in nested jump faults context spin count vectors dense step; do
 	attached "handlers_$mode" "$PROGRAMS/handlers" "$mode"
 	assert_ge "$(info "$T/handlers_$mode.ctr" events_by_type.frame)" 1 "signal frames"
 done
