@@ -314,6 +314,30 @@ static int clear_tid(struct ct_rthread *t)
 	return 0;
 }
 
+/* A thread that has an exit record, but whose id and futexes the kernel may still have to write: since Linux 6.16 that
+ * comes after the record (the tracepoint has moved in do_exit()), and others can have the CPU in between. At the latest
+ * it is done when the thread leaves the CPU for good, which is a record. */
+static struct ct_rthread *exited(const struct ct_session *s, ct_u32 tid)
+{
+	for (size_t i = s->nthreads; i > 0; i--) {
+		struct ct_rthread *t = s->threads[i - 1];
+
+		if (t->tid == tid)
+			return t->live || t->tid_cleared || t->proc->gone ? NULL : t;
+	}
+	return NULL;
+}
+
+/* A dying thread leaves the CPU while the kernel walks its list: to the one it has woken by the last word written. */
+static void wake_by_death(struct ct_session *s, struct ct_rthread *t, ct_u32 tid)
+{
+	const struct ct_rthread *to = ct_session_thread(s, tid);
+	struct ct_regs r;
+
+	if (to && to->at_entry && to->nr == SYS_futex && !ct_get_regs(to->real, &r) && ct_futex_is_held(t, r.r[CT_RDI]))
+		ct_futex_death(t, r.r[CT_RDI]);
+}
+
 static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
 	const struct ct_ev_switch *sw = ct_event_payload(s->ev);
@@ -325,12 +349,19 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 		for (size_t i = 0; i < s->nthreads; i++)
 			if (s->threads[i] == t || s->threads[i]->tid == sw->to)
 				s->threads[i]->ticks_known = false;
+	if (!t)
+		t = exited(s, s->ev->tid);
 	if (!t) /* a thread that has gone already */
 		return 0;
 	if (sw->flags & CT_SWF_EXITING) {
-		if (sw->flags & (CT_SWF_ROBUST | CT_SWF_TID_CLEARED))
-			ct_futex_death(t);
-		if (sw->flags & CT_SWF_TID_CLEARED)
+		/* Of a switch that was repaired nobody has looked at what the kernel had written. */
+		const bool cleared = sw->flags & (CT_SWF_TID_CLEARED | CT_SWF_REPAIRED);
+
+		if ((sw->flags & CT_SWF_ROBUST) || cleared)
+			ct_futex_death(t, 0);
+		else
+			wake_by_death(s, t, sw->to);
+		if (cleared)
 			clear_tid(t);
 		return 0;
 	}
@@ -359,10 +390,9 @@ static int on_exit_record(struct ct_session *s, struct ct_rthread *t)
 
 	if (!t)
 		return 0;
-	/* Of the last thread too: the futexes may be in memory shared with other processes. */
-	ct_futex_death(t);
-	if (!(x->flags & CT_EXITF_GROUP))
-		clear_tid(t);
+	/* Of the last thread too: the futexes may be in memory shared with other processes. Else see exited(). */
+	if (x->flags & CT_EXITF_GROUP)
+		ct_futex_death(t, 0);
 	t->live = false;
 	if (x->flags & CT_EXITF_GROUP) {
 		t->proc->gone = true;
