@@ -84,3 +84,8 @@ assert_status 0 "$CTBPF" record -q -o "$T/same.ctr" -- "$PROGRAMS/behave/sig-sam
 assert_ge "$("$CTBPF" verify --json "$T/same.ctr" | json stretches.0.replayed.later_passes)" 1 "positions that are later passes"
 verified "$T/same.ctr"
 assert_status 0 "$CTBPF" replay -q "$T/same.ctr" # by what verify has found
+
+step "a program that checks its own code: never verified"
+assert_status 0 "$CTBPF" record -q -o "$T/selfcheck.ctr" -- "$PROGRAMS/selfcheck"
+assert_status 5 timeout -k 5 100 "$CTBPF" verify "$T/selfcheck.ctr"
+assert_contains "$OUT" DIVERGED
