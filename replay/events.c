@@ -13,6 +13,8 @@
 #define SW_BYTES     464 /* of an XSAVE image in a frame: what the kernel says of it (struct _fpx_sw_bytes) */
 #define XSAVE_HEADER 512
 
+#define TRAP_FLAG 0x100ull
+
 int ct_apply_restart(struct ct_rthread *t)
 {
 	struct ct_regs r;
@@ -162,8 +164,9 @@ static int on_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
  * above rsp; two stops less than making the call. False: nothing has been done, for the frame is not the usual kind. */
 static bool restore_frame(const struct ct_rthread *t, struct ct_regs *r)
 {
-	/* AC OF DF SF ZF AF PF CF: what the kernel takes over, without TF and RF, which are the tracer's. */
-	const ct_u64 flags = 0x40cd5;
+	/* AC OF DF SF ZF AF PF CF: what the kernel takes over, without RF, which is the tracer's, as is TF if it steps.
+	 */
+	const ct_u64 flags = 0x40cd5 | (t->clock->native ? TRAP_FLAG : 0);
 	struct {
 		ct_u64 flags, link, stack[3];
 		struct sigcontext m;
@@ -191,6 +194,8 @@ static bool restore_frame(const struct ct_rthread *t, struct ct_regs *r)
 	r->r[CT_RDX] = uc.m.rdx, r->r[CT_RAX] = uc.m.rax, r->r[CT_RCX] = uc.m.rcx, r->r[CT_RSP] = uc.m.rsp;
 	r->r[CT_RIP] = uc.m.rip;
 	r->r[CT_RFLAGS] = (r->r[CT_RFLAGS] & ~flags) | (uc.m.eflags & flags);
+	if (r->r[CT_RFLAGS] & TRAP_FLAG)
+		ct_mm_retire(t->proc); /* steps through our code would be traps, too */
 	return true;
 }
 
@@ -203,8 +208,11 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 	if (ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "the replica died");
 	t->at_entry = false;
-	if (restore_frame(t, &r))
-		goto done;
+	if (restore_frame(t, &r)) {
+		r.r[CT_ORIG_RAX] = (ct_u64)-1;
+		ct_agents_expected(t->proc, &r); /* the frame has them as they were recorded */
+		return ct_set_regs(t->real, &r);
+	}
 	ip = r.r[CT_RIP] = CT_GADGET; /* all it takes from here is the stack */
 	r.r[CT_RAX] = SYS_rt_sigreturn;
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
@@ -215,10 +223,9 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 		    !WIFSTOPPED(status) || ct_get_regs(t->real, &r))
 			return ct_diverged(s, t, err, "the replica died in rt_sigreturn");
 	} while (r.r[CT_RIP] == ip || status >> 16 == PTRACE_EVENT_SECCOMP);
-done:
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
-	r.r[CT_RFLAGS] &= ~0x100ull;
-	ct_agents_expected(t->proc, &r); /* the frame has them as they were recorded */
+	r.r[CT_RFLAGS] &= ~TRAP_FLAG;
+	ct_agents_expected(t->proc, &r);
 	return ct_set_regs(t->real, &r);
 }
 
@@ -263,6 +270,8 @@ static int on_signal(struct ct_session *s, struct ct_rthread *t, struct ct_error
 					   (unsigned long long)want.r[CT_RIP]);
 		if (!ct_same_position(&r, &want))
 			return ct_diverged(s, t, err, "signal %d with other registers", sig->sig);
+		if (sig->sig == SIGTRAP && sig->code == TRAP_TRACE)
+			ct_mm_retire(t->proc);
 		return 0;
 	}
 	if (sig->handler <= 1)
@@ -305,6 +314,30 @@ static int clear_tid(struct ct_rthread *t)
 	return 0;
 }
 
+/* A thread that has an exit record, but whose id and futexes the kernel may still have to write: since Linux 6.16 that
+ * comes after the record (the tracepoint has moved in do_exit()), and others can have the CPU in between. At the latest
+ * it is done when the thread leaves the CPU for good, which is a record. */
+static struct ct_rthread *exited(const struct ct_session *s, ct_u32 tid)
+{
+	for (size_t i = s->nthreads; i > 0; i--) {
+		struct ct_rthread *t = s->threads[i - 1];
+
+		if (t->tid == tid)
+			return t->live || t->tid_cleared || t->proc->gone ? NULL : t;
+	}
+	return NULL;
+}
+
+/* A dying thread leaves the CPU while the kernel walks its list: to the one it has woken by the last word written. */
+static void wake_by_death(struct ct_session *s, struct ct_rthread *t, ct_u32 tid)
+{
+	const struct ct_rthread *to = ct_session_thread(s, tid);
+	struct ct_regs r;
+
+	if (to && to->at_entry && to->nr == SYS_futex && !ct_get_regs(to->real, &r) && ct_futex_is_held(t, r.r[CT_RDI]))
+		ct_futex_death(t, r.r[CT_RDI]);
+}
+
 static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
 	const struct ct_ev_switch *sw = ct_event_payload(s->ev);
@@ -316,12 +349,19 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 		for (size_t i = 0; i < s->nthreads; i++)
 			if (s->threads[i] == t || s->threads[i]->tid == sw->to)
 				s->threads[i]->ticks_known = false;
+	if (!t)
+		t = exited(s, s->ev->tid);
 	if (!t) /* a thread that has gone already */
 		return 0;
 	if (sw->flags & CT_SWF_EXITING) {
-		if (sw->flags & (CT_SWF_ROBUST | CT_SWF_TID_CLEARED))
-			ct_futex_death(t);
-		if (sw->flags & CT_SWF_TID_CLEARED)
+		/* Of a switch that was repaired nobody has looked at what the kernel had written. */
+		const bool cleared = sw->flags & (CT_SWF_TID_CLEARED | CT_SWF_REPAIRED);
+
+		if ((sw->flags & CT_SWF_ROBUST) || cleared)
+			ct_futex_death(t, 0);
+		else
+			wake_by_death(s, t, sw->to);
+		if (cleared)
 			clear_tid(t);
 		return 0;
 	}
@@ -350,10 +390,9 @@ static int on_exit_record(struct ct_session *s, struct ct_rthread *t)
 
 	if (!t)
 		return 0;
-	/* Of the last thread too: the futexes may be in memory shared with other processes. */
-	ct_futex_death(t);
-	if (!(x->flags & CT_EXITF_GROUP))
-		clear_tid(t);
+	/* Of the last thread too: the futexes may be in memory shared with other processes. Else see exited(). */
+	if (x->flags & CT_EXITF_GROUP)
+		ct_futex_death(t, 0);
 	t->live = false;
 	if (x->flags & CT_EXITF_GROUP) {
 		t->proc->gone = true;

@@ -25,30 +25,58 @@ static bool mark(struct ct_rthread *t, ct_u64 addr)
 	return ct_mem_write(t->proc->memfd, addr, &word, sizeof(word));
 }
 
-void ct_futex_death(struct ct_rthread *t)
+void ct_futex_death(struct ct_rthread *t, ct_u64 until)
 {
 	struct {
 		ct_u64 next;
 		ct_s64 offset;
 		ct_u64 pending;
 	} head;
-	ct_u64 at, next, robust = t->robust;
+	ct_u64 at, next;
 
-	t->robust = 0;
-	if (!read_word(t, robust, &head, sizeof(head)))
+	if (!read_word(t, t->robust, &head, sizeof(head))) {
+		t->robust = 0;
 		return;
-	at = head.next & ~(ct_u64)PI;
-	for (int limit = ROBUST_LIST_LIMIT; at != robust && limit > 0; limit--) {
+	}
+	at = (t->robust_at ? t->robust_at : head.next) & ~(ct_u64)PI;
+	for (int limit = ROBUST_LIST_LIMIT; at != t->robust && limit > 0; limit--) {
 		/* Read before the word is marked: then another thread may take the lock and the list's entry with it.
 		 */
-		bool more = read_word(t, at, &next, sizeof(next));
+		bool more = read_word(t, at, &next, sizeof(next)), last = until && at + (ct_u64)head.offset == until;
 
 		if (at != (head.pending & ~(ct_u64)PI) && !mark(t, at + (ct_u64)head.offset))
+			break;
+		if (more && last) {
+			t->robust_at = next;
 			return;
+		}
 		if (!more)
 			break;
 		at = next & ~(ct_u64)PI;
 	}
 	if (head.pending & ~(ct_u64)PI)
 		mark(t, (head.pending & ~(ct_u64)PI) + (ct_u64)head.offset);
+	t->robust = 0;
+}
+
+bool ct_futex_is_held(struct ct_rthread *t, ct_u64 word)
+{
+	struct {
+		ct_u64 next;
+		ct_s64 offset;
+		ct_u64 pending;
+	} head;
+	ct_u64 at;
+	bool found = false;
+
+	if (!read_word(t, t->robust, &head, sizeof(head)))
+		return false;
+	at = (t->robust_at ? t->robust_at : head.next) & ~(ct_u64)PI;
+	for (int limit = ROBUST_LIST_LIMIT; at != t->robust && limit > 0 && !found; limit--) {
+		found = at + (ct_u64)head.offset == word;
+		if (!read_word(t, at, &at, sizeof(at)))
+			break;
+		at &= ~(ct_u64)PI;
+	}
+	return found;
 }

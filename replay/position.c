@@ -20,6 +20,7 @@
 #define FLAGS     0xcd5ull
 #define STATUS    0x8d5ull /* ... those that comparing changes */
 #define DIRECTION 0x400ull
+#define STEPS     0x100ull   /* TF, if the program has set it */
 #define RESUME    0x10000ull /* RF: the instruction at rip goes on past a breakpoint on it */
 
 /* Looking for one position of one thread. */
@@ -40,6 +41,7 @@ struct search {
 	ct_u64 other_ticks;       /* passes with the right registers at another tick ... */
 	ct_u64 other;             /* ... the last of which was this one */
 	ct_u32 unknown;           /* registers that do not matter, bits of enum ct_reg */
+	bool stepped;             /* it has come there by a step of its own: a SIGTRAP is due */
 	bool here;                /* a breakpoint of the user's is at the place, and it has been reached */
 	ct_u64 hint, want;        /* ... in these eight bytes, which ought to be `want`; 0: none */
 };
@@ -86,7 +88,7 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) { /* what the jumps hide */
 		if (i < tr->jump && tr->ip + i >= addr && tr->ip + i < addr + len)
 			have[tr->ip + i - addr] = tr->orig[i];
-		if (tr->jump == 2 && tr->slot + i >= addr && tr->slot + i < addr + len)
+		if (tr->slot && tr->slot + i >= addr && tr->slot + i < addr + len)
 			have[tr->slot + i - addr] = tr->slot_orig[i];
 	}
 	for (size_t i = 0; i < len; i++)
@@ -98,9 +100,8 @@ static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t
 				word = len - 8;
 			q->hint = addr + word;
 			memcpy(&q->want, want + word, 8);
-			if (tr &&
-			    ((q->hint + 8 > tr->ip && q->hint < tr->ip + tr->jump) ||
-			     (tr->jump == 2 && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP)))
+			if (tr && ((q->hint + 8 > tr->ip && q->hint < tr->ip + tr->jump) ||
+				   (tr->slot && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP)))
 				q->hint = 0; /* the code does not see what the jump hides */
 			return false;
 		}
@@ -202,6 +203,15 @@ static bool by_trampoline(struct search *q, struct ct_regs *r)
 	return false;
 }
 
+/* Whether it has stopped because the program had set the trap flag. */
+static bool own_step(const struct ct_rthread *t, int status)
+{
+	siginfo_t si;
+
+	return t->clock->native && WSTOPSIG(status) == SIGTRAP && !ptrace(PTRACE_GETSIGINFO, t->real, 0, &si) &&
+	       si.si_code == TRAP_TRACE;
+}
+
 /* Goes on to the next trap of ours. -1: *err is set, the position will not be reached. */
 static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 {
@@ -217,6 +227,12 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 		q->here = ct_stop_is_exec(t->stops->hit) && same_regs(q, r) && same_memory(q) && !q->s->skip;
 		return -1;
 	}
+	q->stepped = own_step(t, status);
+	if (q->stepped && same_regs(q, r) && same_memory(q)) /* its signal is delivered when it goes on */
+		return 0;
+	if (q->stepped)
+		return ct_diverged(q->s, t, err, "a step of its own at %#llx before position %#llx was reached",
+				   (unsigned long long)r->r[CT_RIP], (unsigned long long)q->regs->r[CT_RIP]);
 	if (q->ticked && !q->approaching && t->ticks > q->fp->ticks)
 		return ct_diverged(q->s, t, err, "position %#llx was not reached%s",
 				   (unsigned long long)q->regs->r[CT_RIP], passes(q, near, sizeof(near)));
@@ -340,6 +356,8 @@ static int run_with_breakpoint(struct search *q, struct ct_error *err)
 			return ct_fail_errno(err, CT_EXIT_FAILED, "no hardware breakpoint to be had");
 		if (next_trap(q, &r, err))
 			return -1;
+		if (q->stepped)
+			return 0;
 		ret = look(q, &r, ip, ip + q->rep.len, err);
 	} while (!ret);
 	return ret < 0 ? -1 : 0;
@@ -377,6 +395,10 @@ static int step_through(struct search *q, struct ct_regs *r, struct ct_error *er
 	unsigned char jump[CT_TRAMPOLINE_JUMP];
 	const int memfd = q->t->proc->memfd;
 
+	if (ct_trampoline_entered(tr))
+		return ct_diverged(q->s, q->t, err, "the trampoline cannot be written");
+	if (!tr->ninner) /* it stands on bytes of the program's now */
+		return 0;
 	if (!ct_mem_read(memfd, tr->ip, jump, tr->jump) || !ct_mem_write(memfd, tr->ip, tr->orig, tr->jump) ||
 	    ct_breakpoints(q->t->real, NULL, 0) || leave_covered(q, r, err) ||
 	    !ct_mem_write(memfd, tr->ip, jump, tr->jump))
@@ -401,6 +423,8 @@ static int run_with_trampoline(struct search *q, struct ct_error *err)
 	for (;;) {
 		if (next_trap(q, &r, err))
 			return -1;
+		if (q->stepped)
+			return 0;
 		if (r.r[CT_RIP] == tr->stop) { /* the sum of the registers is right */
 			ret = look(q, &r, tr->go_on, tr->moved_next, err);
 			if (ret)
@@ -472,7 +496,7 @@ static void calibrate(struct ct_rthread *t, const struct ct_fingerprint *fp)
 	t->ticks_known = true;
 }
 
-/* An int3 is a trap: who is interrupted before its signal is delivered stands behind it. */
+/* Int3 and a step are traps: who is interrupted before their signal is delivered stands behind the instruction. */
 static void note_trapped(struct ct_rthread *t)
 {
 	struct ct_regs r;
@@ -518,7 +542,12 @@ int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 	ct_mm_bare(t->proc, want.r[CT_RIP]);
 	if (ct_mem_read(t->proc->memfd, want.r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
 		memset(&q.rep, 0, sizeof(q.rep));
-	if (q.ticked) {
+	if ((r.r[CT_RFLAGS] & STEPS) && t->clock->native) {
+		ret = next_trap(&q, &r, err); /* each instruction ends with a trap */
+		if (!ret && !q.stepped)
+			ret = ct_diverged(s, t, err, "it does not step itself to position %#llx",
+					  (unsigned long long)want.r[CT_RIP]);
+	} else if (q.ticked) {
 		ret = run_with_ticks(&q, err);
 	} else if (!t->clock->native || ct_stops_within(t, want.r[CT_RIP] + 1, CT_TRAMPOLINE_MAX) ||
 		   ct_trampoline_install(&tr, t, &want, unknown)) {
@@ -541,7 +570,10 @@ int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 	}
 	if (!ret) {
 		calibrate(t, fp);
-		note_trapped(t);
+		if (q.stepped)
+			t->trapped = true;
+		else
+			note_trapped(t);
 	}
 	return ret;
 }

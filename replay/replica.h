@@ -36,6 +36,7 @@ struct ct_rthread {
 	ct_u64 clear_tid; /* where 0 is stored when it ends */
 	bool tid_cleared;
 	ct_u64 robust;      /* head of its robust futex list; 0: none, or walked */
+	ct_u64 robust_at;   /* what is left of it begins here; 0: all is */
 	bool input_checked; /* what its present call is passed is known to be as recorded */
 	bool trapped; /* the SIGTRAP of the int3 it has just executed is still to be delivered, so that it was here
 			 already when it came */

@@ -14,6 +14,11 @@
 
 #define CODE_MAX 512
 
+#define CALL_TO_JMP   0x10       /* in the ModRM byte of ff: /2 is call, /4 is jmp */
+#define HABIT         16         /* stops inside of the covered instructions, after which they are left alone */
+#define LANDING_PAGES 2          /* what a narrow jump leads to may lie across a boundary */
+#define LANDING_BELOW (2u << 20) /* of free room: a stack that grows keeps a gap of 256 pages (mm/mmap.c) */
+
 #define DIRECTION 0x400ull /* DF */
 
 /* lea (%rcx,%reg,1<<scale),%rcx; rsp can only be the base. */
@@ -47,6 +52,33 @@ static ct_u64 reg_value(const struct ct_regs *r, unsigned reg)
 	return r->r[ct_reg_index(reg)];
 }
 
+/* As a call does: onto the stack, with no flag touched. */
+static void emit_push(struct ct_emitter *e, ct_u64 value)
+{
+	CT_EMIT(e, 0x48, 0x8d, 0x64, 0x24, 0xf8); /* lea -8(%rsp),%rsp */
+	CT_EMIT(e, 0xc7, 0x04, 0x24);             /* movl $,(%rsp) */
+	ct_emit(e, &value, 4);
+	CT_EMIT(e, 0xc7, 0x44, 0x24, 0x04); /* movl $,4(%rsp) */
+	ct_emit(e, (const unsigned char *)&value + 4, 4);
+}
+
+/* call *operand, as a push and jmp *operand. Not where the operand would be another after the push. */
+static bool relocate_indirect_call(struct ct_emitter *e, const ZydisDecodedInstruction *insn,
+				   const unsigned char *bytes, ct_u64 back)
+{
+	const unsigned rm = insn->raw.modrm.offset;
+	const bool by_rsp =
+		insn->raw.modrm.rm == 4 && !insn->raw.rex.B && (insn->raw.modrm.mod == 3 || insn->raw.sib.base == 4);
+
+	if (insn->opcode != 0xff || insn->raw.modrm.reg != 2 || by_rsp)
+		return false;
+	emit_push(e, back);
+	ct_emit(e, bytes, rm);
+	CT_EMIT(e, (unsigned char)(bytes[rm] + CALL_TO_JMP));
+	ct_emit(e, bytes + rm + 1, insn->length - rm - 1u);
+	return true;
+}
+
 /* One replaced instruction at its new place. Only what can be moved without a change of meaning. */
 static bool relocate(struct ct_emitter *e, ZydisDecoder *dec, const unsigned char *bytes, size_t len, ct_u64 at)
 {
@@ -68,13 +100,7 @@ static bool relocate(struct ct_emitter *e, ZydisDecoder *dec, const unsigned cha
 				   insn.opcode <= 0x8f) {
 				CT_EMIT(e, 0x0f, (unsigned char)(0x80 | (insn.opcode & 15)));
 			} else if (insn.opcode == 0xe8) { /* the return address is that of the original */
-				const ct_u64 back = at + insn.length;
-
-				CT_EMIT(e, 0x48, 0x8d, 0x64, 0x24, 0xf8); /* lea -8(%rsp),%rsp */
-				CT_EMIT(e, 0xc7, 0x04, 0x24);             /* movl $,(%rsp) */
-				ct_emit(e, &back, 4);
-				CT_EMIT(e, 0xc7, 0x44, 0x24, 0x04); /* movl $,4(%rsp) */
-				ct_emit(e, (const unsigned char *)&back + 4, 4);
+				emit_push(e, at + insn.length);
 				CT_EMIT(e, 0xe9);
 			} else {
 				return false; /* loop, jrcxz */
@@ -84,6 +110,8 @@ static bool relocate(struct ct_emitter *e, ZydisDecoder *dec, const unsigned cha
 		}
 		if (insn.raw.disp.size != 32)
 			return false;
+		if (insn.meta.category == ZYDIS_CATEGORY_CALL)
+			emit_push(e, at + insn.length);
 		/* rip-relative memory operand: the displacement follows the instruction to its new place */
 		size_t disp_at = e->len + insn.raw.disp.offset;
 		ct_s64 disp = insn.raw.disp.value + (ct_s64)(at - (e->at + e->len));
@@ -91,11 +119,13 @@ static bool relocate(struct ct_emitter *e, ZydisDecoder *dec, const unsigned cha
 		ct_emit(e, bytes, insn.length);
 		if ((ct_s32)disp != disp || e->failed)
 			return false;
+		if (insn.meta.category == ZYDIS_CATEGORY_CALL)
+			e->code[disp_at - 1] += CALL_TO_JMP;
 		memcpy(e->code + disp_at, &(ct_s32){(ct_s32)disp}, 4);
 		return true;
 	}
 	switch (insn.meta.category) {
-	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_CALL: return relocate_indirect_call(e, &insn, bytes, at + insn.length);
 	case ZYDIS_CATEGORY_SYSCALL:
 	case ZYDIS_CATEGORY_INTERRUPT: return false;
 	default: ct_emit(e, bytes, insn.length); return true;
@@ -331,7 +361,7 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	}
 	CT_EMIT(&e, 0xe9); /* jmp back */
 	ct_emit_rel(&e, ip + covered, 0);
-	from = tr->jump == 2 ? tr->slot : ip;
+	from = tr->slot ? tr->slot : ip;
 	rel = (ct_s64)(e.at - (from + CT_TRAMPOLINE_JUMP));
 	if (e.failed || (ct_s32)rel != rel)
 		return -1;
@@ -342,7 +372,7 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 		return -1;
 	if (!ct_mem_write(t->proc->memfd, tr->page, e.code, e.len) ||
 	    !ct_mem_write(t->proc->memfd, from, jump, CT_TRAMPOLINE_JUMP) ||
-	    (tr->jump == 2 && !ct_mem_write(t->proc->memfd, ip, hop, 2))) {
+	    (tr->slot && !ct_mem_write(t->proc->memfd, ip, hop, 2))) {
 		if (tr->mapped)
 			ct_replica_call(t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);
 		return -1;
@@ -361,10 +391,83 @@ int ct_trampoline_hint(struct ct_trampoline *tr, ct_u64 addr, ct_u64 want)
 		       : -1;
 }
 
+/* The page of `to`, if a landing fits there. */
+static ct_u64 landing_page(const struct ct_maps *maps, ct_u64 to)
+{
+	const ct_u64 page = to & ~(ct_u64)(CT_PAGE - 1);
+
+	if (page < CT_INPROC_END || page >= 1ull << 47)
+		return 0;
+	for (size_t i = 0; i < maps->count; i++)
+		if (maps->map[i].start < page + LANDING_PAGES * CT_PAGE + LANDING_BELOW &&
+		    page < maps->map[i].end + CT_PAGE)
+			return 0;
+	return page;
+}
+
+/* Makes a jump of the first `len` bytes of `code`: prefixes that mean nothing, the opcode, and what is left of them for
+ * the low bytes of the distance, while the high ones are what stands behind. Returns the page to which it leads, 0:
+ * none is free. */
+static ct_u64 narrow_jump(const struct ct_trampoline *tr, const struct ct_maps *maps, unsigned char *code, unsigned len,
+			  ct_u64 *to)
+{
+	const unsigned char es = 0x26; /* ignored in long mode */
+
+	for (unsigned opcode = 0; opcode < len; opcode++) {
+		const unsigned left = len - opcode - 1;
+
+		for (ct_u32 low = 0; low < 1u << 8 * left; low += CT_PAGE) {
+			ct_s32 rel;
+			ct_u64 page;
+
+			memset(code, es, opcode);
+			code[opcode] = 0xe9;
+			memcpy(code + opcode + 1, &low, left);
+			memcpy(&rel, code + opcode + 1, 4);
+			*to = tr->ip + opcode + CT_TRAMPOLINE_JUMP + (ct_u64)(ct_s64)rel;
+			page = landing_page(maps, *to);
+			if (page)
+				return page;
+		}
+	}
+	return 0;
+}
+
+int ct_trampoline_entered(struct ct_trampoline *tr)
+{
+	const unsigned len = (unsigned)(tr->inner[0] - tr->ip);
+	unsigned char code[2 * CT_TRAMPOLINE_JUMP], land[14] = {0xff, 0x25}; /* jmp *0(%rip), and the address */
+	const int memfd = tr->t->proc->memfd;
+	struct ct_maps maps;
+	ct_u64 page, to = 0;
+
+	if (++tr->inner_stops != HABIT || !ct_mem_read(memfd, tr->ip, code, sizeof(code)) ||
+	    ct_maps_read(tr->t->real, &maps, NULL))
+		return 0;
+	memcpy(code, tr->orig, tr->jump);
+	page = narrow_jump(tr, &maps, code, len, &to);
+	ct_maps_deinit(&maps);
+	if (!page || ct_replica_call(tr->t, SYS_mmap, page, LANDING_PAGES * CT_PAGE, PROT_READ | PROT_EXEC,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (long)page)
+		return 0;
+	tr->landing = page;
+	memcpy(land + 6, &tr->page, 8);
+	if (!ct_mem_write(memfd, to, land, sizeof(land)) || !ct_mem_write(memfd, tr->ip, tr->orig, tr->jump) ||
+	    !ct_mem_write(memfd, tr->ip, code, len) ||
+	    (tr->slot && !ct_mem_write(memfd, tr->slot, tr->slot_orig, CT_TRAMPOLINE_JUMP)))
+		return -1;
+	tr->slot = 0;
+	tr->jump = tr->covered = len;
+	tr->ninner = 0;
+	return 0;
+}
+
 void ct_trampoline_remove(struct ct_trampoline *tr)
 {
+	if (tr->landing)
+		ct_replica_call(tr->t, SYS_munmap, tr->landing, LANDING_PAGES * CT_PAGE, 0, 0, 0, 0);
 	ct_mem_write(tr->t->proc->memfd, tr->ip, tr->orig, tr->jump);
-	if (tr->jump == 2)
+	if (tr->slot)
 		ct_mem_write(tr->t->proc->memfd, tr->slot, tr->slot_orig, CT_TRAMPOLINE_JUMP);
 	if (tr->mapped)
 		ct_replica_call(tr->t, SYS_munmap, tr->page, 2 * CT_PAGE, 0, 0, 0, 0);

@@ -37,6 +37,8 @@ struct ct_trampoline {
 	unsigned char orig[CT_TRAMPOLINE_MAX];
 	ct_u64 inner[3]; /* addresses of the covered instructions but the first: a jump may lead there */
 	unsigned ninner;
+	unsigned inner_stops;             /* how often one did */
+	ct_u64 landing;                   /* of a narrow jump, in pages of its own; 0: none */
 	struct ct_rep rep;                /* the first of them */
 	ct_u64 hint[CT_TRAMPOLINE_HINTS]; /* where in the code the hints' addresses are, and how many are set */
 	unsigned nhints;
@@ -53,6 +55,10 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 /* From now on it only stops when the eight bytes at `addr` are `want`, too: a pass with the right registers but other
  * memory, as of a loop that counts in memory only, costs nanoseconds again. Of more than four hints the oldest go. */
 int ct_trampoline_hint(struct ct_trampoline *tr, ct_u64 addr, ct_u64 want);
+/* A jump leads into the covered instructions: it was a stop. When that has become a habit, only the first instruction
+ * is replaced from now on. The last bytes of its jump are then the program's own, so it leads to wherever they say. -1:
+ * it cannot be written. */
+int ct_trampoline_entered(struct ct_trampoline *tr);
 void ct_trampoline_remove(struct ct_trampoline *tr);
 
 /* The instructions at `at`, made to mean the same at `to`. Returns their length there, 0 if they cannot be moved. */

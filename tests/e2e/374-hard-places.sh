@@ -30,10 +30,13 @@ for what in movs stos scas cmps lods back all; do
 	attached "strings_$what" "$PROGRAMS/strings" "$what"
 	assert_ge "$(info "$T/strings_$what.ctr" events_by_type.signal)" 1 signals
 done
-for mode in nested jump faults context spin count vectors; do
+for mode in nested jump faults context spin count vectors dense step; do
 	attached "handlers_$mode" "$PROGRAMS/handlers" "$mode"
 	assert_ge "$(info "$T/handlers_$mode.ctr" events_by_type.frame)" 1 "signal frames"
 done
+replayed=$("$CTBPF" verify --json "$T/handlers_dense.ctr" | json stretches.0.replayed)
+# Without a narrow jump: one for each of some ten thousand rounds.
+assert_ge "$((500 * $(json positions <<<"$replayed")))" "$(json passes <<<"$replayed")" "passes that were stops"
 
 for i in 1 2 3 4; do # some two of five times it is stopped between an int3 and the delivery of its signal
 	attached "traps_$i" "$PROGRAMS/handlers" traps
@@ -81,3 +84,8 @@ assert_status 0 "$CTBPF" record -q -o "$T/same.ctr" -- "$PROGRAMS/behave/sig-sam
 assert_ge "$("$CTBPF" verify --json "$T/same.ctr" | json stretches.0.replayed.later_passes)" 1 "positions that are later passes"
 verified "$T/same.ctr"
 assert_status 0 "$CTBPF" replay -q "$T/same.ctr" # by what verify has found
+
+step "a program that checks its own code: never verified"
+assert_status 0 "$CTBPF" record -q -o "$T/selfcheck.ctr" -- "$PROGRAMS/selfcheck"
+assert_status 5 timeout -k 5 100 "$CTBPF" verify "$T/selfcheck.ctr"
+assert_contains "$OUT" DIVERGED

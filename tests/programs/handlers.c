@@ -7,7 +7,9 @@
  * registers restart  calls interrupted, restarted, resumed by restart_syscall              queue    queued real-time
  * signals spin     a loop of one instruction, left by changing rip                       count    loops that count in
  * memory only vectors  x87 and widest vector registers across signals                        vdso     time calls in a
- * tight loop mask     sigsuspend, ppoll and pselect with masks, sigprocmask in handlers     step     the trap flag What
+ * tight loop mask     sigsuspend, ppoll and pselect with masks, sigprocmask in handlers     step     the trap flag
+ *   dense    places right behind short instructions, jumped to in each round
+ * What
  * handlers see (registers, stack, order) is added up in memory, so that a replay that differs ends with another sum;
  * `rounds N sum X` is printed at the end. */
 #include <errno.h>
@@ -400,6 +402,40 @@ static void count(void)
 	}
 }
 
+/* ---- dense ----------------------------------------------------------------------------------------------------------
+ * Short instructions, behind which the next one is jumped to in every round; calls whose return address lies there. No
+ * unused bytes are near. */
+
+static void dense(void)
+{
+	static void *volatile self;
+	uint64_t n, to;
+
+	handle(SIGPROF, add, 0);
+	every(ITIMER_PROF, 300);
+	while (go_on()) {
+		n = 200000;
+		__asm__ volatile("lea 2f(%%rip), %1\n1: jmp *%1\n2: dec %0\n\tjnz 1b"
+				 : "+r"(n), "=&r"(to)
+				 : "r"(done)
+				 : "cc");
+		n = 100000;
+		__asm__ volatile("lea -128(%%rsp), %%rsp\n\tlea 3f(%%rip), %1\n1: call *%1\n2: dec %0\n\tjnz 1b\n"
+				 "\tjmp 4f\n3: ret\n.rept 50\n\tlea 1(%1), %1\n.endr\n4: sub $-128, %%rsp"
+				 : "+r"(n), "=&r"(to)
+				 : "r"(done) /* tells the rounds apart */
+				 : "cc", "memory");
+		for (int i = 0; i < 2000; i++) {
+			n = 50;
+			__asm__ volatile("lea -128(%%rsp), %%rsp\n\tlea 1f(%%rip), %1\n\tmov %1, %2\n\tcall *%2\n"
+					 "\tjmp 3f\n1: dec %0\n\tjz 2f\n\tcall *%2\n2: ret\n3: sub $-128, %%rsp"
+					 : "+r"(n), "=&r"(to), "+m"(self)
+					 : "r"(done)
+					 : "cc", "memory");
+		}
+	}
+}
+
 /* ---- vectors --------------------------------------------------------------------------------------------------------
  */
 
@@ -533,7 +569,7 @@ int main(int argc, char **argv)
 		void (*fn)(void);
 	} mode[] = {{"nested", nested},   {"jump", jump},   {"faults", faults}, {"traps", traps}, {"context", context},
 		    {"restart", restart}, {"queue", queue}, {"spin", spin},     {"count", count}, {"vectors", vectors},
-		    {"vdso", vdso},       {"mask", mask},   {"step", step}};
+		    {"vdso", vdso},       {"mask", mask},   {"step", step},     {"dense", dense}};
 
 	sigfillset(&term.sa_mask); /* else a handler on top of it may jump out of both */
 	sigaction(SIGTERM, &term, NULL);
