@@ -195,7 +195,7 @@ sanitize: ## unit tests under address and undefined-behaviour sanitizers, then u
 VALGRIND := valgrind -q --trace-children=yes --trace-children-skip=/bin/sh --error-exitcode=9 --leak-check=full \
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 format: ## clang-format all C sources in place
-	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] formats/*/*.[ch] replay/*.[ch] replay/*/*.[ch] \
+	$(Q)clang-format -i $(wildcard ctbpf.h bpf/*.[ch] formats/*.[ch] formats/*/*.[ch] replay/*.[ch] replay/*/*.[ch] \
 	  replay/*/*/*.[ch] user/*.[ch] user/*/*.[ch] scripts/*.c scripts/bench/*.c tests/*/*.[ch] tests/programs/behave/*.[ch])
 
 # --- installing ------------------------------------------------------------------------------------------

@@ -437,25 +437,48 @@ struct code_names {
 	u64 filename, name, qualname, linetable;
 };
 
+static __always_inline struct function_record *reserve_function(void)
+{
+	struct function_record *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+
+	if (!e) {
+		next_seq();
+		lost_one();
+	}
+	return e;
+}
+
+/* The record has `text` bytes of text. */
+static __always_inline u32 tell_function(struct function_record *e, u32 text, const struct ct_code_key *key,
+					 struct code *code)
+{
+	u32 id = code->id = __sync_fetch_and_add(&next_id, 1);
+	u64 seq = next_seq();
+
+	e->f.id = id;
+	e->f.line = key->line;
+	e->f.addr = 0;
+	fill(&e->h, sizeof(e->h) + sizeof(e->f) + text, CT_EV_FUNCTION, seq, bpf_ktime_get_ns());
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	bpf_map_update_elem(&codes, key, code, BPF_ANY); /* if there is no room, it is told again */
+	return id;
+}
+
 /* A function that has not been seen before: told once. Its number, or 0: it cannot be told of, which is counted. */
 static __noinline u32 intern(u32 index, const struct ct_code_key *key, u32 generator)
 {
 	struct code code = {.generator = generator};
 	struct ct_python_probe *py;
 	struct function_record *e;
-	u32 id, len, units = 0;
+	u32 len, units = 0;
 	bool cut = false;
-	u64 seq;
 
 	py = key ? bpf_map_lookup_elem(&pythons, &index) : NULL;
 	if (!py)
 		return 0;
-	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-	if (!e) {
-		next_seq();
-		lost_one();
+	e = reserve_function();
+	if (!e)
 		return 0;
-	}
 	len = read_str(py, key->qualname, e->text, CT_CALL_NAME_MAX, &units, &cut);
 	if (!len || len > CT_CALL_NAME_MAX) {
 		bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
@@ -468,18 +491,8 @@ static __noinline u32 intern(u32 index, const struct ct_code_key *key, u32 gener
 	len = read_str(py, key->filename, e->text + len, CT_CALL_FILE_MAX, &units, &cut);
 	e->f.file_len = len;
 	e->f.flags |= units << CT_FNF_UNITS_FILE | (cut ? CT_FNF_CUT : 0);
-	id = __sync_fetch_and_add(&next_id, 1);
-	e->f.id = id;
-	e->f.line = key->line;
-	e->f.addr = 0;
 	e->f.language = CT_LANGUAGE_PYTHON;
-	seq = next_seq();
-	fill(&e->h, sizeof(e->h) + sizeof(e->f) + e->f.name_len + e->f.file_len, CT_EV_FUNCTION, seq,
-	     bpf_ktime_get_ns());
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-	code.id = id;
-	bpf_map_update_elem(&codes, key, &code, BPF_ANY); /* if there is no room, it is told again */
-	return id;
+	return tell_function(e, e->f.name_len + e->f.file_len, key, &code);
 }
 
 /* On entry of _PyEval_EvalFrameDefault, which every Python function's frame goes through. */

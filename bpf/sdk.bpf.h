@@ -75,16 +75,12 @@ static __noinline u32 intern_told(const struct ct_code_key *key)
 	struct code code = {};
 	bool cut = false;
 	u32 len, at;
-	u64 seq;
 
 	if (!key)
 		return 0;
-	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-	if (!e) {
-		next_seq();
-		lost_one();
+	e = reserve_function();
+	if (!e)
 		return 0;
-	}
 	len = read_text(e->text, CT_CALL_NAME_MAX, key->qualname, &cut);
 	if (!len) {
 		bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
@@ -98,17 +94,9 @@ static __noinline u32 intern_told(const struct ct_code_key *key)
 	if (at > CT_CALL_NAME_MAX + CT_CALL_FILE_MAX)
 		at = 0;
 	len = read_text(e->text + at, CT_TOLD_LANGUAGE_MAX, key->linetable, &cut);
-	code.id = __sync_fetch_and_add(&next_id, 1);
-	e->f.id = code.id;
 	e->f.flags = cut ? CT_FNF_CUT : 0;
-	e->f.line = key->line;
-	e->f.addr = 0;
 	e->f.language = CT_LANGUAGE_NAMED;
-	seq = next_seq();
-	fill(&e->h, sizeof(e->h) + sizeof(e->f) + at + len, CT_EV_FUNCTION, seq, bpf_ktime_get_ns());
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-	bpf_map_update_elem(&codes, key, &code, BPF_ANY); /* if there is no room, it is told again */
-	return code.id;
+	return tell_function(e, at + len, key, &code);
 }
 
 static __always_inline u32 id_of(u64 function)

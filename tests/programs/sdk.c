@@ -3,19 +3,16 @@
  * and exceptions, which it leaves by longjmp(3); and C functions around it. What it does is known.
  *
  * usage: sdk THREADS   each thread runs round 0, 1, ... until SIGTERM. cflags: -I. */
-#include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "ctbpf.h"
+#include "threads.h"
 
 #define DEPTH_MAX 64
-
-static volatile sig_atomic_t stop;
 
 /* The language has three functions; a program of it is a function's code. */
 enum { F_ROUND, F_ADD, F_FAIL, F_LOOP, FUNCTIONS };
@@ -114,24 +111,7 @@ static void *rounds(void *arg)
 	return NULL;
 }
 
-static void on_term(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
-
 int main(int argc, char **argv)
 {
-	int n = argc > 1 ? atoi(argv[1]) : 1;
-	pthread_t t[16];
-
-	signal(SIGTERM, on_term);
-	puts("ready");
-	fflush(stdout);
-	for (int i = 1; i < n && i < 16; i++)
-		pthread_create(&t[i], NULL, rounds, NULL);
-	rounds(NULL);
-	for (int i = 1; i < n && i < 16; i++)
-		pthread_join(t[i], NULL);
-	return 0;
+	return run_threads(argc, argv, rounds);
 }
