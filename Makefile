@@ -195,12 +195,13 @@ sanitize: ## unit tests under address and undefined-behaviour sanitizers, then u
 VALGRIND := valgrind -q --trace-children=yes --trace-children-skip=/bin/sh --error-exitcode=9 --leak-check=full \
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 format: ## clang-format all C sources in place
-	$(Q)clang-format -i $(wildcard bpf/*.[ch] formats/*.[ch] formats/*/*.[ch] replay/*.[ch] replay/*/*.[ch] \
+	$(Q)clang-format -i $(wildcard ctbpf.h bpf/*.[ch] formats/*.[ch] formats/*/*.[ch] replay/*.[ch] replay/*/*.[ch] \
 	  replay/*/*/*.[ch] user/*.[ch] user/*/*.[ch] scripts/*.c scripts/bench/*.c tests/*/*.[ch] tests/programs/behave/*.[ch])
 
 # --- installing ------------------------------------------------------------------------------------------
-install: $(PROG) ## into DESTDIR/PREFIX: program, man pages, licence
+install: $(PROG) ## into DESTDIR/PREFIX: program, header, man pages, licence
 	install -Dm755 $(PROG) '$(DESTDIR)$(PREFIX)/bin/ctbpf'
+	install -Dm644 ctbpf.h '$(DESTDIR)$(PREFIX)/include/ctbpf.h'
 	install -d '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
 	install -m644 $(MAN) '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system' '$(DESTDIR)$(PREFIX)/share/doc/ctbpf/systemd'
@@ -209,7 +210,8 @@ install: $(PROG) ## into DESTDIR/PREFIX: program, man pages, licence
 	install -m644 LICENSE README.md $(wildcard docs/*.md) '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
 	install -Dm644 docs/vscode/package.json '$(DESTDIR)$(PREFIX)/share/doc/ctbpf/vscode/package.json'
 uninstall: ## what install put there
-	rm -f '$(DESTDIR)$(PREFIX)/bin/ctbpf' '$(DESTDIR)$(PREFIX)/lib/systemd/system/ctbpf.service' $(MAN:docs/man/%='$(DESTDIR)$(PREFIX)/share/man/man1/%')
+	rm -f '$(DESTDIR)$(PREFIX)/bin/ctbpf' '$(DESTDIR)$(PREFIX)/include/ctbpf.h' \
+	  '$(DESTDIR)$(PREFIX)/lib/systemd/system/ctbpf.service' $(MAN:docs/man/%='$(DESTDIR)$(PREFIX)/share/man/man1/%')
 	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/ctbpf'
 clean: ## everything built
 	$(Q)rm -rf $(B) $(PROG)

@@ -47,6 +47,7 @@ struct {
 struct open_call {
 	u64 sp;
 	u64 since_ns;
+	u64 told, depth; /* what the program itself has said, see sdk.bpf.h; 0: nothing */
 	u32 function;
 	u16 nargs;
 	u16 tail; /* entered by a jump from the call that was here before */
@@ -110,7 +111,7 @@ struct return_record {
 struct function_record {
 	struct ct_event h;
 	struct ct_ev_function f;
-	char text[CT_CALL_NAME_MAX + CT_CALL_FILE_MAX];
+	char text[CT_CALL_NAME_MAX + CT_CALL_FILE_MAX + CT_TOLD_LANGUAGE_MAX];
 };
 
 static __always_inline void count(u64 *counter)
@@ -212,31 +213,35 @@ static __always_inline bool wanted(void)
 	return on && (!only_tid || only_tid == (u32)id) && (!any_process || bpf_map_lookup_elem(&procs, &tgid));
 }
 
-/* 0: it is on the stack; 1: it is not, nor will be told of. `arg` NULL: it has none. */
-static __always_inline int enter(u32 function, u64 sp, const u64 *arg, u32 nargs)
+static __always_inline struct call_stack *this_stack(u64 create)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct call_stack *s = bpf_task_storage_get(&stacks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	u64 now = bpf_ktime_get_ns(), mm;
-	struct open_call *c;
-	u32 depth, tail;
+	struct call_stack *s = bpf_task_storage_get(&stacks, task, 0, create);
+	u64 mm = (u64)task->mm;
 
-	if (!s) {
-		count(&stats.no_room);
-		return 1;
-	}
-	mm = (u64)task->mm;
-	if (s->mm != mm) {
+	if (s && s->mm != mm) {
 		s->mm = mm;
 		s->depth = s->told = 0;
 	}
-	depth = still_open(s, sp, 0);
-	/* The same stack pointer once more: from a jump, if the return address is still the one that the kernel has put
-	 * there for the other; else the other ended unseen, and its caller has made another call. */
-	tail = depth < s->depth && s->call[depth & (CT_CALL_DEPTH - 1)].sp == sp && in_uprobes_page(read64(sp));
+	return s;
+}
+
+/* Those above are gone. */
+static __always_inline void cut(struct call_stack *s, u32 depth)
+{
 	s->depth = depth;
 	if (s->told > depth)
 		s->told = depth;
+}
+
+/* A call with `depth` others around it. 0: it is on the stack; 1: it is not, nor will be told of. `arg` NULL: it has
+ * none. */
+static __always_inline int push(struct call_stack *s, u32 depth, const struct open_call *call, const u64 *arg)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct open_call *c;
+
+	cut(s, depth);
 	if (max_depth && depth >= max_depth)
 		return 1;
 	if (depth >= CT_CALL_DEPTH) {
@@ -254,15 +259,13 @@ static __always_inline int enter(u32 function, u64 sp, const u64 *arg, u32 nargs
 		}
 	}
 	c = &s->call[depth & (CT_CALL_DEPTH - 1)];
-	c->sp = sp;
+	*c = *call;
 	c->since_ns = now;
-	c->function = function;
-	c->nargs = nargs;
-	c->tail = tail;
 	s->depth = depth + 1;
 	if (!min_ns) {
 		tell_call(c, depth + 1, arg, now);
 	} else if (arg) {
+		struct task_struct *task = bpf_get_current_task_btf();
 		struct call_args *kept = bpf_task_storage_get(&kept_args, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
 		if (kept)
@@ -271,6 +274,23 @@ static __always_inline int enter(u32 function, u64 sp, const u64 *arg, u32 nargs
 			c->nargs = 0;
 	}
 	return 0;
+}
+
+static __always_inline int enter(u32 function, u64 sp, const u64 *arg, u32 nargs)
+{
+	struct open_call c = {.sp = sp, .function = function, .nargs = nargs};
+	struct call_stack *s = this_stack(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	u32 depth;
+
+	if (!s) {
+		count(&stats.no_room);
+		return 1;
+	}
+	depth = still_open(s, sp, 0);
+	/* The same stack pointer once more: from a jump, if the return address is still the one that the kernel has put
+	 * there for the other; else the other ended unseen, and its caller has made another call. */
+	c.tail = depth < s->depth && s->call[depth & (CT_CALL_DEPTH - 1)].sp == sp && in_uprobes_page(read64(sp));
+	return push(s, depth, &c, arg);
 }
 
 struct telling {
@@ -295,29 +315,13 @@ static long tell_one(u32 i, struct telling *t)
 	return 0;
 }
 
-/* The call entered with the stack pointer `sp` ends. */
-static __always_inline int leave(u64 sp, u32 flags, u64 value)
+/* The call with `depth` - 1 others around it ends. */
+static __always_inline int pop(struct call_stack *s, u32 depth, u32 flags, u64 value)
 {
-	struct call_stack *s = bpf_task_storage_get(&stacks, bpf_get_current_task_btf(), 0, 0);
+	const struct open_call *c = &s->call[(depth - 1) & (CT_CALL_DEPTH - 1)];
+	u64 now = bpf_ktime_get_ns(), seq;
 	struct return_record *e;
-	struct open_call *c;
-	u64 now, seq;
-	u32 depth;
 
-	if (!s)
-		return 0;
-	now = bpf_ktime_get_ns();
-	depth = still_open(s, sp, 1);
-	s->depth = depth;
-	if (s->told > depth)
-		s->told = depth;
-	/* No such call: it was entered before probes were on, or was left out, or has jumped to another one that has
-	 * returned for it. */
-	if (!depth)
-		return 0;
-	c = &s->call[(depth - 1) & (CT_CALL_DEPTH - 1)];
-	if (c->sp != sp)
-		return 0;
 	s->depth = depth - 1;
 	if (min_ns) {
 		struct telling t = {.now = now, .depth = depth};
@@ -341,6 +345,23 @@ static __always_inline int leave(u64 sp, u32 flags, u64 value)
 	e->r.value = flags & CT_LEFT_VALUE ? value : 0;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
+}
+
+/* The call entered with the stack pointer `sp` ends. */
+static __always_inline int leave(u64 sp, u32 flags, u64 value)
+{
+	struct call_stack *s = this_stack(0);
+	u32 depth;
+
+	if (!s)
+		return 0;
+	depth = still_open(s, sp, 1);
+	cut(s, depth);
+	/* No such call: it was entered before probes were on, or was left out, or has jumped to another one that has
+	 * returned for it. */
+	if (!depth || s->call[(depth - 1) & (CT_CALL_DEPTH - 1)].sp != sp)
+		return 0;
+	return pop(s, depth, flags, value);
 }
 
 /* ---- native code --------------------------------------------------------------------------------------- */
@@ -416,25 +437,48 @@ struct code_names {
 	u64 filename, name, qualname, linetable;
 };
 
+static __always_inline struct function_record *reserve_function(void)
+{
+	struct function_record *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+
+	if (!e) {
+		next_seq();
+		lost_one();
+	}
+	return e;
+}
+
+/* The record has `text` bytes of text. */
+static __always_inline u32 tell_function(struct function_record *e, u32 text, const struct ct_code_key *key,
+					 struct code *code)
+{
+	u32 id = code->id = __sync_fetch_and_add(&next_id, 1);
+	u64 seq = next_seq();
+
+	e->f.id = id;
+	e->f.line = key->line;
+	e->f.addr = 0;
+	fill(&e->h, sizeof(e->h) + sizeof(e->f) + text, CT_EV_FUNCTION, seq, bpf_ktime_get_ns());
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	bpf_map_update_elem(&codes, key, code, BPF_ANY); /* if there is no room, it is told again */
+	return id;
+}
+
 /* A function that has not been seen before: told once. Its number, or 0: it cannot be told of, which is counted. */
 static __noinline u32 intern(u32 index, const struct ct_code_key *key, u32 generator)
 {
 	struct code code = {.generator = generator};
 	struct ct_python_probe *py;
 	struct function_record *e;
-	u32 id, len, units = 0;
+	u32 len, units = 0;
 	bool cut = false;
-	u64 seq;
 
 	py = key ? bpf_map_lookup_elem(&pythons, &index) : NULL;
 	if (!py)
 		return 0;
-	e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-	if (!e) {
-		next_seq();
-		lost_one();
+	e = reserve_function();
+	if (!e)
 		return 0;
-	}
 	len = read_str(py, key->qualname, e->text, CT_CALL_NAME_MAX, &units, &cut);
 	if (!len || len > CT_CALL_NAME_MAX) {
 		bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
@@ -447,18 +491,8 @@ static __noinline u32 intern(u32 index, const struct ct_code_key *key, u32 gener
 	len = read_str(py, key->filename, e->text + len, CT_CALL_FILE_MAX, &units, &cut);
 	e->f.file_len = len;
 	e->f.flags |= units << CT_FNF_UNITS_FILE | (cut ? CT_FNF_CUT : 0);
-	id = __sync_fetch_and_add(&next_id, 1);
-	e->f.id = id;
-	e->f.line = key->line;
-	e->f.addr = 0;
 	e->f.language = CT_LANGUAGE_PYTHON;
-	seq = next_seq();
-	fill(&e->h, sizeof(e->h) + sizeof(e->f) + e->f.name_len + e->f.file_len, CT_EV_FUNCTION, seq,
-	     bpf_ktime_get_ns());
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-	code.id = id;
-	bpf_map_update_elem(&codes, key, &code, BPF_ANY); /* if there is no room, it is told again */
-	return id;
+	return tell_function(e, e->f.name_len + e->f.file_len, key, &code);
 }
 
 /* On entry of _PyEval_EvalFrameDefault, which every Python function's frame goes through. */
@@ -523,3 +557,5 @@ int ct_python_session(struct pt_regs *ctx)
 		return 1;
 	return bpf_session_is_return() ? python_leave(ctx) : python_enter(ctx);
 }
+
+#include "sdk.bpf.h"

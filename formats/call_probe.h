@@ -35,6 +35,24 @@ struct ct_code_key {
 	ct_u32 line, tgid;
 };
 
+/* What programs pass to the probes of ctbpf.h, which has the same structs. */
+struct ct_told_function {
+	ct_u64 name, file, language;
+	ct_u32 line;
+};
+struct ct_told_value {
+	ct_u64 function, name, type, data, len, number, depth;
+	ct_u16 role, kind;
+};
+#define CT_TOLD_LINES 64
+struct ct_told_lines {
+	ct_u64 function, depth;
+	ct_u32 count, line[CT_TOLD_LINES];
+};
+#define CT_TOLD_NAME_MAX     64 /* bytes of a value's name, and of its type's */
+#define CT_TOLD_DATA_MAX     4096
+#define CT_TOLD_LANGUAGE_MAX 32
+
 /* A FUNCTION record on its way to the recorder may have text that is not UTF-8 yet: bits 8..11 and 12..15 of its flags
  * are then the bytes of one character of the name and of the path, see ct_calls_rewrite. */
 #define CT_FNF_UNITS_NAME 8
@@ -48,6 +66,7 @@ struct ct_call_counters {
 	ct_u64 too_deep;   /* not told of: CT_CALL_DEPTH others were open */
 	ct_u64 rate;       /* not told of: more than max_rate in this second */
 	ct_u64 unreadable; /* not told of: the function could not be read from memory */
+	ct_u64 orphans;    /* lines and values whose call was not told of */
 	ct_u64 no_room;    /* not told of: the kernel gave no memory for the thread's stack */
 };
 

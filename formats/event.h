@@ -51,7 +51,10 @@ typedef long long ct_s64;
 	X(17, END, end, "U: the recording was ended here in an orderly way")                                           \
 	X(18, FUNCTION, function, "K or U: which function the CALL and RETURN records with this number speak of")      \
 	X(19, CALL, call, "K: a probed function was entered")                                                          \
-	X(20, RETURN, return, "K: a probed function was left")
+	X(20, RETURN, return, "K: a probed function was left")                                                         \
+	X(21, LINES, lines, "K: lines that a function has run, as the program itself told")                            \
+	X(22, VALUE, value, "K: an argument, a variable or a result, as the program itself told")                      \
+	X(23, MESSAGE, message, "K: something the program itself wanted to be in the log")
 
 enum ct_event_type {
 #define X(num, sym, name, text) CT_EV_##sym = num,
@@ -362,7 +365,7 @@ enum ct_end_reason {
 /* ---- Calls, seen by probes in a process that runs ------------------------------------------------ */
 
 /* Followed by the function's name (name_len bytes) and the path of the file it is from (file_len bytes), UTF-8, not
- * terminated. */
+ * terminated; for CT_LANGUAGE_NAMED by the language's name, too, up to the record's end. */
 struct ct_ev_function {
 	ct_u32 id;       /* from 1 on; told before the first call */
 	ct_u32 line;     /* where it is defined; 0: not known */
@@ -371,7 +374,7 @@ struct ct_ev_function {
 	ct_u16 flags;    /* CT_FNF_* */
 	ct_u16 name_len, file_len;
 };
-enum ct_language { CT_LANGUAGE_NATIVE = 1, CT_LANGUAGE_PYTHON };
+enum ct_language { CT_LANGUAGE_NATIVE = 1, CT_LANGUAGE_PYTHON, CT_LANGUAGE_NAMED };
 #define CT_FNF_BINARY 0x1 /* the file is the program or library, since that of the source is not known */
 #define CT_FNF_CUT    0x2 /* the name or the path is longer than what is here */
 
@@ -398,5 +401,47 @@ struct ct_ev_return {
 };
 #define CT_LEFT_VALUE  0x1
 #define CT_LEFT_RAISED 0x2 /* by an exception of its language */
+
+/* What programs tell of themselves by way of ctbpf.h. `function` and `depth` are those of the call that is meant, which
+ * is the innermost of its kind; lines, values and results come before the RETURN record. */
+
+/* Followed by `count` u32: lines of the function, in the order they ran, before the record's time but after
+ * that of the record of the thread before it. */
+struct ct_ev_lines {
+	ct_u32 function;
+	ct_u16 depth, count;
+};
+
+/* Followed by its name, the name of its type, and its data, UTF-8 or bytes. */
+struct ct_ev_value {
+	ct_u32 function;
+	ct_u16 depth;
+	ct_u8 role; /* enum ct_told_role */
+	ct_u8 kind; /* enum ct_told_kind */
+	ct_u16 name_len, type_len;
+	ct_u32 data_len; /* bytes of data that are here; none but of CT_KIND_STRING and CT_KIND_BYTES */
+	ct_u64 number;   /* CT_KIND_INT, _UNSIGNED, _BOOL; the bits of a double for CT_KIND_FLOAT */
+	ct_u64 length;   /* bytes of data that it has */
+};
+enum ct_told_role { CT_ROLE_VARIABLE, CT_ROLE_ARGUMENT, CT_ROLE_RESULT, CT_ROLES };
+enum ct_told_kind {
+	CT_KIND_NONE,
+	CT_KIND_INT,
+	CT_KIND_UNSIGNED,
+	CT_KIND_BOOL,
+	CT_KIND_FLOAT,
+	CT_KIND_STRING,
+	CT_KIND_BYTES,
+	CT_KINDS
+};
+
+/* Followed by the name of what it is about, and its data. */
+struct ct_ev_message {
+	ct_u16 direction; /* enum ct_direction */
+	ct_u16 topic_len;
+	ct_u32 data_len; /* bytes that are here */
+	ct_u64 length;   /* bytes that it has */
+};
+enum ct_direction { CT_DIRECTION_NONE, CT_DIRECTION_IN, CT_DIRECTION_OUT, CT_DIRECTIONS };
 
 #endif

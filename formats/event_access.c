@@ -157,6 +157,9 @@ static int check_type(struct check *c)
 		struct ct_ev_file file;
 		struct ct_ev_text text;
 		struct ct_ev_function function;
+		struct ct_ev_lines lines;
+		struct ct_ev_value value;
+		struct ct_ev_message message;
 		struct ct_ev_call call;
 	} u;
 	size_t fixed = 0;
@@ -185,6 +188,8 @@ static int check_type(struct check *c)
 			return REJECT(c, "its number is %u", 0);
 		if (take(c, NULL, u.function.name_len, "name") < 0 || take(c, NULL, u.function.file_len, "path") < 0)
 			return -1;
+		if (u.function.language == CT_LANGUAGE_NAMED && take(c, NULL, c->ev->size - c->pos, "language") < 0)
+			return -1;
 		return finish(c);
 	case CT_EV_CALL:
 		if (take(c, &u.call, sizeof(u.call), "content") < 0)
@@ -193,6 +198,25 @@ static int check_type(struct check *c)
 			return REJECT(c, "it has %u arguments at depth %u", u.call.nargs, u.call.depth);
 		return take(c, NULL, u.call.nargs * sizeof(ct_u64), "arguments") < 0 ? -1 : finish(c);
 	case CT_EV_RETURN: fixed = sizeof(struct ct_ev_return); break;
+	case CT_EV_LINES:
+		if (take(c, &u.lines, sizeof(u.lines), "content") < 0)
+			return -1;
+		return take(c, NULL, u.lines.count * sizeof(ct_u32), "lines") < 0 ? -1 : finish(c);
+	case CT_EV_VALUE:
+		if (take(c, &u.value, sizeof(u.value), "content") < 0)
+			return -1;
+		if (u.value.role >= CT_ROLES || u.value.kind >= CT_KINDS)
+			return REJECT(c, "it is a value of role %u and kind %u", u.value.role, u.value.kind);
+		if (take(c, NULL, u.value.name_len, "name") < 0 || take(c, NULL, u.value.type_len, "type") < 0 ||
+		    take(c, NULL, u.value.data_len, "data") < 0)
+			return -1;
+		return finish(c);
+	case CT_EV_MESSAGE:
+		if (take(c, &u.message, sizeof(u.message), "content") < 0)
+			return -1;
+		if (take(c, NULL, u.message.topic_len, "topic") < 0 || take(c, NULL, u.message.data_len, "data") < 0)
+			return -1;
+		return finish(c);
 	case CT_EV_FORK: fixed = sizeof(struct ct_ev_fork); break;
 	case CT_EV_EXEC: fixed = sizeof(struct ct_ev_exec); break;
 	case CT_EV_EXIT: fixed = sizeof(struct ct_ev_exit); break;
@@ -294,9 +318,19 @@ const char *ct_event_function(const struct ct_event *ev, const char **file)
 	return name;
 }
 
-const char *ct_language_name(unsigned language)
+const char *ct_event_language(const struct ct_event *ev, size_t *len)
 {
-	return language == CT_LANGUAGE_NATIVE ? "native" : language == CT_LANGUAGE_PYTHON ? "python" : "?";
+	const struct ct_ev_function *f = ct_event_payload(ev);
+	const char *file, *name = ct_event_function(ev, &file);
+
+	if (f->language == CT_LANGUAGE_NAMED) {
+		name = file + f->file_len;
+		*len = (size_t)((const char *)ev + ev->size - name);
+		return name;
+	}
+	name = f->language == CT_LANGUAGE_NATIVE ? "native" : f->language == CT_LANGUAGE_PYTHON ? "python" : "?";
+	*len = strlen(name);
+	return name;
 }
 
 const char *ct_event_text(const struct ct_event *ev, size_t *len)

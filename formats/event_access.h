@@ -49,7 +49,8 @@ const struct ct_fpu *ct_event_fpu(const struct ct_event *ev);
 const char *ct_event_text(const struct ct_event *ev, size_t *len);
 /* Name of a FUNCTION record, and its path: name_len and file_len bytes, not terminated. */
 const char *ct_event_function(const struct ct_event *ev, const char **file);
-const char *ct_language_name(unsigned language);
+/* The language its source is written in: *len bytes, not terminated. */
+const char *ct_event_language(const struct ct_event *ev, size_t *len);
 /* Why an UNSOUND record was written, as a sentence without an end: its own text, or words for its reason and value if
  * it has none. Writes at most `len` bytes to out, terminated, and returns it. */
 #define CT_UNSOUND_TEXT 1024 /* bytes that no text of the recorder's is longer than */

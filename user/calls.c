@@ -86,6 +86,11 @@ static int load(struct ct_calls *c, struct ct_probes *probes, struct ct_error *e
 	bpf_program__set_expected_attach_type(skel->progs.ct_call_leave, ct_uprobe_attach_type(c->multi));
 	bpf_program__set_expected_attach_type(skel->progs.ct_python_enter, ct_uprobe_attach_type(c->multi));
 	bpf_program__set_expected_attach_type(skel->progs.ct_python_leave, ct_uprobe_attach_type(c->multi));
+	bpf_program__set_expected_attach_type(skel->progs.ct_told_entry, ct_uprobe_attach_type(c->multi));
+	bpf_program__set_expected_attach_type(skel->progs.ct_told_exit, ct_uprobe_attach_type(c->multi));
+	bpf_program__set_expected_attach_type(skel->progs.ct_told_lines, ct_uprobe_attach_type(c->multi));
+	bpf_program__set_expected_attach_type(skel->progs.ct_told_value, ct_uprobe_attach_type(c->multi));
+	bpf_program__set_expected_attach_type(skel->progs.ct_told_message, ct_uprobe_attach_type(c->multi));
 	bpf_program__set_expected_attach_type(skel->progs.ct_call_session, CT_UPROBE_SESSION_TYPE);
 	bpf_program__set_expected_attach_type(skel->progs.ct_python_session, CT_UPROBE_SESSION_TYPE);
 	bpf_program__set_autoload(skel->progs.ct_call_session, c->session);
@@ -121,6 +126,7 @@ struct ct_calls *ct_calls_create(const struct ct_calls_opts *o, struct ct_probes
 struct places {
 	ct_u64 *offset, *cookie;
 	size_t n, cap, cookie_cap;
+	const ct_u64 *semaphore; /* NULL: they have none */
 };
 
 static int add_place(struct places *p, ct_u64 offset, ct_u64 cookie)
@@ -146,6 +152,7 @@ static int attach(struct ct_calls *c, const struct bpf_program *prog, pid_t pid,
 	struct ct_uprobe_spec spec = {.path = path,
 				      .offsets = p->offset + first,
 				      .cookies = p->cookie + first,
+				      .ref_ctrs = p->semaphore ? p->semaphore + first : NULL,
 				      .n = n,
 				      .pid = c->threads_only ? 0 : pid,
 				      .flags = flags | (c->multi ? CT_UPROBE_MULTI : CT_UPROBE_PERF)};
@@ -348,6 +355,8 @@ static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	in->pid = pid;
 	in->fd = -1;
 	ret = ct_python_target(pid, &in->t, err);
+	if (!ret && c->o->any)
+		return 0;
 	if (ret <= 0)
 		return ret < 0 ? -1
 			       : ct_fail(err, CT_EXIT_NOT_ATTACHED,
@@ -367,6 +376,49 @@ static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	return 0;
 }
 
+/* ---- what programs tell -------------------------------------------------------------------------------- */
+
+struct told {
+	struct ct_calls *c;
+	pid_t pid;
+};
+
+static int attach_told_file(void *ctx, const struct ct_exec_file *file, struct ct_error *err)
+{
+	const struct told *t = ctx;
+	const struct calls_bpf *s = t->c->skel;
+	const struct bpf_program *const progs[CT_TOLD_PROBES] = {s->progs.ct_told_entry, s->progs.ct_told_exit,
+								 s->progs.ct_told_lines, s->progs.ct_told_value,
+								 s->progs.ct_told_message};
+	int fd = open(file->path, O_RDONLY | O_CLOEXEC), ret = 0, found;
+	struct ct_told_sites sites;
+	ct_u64 cookie = 0;
+
+	if (fd < 0) /* unmapped a moment ago */
+		return 0;
+	found = ct_told_find(fd, &sites);
+	close(fd);
+	if (!found)
+		return 0;
+	/* Leaving first, as with native functions. Of calls that are told of late, or not, there is nothing more. */
+	for (int i = CT_TOLD_PROBES - 1; i >= 0 && !ret; i--) {
+		const struct places at = {
+			.offset = &sites.offset[i], .cookie = &cookie, .semaphore = &sites.semaphore[i]};
+
+		if (sites.offset[i] && !(t->c->o->min_ns && (i == CT_TOLD_LINES_RUN || i == CT_TOLD_VALUE)))
+			ret = attach(t->c, progs[i], t->pid, file->path, &at, 0, 1, 0, err);
+	}
+	t->c->stats.told++;
+	return ret;
+}
+
+static int attach_told(struct ct_calls *c, pid_t pid, struct ct_error *err)
+{
+	struct told t = {c, pid};
+
+	return ct_each_exec_file(pid, attach_told_file, &t, err);
+}
+
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
 int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void *ctx, struct ct_error *err)
@@ -377,8 +429,16 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	if (c->o->nfunctions)
 		ret = attach_native(c, pid, tell_it, ctx, err);
+	if (!ret && c->o->told)
+		ret = attach_told(c, pid, err);
 	if (!ret && c->o->python)
 		ret = attach_python(c, pid, err);
+	if (!ret && c->o->told && !c->o->nfunctions && !c->ninterp && !c->stats.told)
+		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED,
+			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
+					  "3.14), nor does it tell of itself (ctbpf.h)"
+					: "process %d does not tell of itself: nothing in it was made with ctbpf.h",
+			      pid);
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	c->stats.attach_ms += (b.tv_sec - a.tv_sec) * 1e3 + (b.tv_nsec - a.tv_nsec) / 1e6;
 	return ret;

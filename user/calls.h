@@ -21,6 +21,8 @@ struct ct_calls_opts {
 	size_t nfunctions;
 	const char *lib; /* pattern of files they are in; NULL: the program itself */
 	bool python;
+	bool told;       /* what programs tell by themselves, through ctbpf.h */
+	bool any;        /* of these two: what there is */
 	unsigned depth;  /* 0: any; of probed calls */
 	ct_u64 min_ns;   /* only calls that took as long */
 	ct_u64 max_rate; /* calls a second of one thread; 0: any */
@@ -38,6 +40,7 @@ struct ct_calls_stats {
 	char unprobed_name[160]; /* one of those left out, and why */
 	bool stacks;             /* some thread changes stacks: calls may be taken for ended too early */
 	char python[256];        /* interpreters, in words; "": none */
+	size_t told;             /* files that tell of themselves */
 	double attach_ms;
 };
 
@@ -57,6 +60,14 @@ void ct_calls_destroy(struct ct_calls *c);
 #define CT_CALLS_REWRITE_MIN (sizeof(struct ct_event) + sizeof(struct ct_ev_function))
 const struct ct_event *ct_calls_rewrite(void *buf, const struct ct_event *ev);
 #define CT_CALLS_REWRITE_BUF 4096 /* bytes at buf */
+
+/* calls_told.c: the probes of ctbpf.h in one file. */
+enum ct_told_probe { CT_TOLD_ENTRY, CT_TOLD_EXIT, CT_TOLD_LINES_RUN, CT_TOLD_VALUE, CT_TOLD_MESSAGE, CT_TOLD_PROBES };
+struct ct_told_sites {
+	ct_u64 offset[CT_TOLD_PROBES], semaphore[CT_TOLD_PROBES]; /* in the file; 0: it has none */
+};
+/* 1: found; 0: the file has none of them. */
+int ct_told_find(int fd, struct ct_told_sites *sites);
 
 /* calls_python.c. What keeps an interpreter's calls from being seen is a pointer in it that is written and put back. */
 struct ct_python_target {

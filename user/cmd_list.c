@@ -18,7 +18,8 @@ static const char help[] =
 	"usage: ctbpf list [OPTION...] -p PID [PATTERN...]\n"
 	"\n"
 	"Say what `ctbpf record --no-replay` could see of a process's calls, without touching it: which interpreter\n"
-	"--calls knows, and which native functions --functions PATTERN finds, with the cost of each probe:\n"
+	"--calls knows, which files tell of themselves (ctbpf.h), and which native functions --functions PATTERN "
+	"finds, with the cost of each probe:\n"
 	"  cheap     the kernel emulates the instructions that are probed: about a microsecond a call\n"
 	"  stepped   it has to single-step one at the entry: some 10 us more on virtual machines, 2 us else\n"
 	"  returns   C++ or Rust exceptions may pass through it, or the program changes stacks, so the instructions\n"
@@ -158,6 +159,35 @@ static void list_python(struct list *l, pid_t pid)
 	}
 }
 
+/* ---- programs that tell of themselves ------------------------------------------------------------------ */
+
+static int list_told(void *ctx, const struct ct_exec_file *file, struct ct_error *err)
+{
+	struct list *l = ctx;
+	int fd = open(file->path, O_RDONLY | O_CLOEXEC);
+	struct ct_told_sites sites;
+
+	(void)err;
+	if (fd < 0 || !ct_told_find(fd, &sites)) {
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+	close(fd);
+	l->found++;
+	if (l->json) {
+		ct_json_open(&l->out, NULL, '{');
+		ct_json_str(&l->out, "kind", "sdk");
+		ct_json_str(&l->out, "file", file->name);
+		ct_json_str(&l->out, "cost", "cheap");
+		ct_json_close(&l->out, '}');
+		ct_json_line(&l->out);
+	} else {
+		ct_out_fmt(&l->out, "cheap    what it tells of itself: --calls=sdk  (%s)\n", file->name);
+	}
+	return 0;
+}
+
 /* ---- the command --------------------------------------------------------------------------------------- */
 
 static int run(struct list *l, pid_t pid, const char *lib, const char *const *globs, size_t nglobs,
@@ -178,8 +208,10 @@ static int run(struct list *l, pid_t pid, const char *lib, const char *const *gl
 		free(code);
 		return -1;
 	}
-	if (l->summary)
+	if (l->summary) {
 		list_python(l, pid);
+		ct_each_exec_file(pid, list_told, l, err);
+	}
 	for (size_t i = 0; i < files.n; i++) {
 		if (l->summary)
 			list_file(l, &files.v[i]);

@@ -51,7 +51,9 @@ static const char help[] =
 	"      --functions GLOB    with --no-replay: entry and exit of the native functions of these names, with\n"
 	"                          their arguments; may be given several times; C++ and Rust names as in the source\n"
 	"      --lib GLOB          in these files that the process has mapped (default: its program)\n"
-	"      --calls[=LANG]      with --no-replay: every call of an interpreted function: python (3.11 to 3.14)\n"
+	"      --calls[=LANG,...]  with --no-replay: every call of an interpreted function: python (3.11 to 3.14); "
+	"sdk:\n"
+	"                          what the program tells of itself (ctbpf.h); without LANG: what there is of both\n"
 	"      --depth N           of these calls only those that no N others of them are around\n"
 	"      --min-duration T    only calls that took as long: 10us, 1.5ms, 2s\n"
 	"      --max-rate N        not more than N calls a second of each thread; the rest is counted\n"
@@ -312,6 +314,28 @@ static int parse_duration(const char *text, ct_u64 *ns)
 	return -1;
 }
 
+/* -1: good; else the exit status. */
+static int parse_languages(struct args *a, const char *list, char **argv)
+{
+	static const char *const names[] = {"python", "sdk"};
+	bool *const wanted[] = {&a->calls.python, &a->calls.told};
+
+	a->calls.any = !list;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !list; i++)
+		*wanted[i] = true;
+	while (list && *list) {
+		size_t len = strcspn(list, ","), i = 0;
+
+		while (i < sizeof(names) / sizeof(*names) && (strlen(names[i]) != len || memcmp(names[i], list, len)))
+			i++;
+		if (i == sizeof(names) / sizeof(*names))
+			return ct_cmd_usage(argv, "--calls takes python and sdk, not '%s'", list);
+		*wanted[i] = true;
+		list += len + (list[len] == ',');
+	}
+	return -1;
+}
+
 /* -1: it is one of those about calls, and good; -2: it is none of them; else the exit status. */
 static int parse_calls(struct args *a, int opt, char **argv)
 {
@@ -320,11 +344,7 @@ static int parse_calls(struct args *a, int opt, char **argv)
 	switch (opt) {
 	case OPT_FUNCTIONS: a->globs[a->calls.nfunctions++] = optarg; return -1;
 	case OPT_LIB: a->calls.lib = optarg; return -1;
-	case OPT_CALLS:
-		if (optarg && strcmp(optarg, "python"))
-			return ct_cmd_usage(argv, "--calls takes python, not '%s'", optarg);
-		a->calls.python = true;
-		return -1;
+	case OPT_CALLS: return parse_languages(a, optarg, argv);
 	case OPT_DEPTH:
 		if (ct_parse_u64(optarg, 1, CT_CALL_DEPTH, &n))
 			return ct_cmd_usage(argv, "--depth takes a number from 1 to %d, not '%s'", CT_CALL_DEPTH,
@@ -357,15 +377,15 @@ static int check_calls(struct args *a, char **argv)
 	a->calls.functions = a->globs;
 	if (c->lib && !c->nfunctions)
 		return ct_cmd_usage(argv, "--lib says where the functions of --functions are");
-	if (!c->nfunctions && !c->python)
+	if (!c->nfunctions && !c->python && !c->told)
 		return c->depth || c->min_ns || c->max_rate || c->tid
 			       ? ct_cmd_usage(argv, "give --functions or --calls, too")
 			       : -1;
 	if (!a->o.no_replay)
 		return ct_cmd_usage(argv, "--functions and --calls need --no-replay: of a recording that can be "
 					  "replayed `ctbpf index` tells every call");
-	if (c->python && a->o.command)
-		return ct_cmd_usage(argv, "--calls needs an interpreter that has started: run the command first, then "
+	if ((c->python || c->told) && a->o.command)
+		return ct_cmd_usage(argv, "--calls needs a program that has started: run the command first, then "
 					  "give -p PID");
 	a->o.calls = c;
 	return -1;
@@ -546,7 +566,10 @@ static void calls_summary(const struct args *a, const struct ct_record_result *r
 	fprintf(stderr, "%llu calls of ", (unsigned long long)res->ncalls);
 	if (a->calls.nfunctions)
 		fprintf(stderr, "%zu functions in %zu file%s%s", c->functions, c->files, c->files == 1 ? "" : "s",
-			c->python[0] ? ", " : "");
+			c->python[0] || c->told ? ", " : "");
+	if (c->told)
+		fprintf(stderr, "%zu file%s that tell%s of %s%s", c->told, c->told == 1 ? "" : "s",
+			c->told == 1 ? "s" : "", c->told == 1 ? "itself" : "themselves", c->python[0] ? ", " : "");
 	fprintf(stderr, "%s; attached in %.0f ms, detached in %.0f ms\n", c->python, c->attach_ms, res->detach_ms);
 	if (c->stepped || c->returns)
 		fprintf(stderr,
@@ -560,6 +583,9 @@ static void calls_summary(const struct args *a, const struct ct_record_result *r
 		fprintf(stderr, "the end of %zu of them shows only in what is called next\n", c->endless);
 	if (c->unprobed)
 		fprintf(stderr, "%zu functions are not probed (%s)\n", c->unprobed, c->unprobed_name);
+	if (res->orphans)
+		fprintf(stderr, "%llu lines and values not recorded, since their calls are not\n",
+			(unsigned long long)res->orphans);
 	if (res->left_out)
 		fprintf(stderr, "%llu calls NOT recorded (`ctbpf dump --type note` says why)\n",
 			(unsigned long long)res->left_out);

@@ -242,6 +242,9 @@ void ct_dump_what(const struct ct_dump *dump, const struct ct_event *ev)
 	case CT_EV_END: end_line(out, ev); break;
 	case CT_EV_FUNCTION:
 	case CT_EV_CALL:
+	case CT_EV_LINES:
+	case CT_EV_VALUE:
+	case CT_EV_MESSAGE:
 	case CT_EV_RETURN: ct_dump_call_text(dump, ev); break;
 	default: ct_out_fmt(out, "??? record type %u, %u bytes", ev->type, ev->size);
 	}

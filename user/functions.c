@@ -34,7 +34,9 @@ struct ct_function *ct_functions_add(struct ct_functions *fs, const struct ct_ev
 {
 	const struct ct_ev_function *f = ct_event_payload(ev);
 	const char *path, *name = ct_event_function(ev, &path);
-	char *text = malloc((size_t)f->name_len + f->file_len + 2);
+	size_t language_len;
+	const char *language = ct_event_language(ev, &language_len);
+	char *text = malloc((size_t)f->name_len + f->file_len + language_len + 3);
 	size_t at = place(fs, f->id);
 
 	if (!text)
@@ -60,7 +62,12 @@ struct ct_function *ct_functions_add(struct ct_functions *fs, const struct ct_ev
 	text[f->name_len] = 0;
 	memcpy(text + f->name_len + 1, path, f->file_len);
 	text[f->name_len + 1 + f->file_len] = 0;
-	fs->v[at] = (struct ct_function){.f = *f, .name = text, .file = text + f->name_len + 1};
+	fs->v[at] = (struct ct_function){.f = *f,
+					 .name = text,
+					 .file = text + f->name_len + 1,
+					 .language = text + f->name_len + f->file_len + 2};
+	memcpy(fs->v[at].language, language, language_len);
+	fs->v[at].language[language_len] = 0;
 	return &fs->v[at];
 }
 

@@ -7,8 +7,8 @@
 
 struct ct_function {
 	struct ct_ev_function f;
-	char *name, *file; /* terminated; one piece of memory */
-	ct_u32 number;     /* the owner's */
+	char *name, *file, *language; /* terminated; one piece of memory */
+	ct_u32 number;                /* the owner's */
 };
 struct ct_functions {
 	struct ct_function *v; /* by f.id, rising */

@@ -3,6 +3,7 @@
  * has ended, whether or not its end was seen. */
 #include "user/index_calls.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,9 +11,10 @@
 #include "user/functions.h"
 
 struct open_call {
-	ct_u32 function; /* the record's number */
-	ct_u32 number;   /* the sink's */
-	bool told;       /* to the sink */
+	ct_u32 function;                  /* the record's number */
+	ct_u32 number;                    /* the sink's */
+	bool told;                        /* to the sink */
+	const struct ct_ev_value *result; /* told before it ends; a copy */
 };
 struct thread {
 	ct_u32 tid, pid;
@@ -27,7 +29,7 @@ struct pass {
 	size_t nthreads;
 	char **file; /* told of */
 	ct_u32 nfiles, nfunctions;
-	ct_u16 language; /* told last */
+	char language[64]; /* told last */
 	ct_u64 run;
 	struct ct_error *err;
 };
@@ -64,10 +66,9 @@ static int tell_function(struct pass *p, struct ct_function *f)
 	f->number = 0;
 	if (!ct_step_wanted(p->ic->filter, f->file, f->name))
 		return 0;
-	if (f->f.language != p->language && p->to->language &&
-	    p->to->language(p->to->ctx, ct_language_name(f->f.language), p->err))
+	if (strcmp(f->language, p->language) && p->to->language && p->to->language(p->to->ctx, f->language, p->err))
 		return -1;
-	p->language = f->f.language;
+	snprintf(p->language, sizeof(p->language), "%s", f->language);
 	if (tell_file(p, f->file, &file) ||
 	    p->to->function(p->to->ctx, p->nfunctions, file, f->name, f->f.line, p->err))
 		return -1;
@@ -105,9 +106,12 @@ static int moment(struct pass *p, const struct ct_event *ev, ct_u64 ns)
 
 static int leave(struct pass *p, struct thread *t, enum ct_leave how, const struct ct_value *v)
 {
-	const struct open_call *c = &t->stack[--t->depth];
+	struct open_call *c = &t->stack[--t->depth];
+	int ret = c->told ? p->to->leave(p->to->ctx, t->tid, c->number, 0, how, v, p->err) : 0;
 
-	return c->told ? p->to->leave(p->to->ctx, t->tid, c->number, 0, how, v, p->err) : 0;
+	free((void *)c->result);
+	c->result = NULL;
+	return ret;
 }
 
 /* Ends what is deeper. Of those whose end was not seen the result is not known. */
@@ -153,7 +157,7 @@ static int on_call(struct pass *p, const struct ct_event *ev)
 	/* Whose entry was told of late began then, but not before what its thread was last told of. */
 	if (c->entered_ns < ev->time_ns && moment(p, ev, c->entered_ns))
 		return -1;
-	if (push(p, t, (struct open_call){c->function, f->number - 1, true}, c->depth))
+	if (push(p, t, (struct open_call){.function = c->function, .number = f->number - 1, .told = true}, c->depth))
 		return -1;
 	ret = p->to->call(p->to->ctx, t->tid, f->number - 1, f->f.line, ++p->run, CT_ENTER_CALL, p->err);
 	for (unsigned i = 0; i < c->nargs && p->ic->values && !ret; i++) {
@@ -164,18 +168,144 @@ static int on_call(struct pass *p, const struct ct_event *ev)
 	return ret;
 }
 
+/* ---- what programs tell of themselves ------------------------------------------------------------------ */
+
+/* The call that is meant, if it is open and was told; what is deeper has ended. */
+static int find_call(struct pass *p, const struct ct_event *ev, ct_u32 function, unsigned depth, struct thread **t,
+		     struct open_call **c)
+{
+	*c = NULL;
+	*t = get_thread(p, ev);
+	if (!*t || moment(p, ev, ev->time_ns) || cut(p, *t, depth))
+		return -1;
+	if (depth && (*t)->depth == depth && (*t)->stack[depth - 1].function == function && (*t)->stack[depth - 1].told)
+		*c = &(*t)->stack[depth - 1];
+	return 0;
+}
+
+static int on_lines(struct pass *p, const struct ct_event *ev)
+{
+	const struct ct_ev_lines *l = ct_event_payload(ev);
+	const ct_u32 *line = (const ct_u32 *)(l + 1);
+	struct open_call *c;
+	struct thread *t;
+
+	if (find_call(p, ev, l->function, l->depth, &t, &c))
+		return -1;
+	for (unsigned i = 0; c && i < l->count; i++)
+		if (p->to->step(p->to->ctx, t->tid, c->number, line[i], p->err))
+			return -1;
+	return 0;
+}
+
+static struct ct_value value_of(const struct ct_ev_value *e, const char *type, const char *data)
+{
+	static const unsigned char tags[CT_KINDS] = {
+		[CT_KIND_NONE] = CT_VALUE_NONE,   [CT_KIND_INT] = CT_VALUE_INT,     [CT_KIND_UNSIGNED] = CT_VALUE_INT,
+		[CT_KIND_BOOL] = CT_VALUE_BOOL,   [CT_KIND_FLOAT] = CT_VALUE_FLOAT, [CT_KIND_STRING] = CT_VALUE_STRING,
+		[CT_KIND_BYTES] = CT_VALUE_BYTES,
+	};
+	struct ct_value v = {.tag = tags[e->kind], .type = type};
+
+	if (v.tag == CT_VALUE_STRING || v.tag == CT_VALUE_BYTES) {
+		v.text.data = data;
+		v.text.len = e->data_len;
+		v.length = e->length;
+		v.flags = e->length > e->data_len ? CT_VALUE_TRUNCATED : 0;
+	} else if (v.tag == CT_VALUE_FLOAT) {
+		memcpy(&v.f[0], &e->number, sizeof(v.f[0]));
+	} else {
+		v.i = (ct_s64)e->number;
+	}
+	return v;
+}
+
+/* Its name and its type's, terminated, in one piece of memory. */
+static char *names_of(const struct ct_ev_value *e, const char **type)
+{
+	const char *text = (const char *)(e + 1);
+	char *names = malloc((size_t)e->name_len + e->type_len + 2);
+
+	if (!names)
+		return NULL;
+	memcpy(names, text, e->name_len);
+	names[e->name_len] = 0;
+	memcpy(names + e->name_len + 1, text + e->name_len, e->type_len);
+	names[e->name_len + 1 + e->type_len] = 0;
+	*type = names + e->name_len + 1;
+	return names;
+}
+
+static int on_value(struct pass *p, const struct ct_event *ev)
+{
+	const struct ct_ev_value *e = ct_event_payload(ev);
+	const char *data = (const char *)(e + 1) + e->name_len + e->type_len, *type;
+	struct open_call *c;
+	struct ct_value v;
+	struct thread *t;
+	char *names;
+	int ret;
+
+	if (!p->ic->values)
+		return 0;
+	if (find_call(p, ev, e->function, e->depth, &t, &c))
+		return -1;
+	if (!c)
+		return 0;
+	if (e->role == CT_ROLE_RESULT) {
+		const size_t len = ev->size - sizeof(*ev);
+		void *copy = malloc(len);
+
+		if (!copy)
+			return no_memory(p);
+		memcpy(copy, e, len);
+		free((void *)c->result);
+		c->result = copy;
+		return 0;
+	}
+	names = names_of(e, &type);
+	if (!names)
+		return no_memory(p);
+	v = value_of(e, type, data);
+	ret = e->role == CT_ROLE_ARGUMENT ? p->to->argument(p->to->ctx, t->tid, names, &v, p->err)
+					  : p->to->value(p->to->ctx, t->tid, names, &v, p->err);
+	free(names);
+	return ret;
+}
+
+/* The call that ends has told its result. */
+static int leave_with(struct pass *p, struct thread *t, enum ct_leave how)
+{
+	const struct ct_ev_value *e = t->stack[t->depth - 1].result;
+	const char *type;
+	char *names = names_of(e, &type);
+	struct ct_value v;
+	int ret;
+
+	if (!names)
+		return no_memory(p);
+	v = value_of(e, type, (const char *)(e + 1) + e->name_len + e->type_len);
+	ret = leave(p, t, how, &v);
+	free(names);
+	return ret;
+}
+
+/* ---- ends ---------------------------------------------------------------------------------------------- */
+
 static int on_return(struct pass *p, const struct ct_event *ev)
 {
 	const struct ct_ev_return *r = ct_event_payload(ev);
 	const struct ct_value v = {.tag = CT_VALUE_INT, .type = "u64", .i = (ct_s64)r->value};
+	const enum ct_leave how = r->flags & CT_LEFT_RAISED ? CT_LEAVE_EXCEPTION : CT_LEAVE_RETURN;
 	struct thread *t = get_thread(p, ev);
 
 	if (!t || moment(p, ev, ev->time_ns) || cut(p, t, r->depth))
 		return -1;
 	if (!r->depth || t->depth < r->depth || t->stack[r->depth - 1].function != r->function)
 		return 0; /* its entry is not among what is looked at */
-	return leave(p, t, r->flags & CT_LEFT_RAISED ? CT_LEAVE_EXCEPTION : CT_LEAVE_RETURN,
-		     r->flags & CT_LEFT_VALUE && p->ic->values ? &v : NULL);
+	if (t->stack[r->depth - 1].result)
+		return leave_with(p, t, how);
+	return leave(p, t, how, r->flags & CT_LEFT_VALUE && p->ic->values ? &v : NULL);
 }
 
 /* The thread is gone, or begins anew. */
@@ -196,10 +326,19 @@ static int on_event(struct pass *p, const struct ct_event *ev)
 	case CT_EV_FUNCTION: f = ct_functions_add(&p->functions, ev); return f ? tell_function(p, f) : no_memory(p);
 	case CT_EV_CALL: return inside ? on_call(p, ev) : 0;
 	case CT_EV_RETURN: return inside ? on_return(p, ev) : 0;
+	case CT_EV_LINES: return inside ? on_lines(p, ev) : 0;
+	case CT_EV_VALUE: return inside ? on_value(p, ev) : 0;
 	case CT_EV_EXEC:
 	case CT_EV_EXIT: return inside ? on_end(p, ev) : 0;
 	default: return 0;
 	}
+}
+
+static void free_thread(struct thread *t)
+{
+	while (t->depth)
+		free((void *)t->stack[--t->depth].result);
+	free(t->stack);
 }
 
 int ct_index_calls(struct ct_index_calls *ic, struct ct_error *err)
@@ -215,7 +354,7 @@ int ct_index_calls(struct ct_index_calls *ic, struct ct_error *err)
 			got = -1;
 	ct_cursor_destroy(cur);
 	for (size_t i = 0; i < p.nthreads; i++)
-		free(p.thread[i].stack);
+		free_thread(&p.thread[i]);
 	for (size_t i = 0; i < p.nfiles; i++)
 		free(p.file[i]);
 	free(p.thread);

@@ -58,6 +58,7 @@ struct ct_record_result {
 	double duration_s, pause_ms;
 	bool replayable;
 	struct ct_calls_stats calls; /* what was attached */
+	ct_u64 orphans;              /* lines and values of calls that were not told of */
 	ct_u64 ncalls, left_out;     /* calls told of, and not told of, see struct ct_call_counters */
 	double detach_ms;
 };

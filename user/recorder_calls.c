@@ -11,9 +11,9 @@ json_t *ct_recorder_calls_options(const struct ct_calls_opts *o)
 
 	for (size_t i = 0; i < o->nfunctions; i++)
 		json_array_append_new(functions, json_string(o->functions[i]) ?: json_string("?"));
-	return json_pack("{s:o, s:s?, s:b, s:i, s:I, s:I, s:i}", "functions", functions, "lib", o->lib, "python",
-			 o->python, "depth", (int)o->depth, "min_ns", (json_int_t)o->min_ns, "max_rate",
-			 (json_int_t)o->max_rate, "thread", (int)o->tid);
+	return json_pack("{s:o, s:s?, s:b, s:b, s:i, s:I, s:I, s:i}", "functions", functions, "lib", o->lib, "python",
+			 o->python, "told", o->told, "depth", (int)o->depth, "min_ns", (json_int_t)o->min_ns,
+			 "max_rate", (json_int_t)o->max_rate, "thread", (int)o->tid);
 }
 
 static void tell(void *ctx, pid_t pid, const struct ct_ev_function *f, const char *name, const char *file)
@@ -47,9 +47,14 @@ void ct_recorder_calls_stop(struct ct_recorder *r, struct ct_record_result *res)
 	res->detach_ms = (double)(ct_now_ns() - begin) / 1e6;
 	ct_calls_stats(r->calls, &res->calls);
 	res->ncalls = n->calls;
+	res->orphans = n->orphans;
 	res->left_out = n->too_deep + n->rate + n->unreadable + n->no_room;
 	note(r, n->too_deep, "more than 1024 others were open in their thread");
 	note(r, n->rate, "there were more in a second than asked for");
 	note(r, n->unreadable, "their function's name could not be read from memory");
+	if (n->orphans)
+		ct_recorder_note(r, CT_EV_NOTE, 0, 0, n->orphans,
+				 "%llu lines and values that the program told are not recorded: their calls are not",
+				 (unsigned long long)n->orphans);
 	note(r, n->no_room, "the kernel had no memory for their thread's stack");
 }

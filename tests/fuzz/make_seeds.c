@@ -33,6 +33,9 @@ static void all_records(struct bytes *b)
 	struct ct_ev_file file = {.path_len = 4};
 	struct ct_ev_function function = {.id = 1, .line = 3, .name_len = 4, .file_len = 6};
 	struct ct_ev_call entered = {.function = 1, .depth = 1, .nargs = 1};
+	struct ct_ev_lines lines = {.function = 1, .depth = 1, .count = 1};
+	struct ct_ev_value value = {.kind = CT_KIND_STRING, .name_len = 1, .type_len = 3, .data_len = 4, .length = 4};
+	struct ct_ev_message message = {.direction = CT_DIRECTION_OUT, .topic_len = 2, .data_len = 4, .length = 4};
 	struct ct_ev_return left = {.function = 1, .depth = 1, .flags = CT_LEFT_VALUE};
 	struct {
 		struct ct_buf buf;
@@ -60,6 +63,9 @@ static void all_records(struct bytes *b)
 	add_event(b, CT_EV_FUNCTION, 20, 20, &function, sizeof(function), "main/bin/a", 10);
 	add_event(b, CT_EV_CALL, 21, 21, &entered, sizeof(entered), "12345678", 8);
 	add_event(b, CT_EV_RETURN, 22, 22, &left, sizeof(left), NULL, 0);
+	add_event(b, CT_EV_LINES, 23, 23, &lines, sizeof(lines), "1234", 4);
+	add_event(b, CT_EV_VALUE, 24, 24, &value, sizeof(value), "nstrdata", 8);
+	add_event(b, CT_EV_MESSAGE, 25, 25, &message, sizeof(message), "todata", 6);
 	free(tail);
 }
 

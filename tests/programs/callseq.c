@@ -3,17 +3,16 @@
  *
  * usage: callseq THREADS   each thread: seq_round(thread, n) { ... } for n = 0, 1 ..., with the calls below; until
  * SIGTERM. */
-#include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "threads.h"
+
 #define NOINLINE __attribute__((noinline, noclone))
 
-static volatile sig_atomic_t stop;
 static _Thread_local jmp_buf back;
 static volatile int sink;
 
@@ -81,24 +80,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void on_term(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
-
 int main(int argc, char **argv)
 {
-	int n = argc > 1 ? atoi(argv[1]) : 1;
-	pthread_t t[16];
-
-	signal(SIGTERM, on_term);
-	puts("ready");
-	fflush(stdout);
-	for (int i = 1; i < n && i < 16; i++)
-		pthread_create(&t[i], NULL, run, (void *)(intptr_t)i);
-	run((void *)0);
-	for (int i = 1; i < n && i < 16; i++)
-		pthread_join(t[i], NULL);
-	return 0;
+	return run_threads(argc, argv, run);
 }

@@ -81,11 +81,11 @@ static struct rec switch_with_everything(void)
 
 Test(event, every_type_has_a_name_and_back)
 {
-	for (unsigned t = CT_EV_SYSCALL; t <= CT_EV_RETURN; t++)
+	for (unsigned t = CT_EV_SYSCALL; t <= CT_EV_MESSAGE; t++)
 		cr_expect_eq(ct_event_type_by_name(ct_event_type_name(t)), t);
 	cr_expect_str_eq(ct_event_type_name(CT_EV_SYSCALL), "syscall");
 	cr_expect_null(ct_event_type_name(0));
-	cr_expect_null(ct_event_type_name(CT_EV_RETURN + 1));
+	cr_expect_null(ct_event_type_name(CT_EV_MESSAGE + 1));
 	cr_expect_eq(ct_event_type_by_name("nonsense"), 0);
 }
 
@@ -104,6 +104,8 @@ Test(event, fixed_records_must_have_exactly_their_size)
 		{CT_EV_SWITCH, sizeof(struct ct_ev_switch)},   {CT_EV_FILE, sizeof(struct ct_ev_file)},
 		{CT_EV_UNSOUND, sizeof(struct ct_ev_text)},    {CT_EV_NOTE, sizeof(struct ct_ev_text)},
 		{CT_EV_DATA, sizeof(struct ct_ev_data)},       {CT_EV_RETURN, sizeof(struct ct_ev_return)},
+		{CT_EV_LINES, sizeof(struct ct_ev_lines)},     {CT_EV_VALUE, sizeof(struct ct_ev_value)},
+		{CT_EV_MESSAGE, sizeof(struct ct_ev_message)},
 	};
 	static const unsigned char zero[512];
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
@@ -145,9 +147,53 @@ Test(event, functions_and_calls)
 	c.c.nargs = CT_CALL_NARGS + 1;
 	r = REC(CT_EV_CALL, c);
 	cr_expect_eq(check(&r), -1);
+	/* What is behind the path is the name of the language, if it has one of its own. */
+	f.f.id = 1;
+	f.f.name_len = f.f.file_len = 0;
+	r = REC(CT_EV_FUNCTION, f);
+	cr_expect_eq(check(&r), -1);
+	f.f.language = CT_LANGUAGE_NAMED;
+	r = REC(CT_EV_FUNCTION, f);
+	cr_expect_eq(check(&r), 0);
 	c.c.nargs = CT_CALL_NARGS;
 	c.c.depth = 0;
 	r = REC(CT_EV_CALL, c);
+	cr_expect_eq(check(&r), -1);
+}
+
+Test(event, what_programs_tell_of_themselves)
+{
+	struct {
+		struct ct_ev_lines l;
+		ct_u32 line[3];
+	} l = {.l = {.function = 1, .depth = 1, .count = 3}};
+	struct {
+		struct ct_ev_value v;
+		char text[8];
+	} v = {.v = {.kind = CT_KIND_STRING, .name_len = 1, .type_len = 3, .data_len = 4}};
+	struct {
+		struct ct_ev_message m;
+		char text[8];
+	} m = {.m = {.topic_len = 2, .data_len = 6}};
+	struct rec r = rec_new(CT_EV_LINES, &l, sizeof(l.l) + 12);
+
+	cr_expect_eq(check(&r), 0);
+	l.l.count = 4;
+	r = rec_new(CT_EV_LINES, &l, sizeof(l.l) + 12);
+	cr_expect_eq(check(&r), -1);
+	r = REC(CT_EV_VALUE, v);
+	cr_expect_eq(check(&r), 0);
+	v.v.data_len = 5;
+	r = REC(CT_EV_VALUE, v);
+	cr_expect_eq(check(&r), -1);
+	v.v.data_len = 4;
+	v.v.kind = CT_KINDS;
+	r = REC(CT_EV_VALUE, v);
+	cr_expect_eq(check(&r), -1);
+	r = REC(CT_EV_MESSAGE, m);
+	cr_expect_eq(check(&r), 0);
+	m.m.topic_len = 3;
+	r = REC(CT_EV_MESSAGE, m);
 	cr_expect_eq(check(&r), -1);
 }
 
@@ -165,7 +211,7 @@ Test(event, header_is_checked_first)
 	r.ev.size = CT_EVENT_MAX + 1;
 	cr_expect_eq(check_in(&r, 100, &err), -1);
 	r = REC(CT_EV_EXIT, e);
-	r.ev.type = CT_EV_RETURN + 1;
+	r.ev.type = CT_EV_MESSAGE + 1;
 	cr_expect_eq(check(&r), -1);
 	r.ev.type = 0;
 	cr_expect_eq(check(&r), -1);
