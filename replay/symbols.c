@@ -66,6 +66,11 @@ struct ct_symbols *ct_symbols_create_for(struct ct_session *s, struct ct_recordi
 	return create(&(struct ct_symbols){.s = s, .rec = rec, .pid = pid, .image = image}, err);
 }
 
+void ct_symbols_read_from(struct ct_symbols *sy, ct_u32 pid)
+{
+	sy->pid = pid;
+}
+
 void ct_symbols_destroy(struct ct_symbols *sy)
 {
 	if (!sy)

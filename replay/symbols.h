@@ -12,6 +12,8 @@ struct ct_symbols *ct_symbols_create(struct ct_timeline *tl, struct ct_error *er
 /* The same of a process of a session; `image` is a snapshot that has it, which names its files. */
 struct ct_symbols *ct_symbols_create_for(struct ct_session *s, struct ct_recording *rec, ct_u32 pid, ct_u32 image,
 					 struct ct_error *err);
+/* From here on it speaks of this process, which has the same program: a fork. */
+void ct_symbols_read_from(struct ct_symbols *sy, ct_u32 pid);
 void ct_symbols_destroy(struct ct_symbols *sy);
 struct ct_dwarf *ct_symbols_dwarf(struct ct_symbols *sy);
 const struct ct_dwarf_memory *ct_symbols_memory(struct ct_symbols *sy);

@@ -106,6 +106,7 @@ static struct native_thread *thread_of(struct ct_native *n, ct_u32 tid, struct c
 		if (list[i].tid == tid)
 			pid = list[i].pid;
 	free(list);
+	t->pid = pid;
 	return NATIVE_TELL(thread, tid, pid) ? NULL : t;
 }
 
@@ -116,7 +117,7 @@ static int find_stack(struct ct_native *n, struct native_thread *t, ct_u64 sp, s
 
 	if (sp >= t->low && sp < t->high)
 		return 0;
-	if (ct_session_maps(n->s, n->pid, &maps, err))
+	if (ct_session_maps(n->s, t->pid, &maps, err))
 		return -1;
 	for (size_t i = 0; i < maps.count; i++)
 		if (sp >= maps.map[i].start && sp < maps.map[i].end) {
@@ -139,7 +140,7 @@ static int entered(struct ct_native *n, struct native_thread *t, const struct na
 	const struct native_frame *top;
 	struct native_frame f = {.cfa = sp + 8, .stack = t->high, .function = p->function};
 
-	if (ct_session_read(n->s, n->pid, sp, &f.ret, 8, err) || ct_native_unwound(n, t, f.cfa, err))
+	if (ct_session_read(n->s, t->pid, sp, &f.ret, 8, err) || ct_native_unwound(n, t, f.cfa, err))
 		return -1;
 	top = ct_native_top(t);
 	if (top && top->stack == f.stack && top->cfa == f.cfa) {
@@ -200,7 +201,7 @@ static int at_line(struct ct_native *n, struct native_thread *t, const struct na
 		/* Nobody saw it begin. */
 		struct native_frame late = {.cfa = cfa, .stack = t->high, .function = p->function};
 
-		ct_session_read(n->s, n->pid, cfa - 8, &late.ret, 8, NULL);
+		ct_session_read(n->s, t->pid, cfa - 8, &late.ret, 8, NULL);
 		f = ct_native_push(n, t, &late, CT_ENTER_ATTACHED, err);
 		if (!f)
 			return -1;
@@ -215,16 +216,16 @@ static int at_line(struct ct_native *n, struct native_thread *t, const struct na
 }
 
 /* The type that a std::type_info speaks of. */
-static char *type_of(struct ct_native *n, ct_u64 info)
+static char *type_of(struct ct_native *n, ct_u32 pid, ct_u64 info)
 {
 	static const char words[] = "typeinfo for ";
 	char symbol[256] = "_ZTI", *text;
 	ct_u64 name;
 
-	if (ct_session_read(n->s, n->pid, info + 8, &name, 8, NULL))
+	if (ct_session_read(n->s, pid, info + 8, &name, 8, NULL))
 		return NULL;
 	for (size_t i = 4; i < sizeof(symbol) - 1; i++) {
-		if (ct_session_read(n->s, n->pid, name + i - 4, &symbol[i], 1, NULL))
+		if (ct_session_read(n->s, pid, name + i - 4, &symbol[i], 1, NULL))
 			return NULL;
 		if (!symbol[i])
 			break;
@@ -280,7 +281,7 @@ static int in_library(struct ct_native *n, struct native_thread *t, unsigned wha
 		t->raised = true;
 	if (what & NATIVE_THROW) {
 		free(t->type);
-		t->type = type_of(n, regs->r[CT_RSI]);
+		t->type = type_of(n, t->pid, regs->r[CT_RSI]);
 		t->object = regs->r[CT_RDI];
 	}
 	if ((what & NATIVE_RAISE) && !t->raised) {
@@ -306,6 +307,7 @@ static int stopped_at(struct ct_native *n, ct_u32 tid, ct_u64 addr, struct ct_er
 		return 0;
 	if (ct_session_regs(n->s, tid, &regs, err) || tell_moment(n, tid, err) || !(t = thread_of(n, tid, err)))
 		return -1;
+	ct_symbols_read_from(n->symbols, t->pid);
 	sp = regs.r[CT_RSP];
 	if (find_stack(n, t, sp, err) || ((p.what & NATIVE_RETURN) && returned(n, t, addr, sp, err)) ||
 	    ((p.what & NATIVE_ENTRY) && entered(n, t, &p, sp, err)))
@@ -366,8 +368,10 @@ bool ct_native_wants(const struct ct_native *n, const struct ct_event *ev)
 
 static int look(struct ct_native *n, struct ct_error *err)
 {
-	const int changed = ct_symbols_update(n->symbols, err);
+	int changed;
 
+	ct_symbols_read_from(n->symbols, n->pid);
+	changed = ct_symbols_update(n->symbols, err);
 	return changed < 0 ? -1 : changed ? ct_native_look(n, err) : 0;
 }
 

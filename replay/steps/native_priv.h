@@ -57,7 +57,7 @@ struct native_frame {
 	size_t nvars;
 };
 struct native_thread {
-	ct_u32 tid;
+	ct_u32 tid, pid;
 	struct native_frame *frame; /* outermost first */
 	size_t depth;
 	ct_u64 low, high; /* the mapping that its stack is in */

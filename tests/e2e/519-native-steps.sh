@@ -66,3 +66,20 @@ assert_eq "$(query "SELECT count(*) FROM calls WHERE exception = 'shop::Refused'
 assert_eq "$(query "SELECT value FROM \"values\" v JOIN functions f ON f.id = v.function_id WHERE kind = 'return' AND f.name = 'shop::Account::withdraw'")" 70 result
 assert_status 0 "$CTBPF" query --exceptions "$T/r.ctr"
 assert_contains "$OUT" shop::Refused
+
+step "threads and a fork"
+gcc -g -O0 -pthread -o "$T/together" "$TESTS/together.c"
+assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/m.ctr" -- "$T/together"
+assert_status 0 timeout 100 "$CTBPF" index --print --files together.c "$T/m.ctr"
+assert_eq "$(grep ' work return' <<<"$OUT" | awk '{ print $5 }' | sort -n | uniq -c | awk '{ print $1, $2 }' | paste -sd,)" "20 10,1 12,20 20,20 30" "results of work"
+assert_eq "$(grep ' work call' <<<"$OUT" | awk '{ print $1 }' | sort -u | wc -l)" 4 "threads that call it"
+
+step "attached to in the midst of its calls"
+start_target together "$T/together" on
+sleep 0.2
+assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/a.ctr" -d 1 -p "$PID"
+stop "$PID"
+assert_status 0 timeout 100 "$CTBPF" index --print --files together.c "$T/a.ctr"
+assert_matches "$(grep -E ' (call|resume) ' <<<"$OUT" | head -n 2 | awk '{ print $3, $4 }' | paste -sd,)" '^main resume,(serve resume|serve call)$'
+calls=$(grep -c ' work call' <<<"$OUT")
+[ "$calls" -gt 5 ] || fail "only $calls calls"

@@ -26,7 +26,10 @@ static int add(int a, int b)
 	return a + b;
 }
 
-static int multiply(int a, int b) { return a * b; }
+static int multiply(int a, int b)
+{
+	return a * b;
+}
 
 static unsigned factorial(unsigned n)
 {
@@ -62,9 +65,7 @@ static int apply(int (*f)(int, int), int a, int b)
 	int result = f(a, b);
 
 	switch (result) {
-	case 7:
-		result++;
-		break;
+	case 7: result++; break;
 	case 12:
 		result--;
 		/* fall through */
