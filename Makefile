@@ -24,7 +24,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Wer
 PROG_CFLAGS = -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -MMD -MP -MT $@ -MF $@.d
 
 LIBS_formats := -lzstd -lz -lxxhash -ljansson -lsqlite3 -lpthread
-LIBS_replay  := -ldw -lelf -lZydis
+LIBS_replay  := -ldw -lelf -lZydis -liberty
 LIBS_user    := -lbpf -luring -lcap -liberty -llzma -lpcre2-8 -lmicrohttpd
 
 SRC_formats := $(wildcard formats/*.c formats/export/*.c)

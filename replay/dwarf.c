@@ -175,7 +175,9 @@ static bool is_container(int tag)
 	       tag == DW_TAG_union_type || tag == DW_TAG_module;
 }
 
-static size_t scopes_in(Dwarf_Die *parent, Dwarf_Addr pc, Dwarf_Die *scopes, size_t room)
+/* `nested`: also in functions that do not have the address themselves: a lambda's code is described in the function
+ * that makes it. */
+static size_t scopes_in(Dwarf_Die *parent, Dwarf_Addr pc, Dwarf_Die *scopes, size_t room, bool nested)
 {
 	Dwarf_Die child;
 
@@ -187,13 +189,16 @@ static size_t scopes_in(Dwarf_Die *parent, Dwarf_Addr pc, Dwarf_Die *scopes, siz
 
 		if (tag == DW_TAG_subprogram || tag == DW_TAG_lexical_block || tag == DW_TAG_inlined_subroutine ||
 		    tag == DW_TAG_try_block || tag == DW_TAG_catch_block) {
-			if (dwarf_haspc(&child, pc) <= 0)
+			if (dwarf_haspc(&child, pc) > 0) {
+				scopes[0] = child;
+				return 1 + scopes_in(&child, pc, scopes + 1, room - 1, nested);
+			}
+			if (!nested || tag == DW_TAG_inlined_subroutine)
 				continue;
-			scopes[0] = child;
-			return 1 + scopes_in(&child, pc, scopes + 1, room - 1);
+			n = scopes_in(&child, pc, scopes, room, true);
 		}
 		if (is_container(tag))
-			n = scopes_in(&child, pc, scopes, room);
+			n = scopes_in(&child, pc, scopes, room, nested);
 		if (n)
 			return n;
 	} while (!dwarf_siblingof(&child, &child));
@@ -202,7 +207,9 @@ static size_t scopes_in(Dwarf_Die *parent, Dwarf_Addr pc, Dwarf_Die *scopes, siz
 
 size_t ct_dwarf_scopes(Dwarf_Die *cu, Dwarf_Addr pc, Dwarf_Die *scopes)
 {
-	return scopes_in(cu, pc, scopes, CT_DWARF_DEEP);
+	const size_t n = scopes_in(cu, pc, scopes, CT_DWARF_DEEP, false);
+
+	return n ? n : scopes_in(cu, pc, scopes, CT_DWARF_DEEP, true);
 }
 
 /* The DIE that stands where the thing was declared: namespaces are around that one. */
@@ -501,11 +508,17 @@ static int search_symbols(Dwfl_Module *mod, void **userdata, const char *module,
 	return DWARF_CB_OK;
 }
 
+void ct_dwarf_symbols(struct ct_dwarf *d, const char *name, struct ct_dwarf_list *found)
+{
+	struct symbol_search symbols = {name, strlen(name), found};
+
+	dwfl_getmodules(d->dwfl, search_symbols, &symbols, 0);
+}
+
 int ct_dwarf_find_functions(struct ct_dwarf *d, const char *name, struct ct_dwarf_list *found, struct ct_error *err)
 {
 	const char *colon = strrchr(name, ':');
 	struct search s = {.d = d, .name = name, .last = colon ? colon + 1 : name, .len = strlen(name), .found = found};
-	struct symbol_search symbols = {name, strlen(name), found};
 	Dwarf_Die *cu = NULL;
 	Dwarf_Addr bias;
 
@@ -516,7 +529,7 @@ int ct_dwarf_find_functions(struct ct_dwarf *d, const char *name, struct ct_dwar
 		search_die(&s, cu, 0);
 	}
 	if (!found->n)
-		dwfl_getmodules(d->dwfl, search_symbols, &symbols, 0);
+		ct_dwarf_symbols(d, name, found);
 	ct_dwarf_list_sort(found);
 	return found->failed ? ct_fail(err, CT_EXIT_FAILED, "out of memory") : 0;
 }
@@ -524,10 +537,9 @@ int ct_dwarf_find_functions(struct ct_dwarf *d, const char *name, struct ct_dwar
 ct_u64 ct_dwarf_symbol(struct ct_dwarf *d, const char *name)
 {
 	struct ct_dwarf_list found = {0};
-	struct symbol_search symbols = {name, strlen(name), &found};
 	ct_u64 addr;
 
-	dwfl_getmodules(d->dwfl, search_symbols, &symbols, 0);
+	ct_dwarf_symbols(d, name, &found);
 	addr = found.n ? found.addr[0] : 0;
 	ct_dwarf_list_free(&found);
 	return addr;

@@ -2,8 +2,9 @@
  * Debug information of the files that are mapped in a process, for who debugs it: lines both ways, functions,
  * unwinding, variables, expressions. Knows nothing of replays: addresses come in, memory is asked for.
  *
- * dwarf.c: modules and functions; dwarf_lines.c; dwarf_unwind.c; dwarf_location.c: location expressions;
- * dwarf_type.c; dwarf_value.c: parts, numbers; dwarf_text.c; dwarf_vars.c: which variables there are; dwarf_eval.c. */
+ * dwarf.c: modules and functions; dwarf_functions.c: all of them; dwarf_lines.c; dwarf_unwind.c; dwarf_location.c:
+ * location expressions; dwarf_type.c; dwarf_value.c: parts, numbers; dwarf_text.c; dwarf_vars.c: which variables there
+ * are; dwarf_eval.c. */
 #ifndef CT_DWARF_H
 #define CT_DWARF_H
 
@@ -64,8 +65,24 @@ void ct_dwarf_list_free(struct ct_dwarf_list *l);
 int ct_dwarf_find_functions(struct ct_dwarf *d, const char *name, struct ct_dwarf_list *found, struct ct_error *err);
 /* Behind the prologue of the function that begins there. */
 ct_u64 ct_dwarf_body(struct ct_dwarf *d, const struct ct_dwarf_function *f);
-/* A symbol's address, 0: there is none. */
+/* Functions' symbols of this name; the first one's address, 0: there is none. */
+void ct_dwarf_symbols(struct ct_dwarf *d, const char *name, struct ct_dwarf_list *found);
 ct_u64 ct_dwarf_symbol(struct ct_dwarf *d, const char *name);
+
+/* All functions that have code of their own and are described, of the modules for which `wanted` says so; `file` and
+ * `line` are where it is declared. False ends it. (dwarf_functions.c) */
+struct ct_dwarf_walk {
+	bool (*wanted)(void *ctx, const char *module, ct_u64 start);
+	bool (*tell)(void *ctx, const struct ct_dwarf_function *f, const char *file, ct_u32 line);
+	void *ctx;
+};
+void ct_dwarf_functions(struct ct_dwarf *d, const struct ct_dwarf_walk *walk);
+/* Where statements begin in the function, behind its prologue and in all its parts, addresses rising within a part.
+ * Those of functions that were inlined are left out. */
+void ct_dwarf_statements(struct ct_dwarf *d, const struct ct_dwarf_function *f,
+			 void (*tell)(void *ctx, ct_u64 addr, ct_u32 line), void *ctx);
+/* The language it was written in, as DW_LANG_...; 0: not known. */
+int ct_dwarf_language(const struct ct_dwarf_function *f);
 
 /* ---- Lines (dwarf_lines.c) ---- */
 
@@ -192,6 +209,24 @@ int ct_dwarf_element(const struct ct_dwarf_place *p, const struct ct_dwarf_value
 		     struct ct_dwarf_value *to, struct ct_error *err);
 int ct_dwarf_dereference(const struct ct_dwarf_place *p, const struct ct_dwarf_value *v, struct ct_dwarf_value *to,
 			 struct ct_error *err);
+/* What the place's innermost function, which has just returned to where the registers are from, has returned. False: it
+ * returns nothing. (dwarf_functions.c) */
+bool ct_dwarf_returned(const struct ct_dwarf_place *p, const struct ct_dwarf_function *f, struct ct_dwarf_value *v);
+
+/* What a value is, typedefs apart. */
+enum ct_dwarf_shape {
+	CT_DWARF_IS_OTHER,
+	CT_DWARF_IS_INTEGER,
+	CT_DWARF_IS_CHARACTER,
+	CT_DWARF_IS_BOOL,
+	CT_DWARF_IS_ENUM,
+	CT_DWARF_IS_REAL,
+	CT_DWARF_IS_POINTER,
+	CT_DWARF_IS_REFERENCE,
+	CT_DWARF_IS_ARRAY,
+	CT_DWARF_IS_OBJECT
+};
+enum ct_dwarf_shape ct_dwarf_shape(const struct ct_dwarf_value *v);
 /* A number of it. */
 enum ct_dwarf_class { CT_DWARF_SIGNED, CT_DWARF_UNSIGNED, CT_DWARF_FLOAT, CT_DWARF_POINTER, CT_DWARF_COMPOUND };
 struct ct_dwarf_number {

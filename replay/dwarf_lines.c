@@ -142,6 +142,57 @@ int ct_dwarf_line_starts(struct ct_dwarf *d, const struct ct_dwarf_function *f,
 	return 0;
 }
 
+/* Whether what is there is the function's own, not that of one that was inlined. */
+static bool is_own(const struct ct_dwarf_function *f, Dwarf_Addr pc)
+{
+	Dwarf_Die scopes[CT_DWARF_DEEP];
+	size_t n = ct_dwarf_scopes((Dwarf_Die *)&f->cu, pc, scopes);
+
+	while (n-- > 0 && scopes[n].addr != f->die.addr)
+		if (dwarf_tag(&scopes[n]) == DW_TAG_inlined_subroutine)
+			return false;
+	return true;
+}
+
+/* Of rows with one address the last one counts, as everywhere. */
+static void statements_in(Dwarf_Lines *lines, size_t n, const struct ct_dwarf_function *f, Dwarf_Addr from,
+			  Dwarf_Addr to, void (*tell)(void *ctx, ct_u64 addr, ct_u32 line), void *ctx)
+{
+	struct row r, held = {0};
+	size_t at;
+
+	if (!find_row(lines, n, from, &at, &r))
+		return;
+	/* The first one at this address. */
+	while (at && get_row(lines, at - 1, &r) && !r.end && r.addr == from)
+		at--;
+	for (; at < n && get_row(lines, at, &r) && r.addr < to && !r.end; at++) {
+		if (r.addr < from || !r.statement || !r.line)
+			continue;
+		if (held.line && held.addr != r.addr && is_own(f, held.addr))
+			tell(ctx, held.addr + f->bias, (ct_u32)held.line);
+		held = r;
+	}
+	if (held.line && is_own(f, held.addr))
+		tell(ctx, held.addr + f->bias, (ct_u32)held.line);
+}
+
+void ct_dwarf_statements(struct ct_dwarf *d, const struct ct_dwarf_function *f,
+			 void (*tell)(void *ctx, ct_u64 addr, ct_u32 line), void *ctx)
+{
+	const ct_u64 body = ct_dwarf_body(d, f) - f->bias, entry = f->entry - f->bias;
+	Dwarf_Die die = f->die, cu = f->cu;
+	Dwarf_Addr base, from, to;
+	Dwarf_Lines *lines;
+	ptrdiff_t off = 0;
+	size_t n;
+
+	if (!f->has_die || dwarf_getsrclines(&cu, &lines, &n))
+		return;
+	while ((off = dwarf_ranges(&die, off, &base, &from, &to)) > 0)
+		statements_in(lines, n, f, entry >= from && entry < to ? body : from, to, tell, ctx);
+}
+
 /* ---- from lines to addresses ---- */
 
 /* Goes through all rows of files that `is` says yes to. */

@@ -426,3 +426,37 @@ int ct_dwarf_number(const struct ct_dwarf_place *p, const struct ct_dwarf_value 
 	}
 	return 0;
 }
+
+enum ct_dwarf_shape ct_dwarf_shape(const struct ct_dwarf_value *v)
+{
+	const int tag = ct_dwarf_tag(v);
+	Dwarf_Attribute attr;
+	Dwarf_Word encoding;
+	Dwarf_Die type;
+
+	if (tag == DW_TAG_pointer_type)
+		return CT_DWARF_IS_POINTER;
+	if (ct_dwarf_is_pointer(tag))
+		return CT_DWARF_IS_REFERENCE;
+	if (ct_dwarf_is_compound(tag))
+		return CT_DWARF_IS_OBJECT;
+	if (tag == DW_TAG_array_type)
+		return CT_DWARF_IS_ARRAY;
+	if (tag == DW_TAG_enumeration_type)
+		return CT_DWARF_IS_ENUM;
+	if (!v->has_type)
+		return v->is_real ? CT_DWARF_IS_REAL : CT_DWARF_IS_INTEGER;
+	if (tag != DW_TAG_base_type || !ct_dwarf_peel(v, &type) || !dwarf_attr(&type, DW_AT_encoding, &attr) ||
+	    dwarf_formudata(&attr, &encoding) || ct_dwarf_size(v) > 8)
+		return CT_DWARF_IS_OTHER;
+	switch (encoding) {
+	case DW_ATE_boolean: return CT_DWARF_IS_BOOL;
+	case DW_ATE_float: return CT_DWARF_IS_REAL;
+	case DW_ATE_signed:
+	case DW_ATE_unsigned: return CT_DWARF_IS_INTEGER;
+	case DW_ATE_signed_char:
+	case DW_ATE_unsigned_char:
+	case DW_ATE_UTF: return CT_DWARF_IS_CHARACTER;
+	}
+	return CT_DWARF_IS_OTHER;
+}

@@ -262,8 +262,10 @@ static void account(struct ct_session *s, struct ct_rthread *t, const struct ct_
 	s->stats.syscalls += k;
 	s->stats.answered += k;
 	s->stats.events += last->seq - s->ev->seq;
-	if (k)
+	if (k) {
 		t->proc->brk = run->brk[k - 1];
+		s->last_ns = run->ev[k - 1]->time_ns;
+	}
 	s->ev = last;
 	ct_cursor_skip(s->cursor, last);
 }

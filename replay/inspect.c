@@ -289,6 +289,11 @@ int ct_session_fingerprint(struct ct_session *s, struct ct_fingerprint *fp, stru
 	return 0;
 }
 
+ct_u64 ct_session_last_ns(const struct ct_session *s)
+{
+	return s->last_ns;
+}
+
 bool ct_session_inside(const struct ct_session *s)
 {
 	return s->inside;

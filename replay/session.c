@@ -133,7 +133,8 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err)
 	while ((ret = fetch(s, err)) > 0 && s->ev->seq < seq) {
 		ct_agents_event(s->agents, s->ev, s->last_ns);
 		ret = ct_replay_event(s, err);
-		s->last_ns = s->ev->time_ns;
+		if (!ret || !s->stops.hit)
+			s->last_ns = s->ev->time_ns;
 		if (ct_agents_error(s->agents)) {
 			*err = *ct_agents_error(s->agents);
 			ret = -1;

@@ -42,6 +42,8 @@ int ct_session_run(struct ct_session *s, ct_u64 seq, struct ct_error *err);
 void ct_session_stats(const struct ct_session *s, struct ct_session_stats *stats);
 /* The event that is executed next, valid until then. 1; 0: the log ends here; -1. */
 int ct_session_next(struct ct_session *s, const struct ct_event **ev, struct ct_error *err);
+/* Time of the event that was executed last; 0: none yet. */
+ct_u64 ct_session_last_ns(const struct ct_session *s);
 
 /* Being called when certain events have just been executed, all threads standing still. */
 struct ct_session_hook {
@@ -112,6 +114,9 @@ static inline bool ct_stop_is_exec(const struct ct_stop *s)
 #define CT_STOP_WATCHES 3 /* as many of data at the same time */
 /* From now on runs end at these, in process `pid`. None of them is passed over, however calls are answered. */
 int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop *list, size_t n, struct ct_error *err);
+/* Those of instructions hold in this process, too, which has the same program: a fork. Until the next set_stops with
+ * another pid. */
+int ct_session_stop_too(struct ct_session *s, ct_u32 pid, struct ct_error *err);
 /* The one that the last run ended at, NULL if at none. It stays that until ct_session_pass_stop, after which the
  * current thread runs on from the breakpoint it stands at. */
 const struct ct_stop *ct_session_stopped(const struct ct_session *s, ct_u32 *tid);

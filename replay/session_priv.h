@@ -40,6 +40,8 @@ struct ct_passes {
 /* What a user of the session wants to be stopped at. */
 struct ct_stops {
 	ct_u32 pid;
+	ct_u32 *others; /* processes with the same program */
+	size_t nothers;
 	struct ct_stop *list; /* by address */
 	size_t n;
 	unsigned watches; /* of them: those of data */

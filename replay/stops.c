@@ -23,7 +23,10 @@
 #define DEBUG(n)    offsetof(struct user, u_debugreg[n])
 #define REG(name)   offsetof(struct user_regs_struct, name)
 #define DEBUG_REGS  4
-#define MOST_POINTS 4096
+#define MOST_POINTS 65536
+#define PAGE        4096
+#define NEAR        16 /* a patched call site covers less */
+#define INT3        0xcc
 
 static ct_u64 peek(const struct ct_rthread *t, size_t offset)
 {
@@ -37,7 +40,14 @@ static int poke(const struct ct_rthread *t, size_t offset, ct_u64 value)
 
 static bool concerns(const struct ct_rthread *t)
 {
-	return t->stops && t->stops->n && t->stops->pid == t->proc->pid;
+	const struct ct_stops *st = t->stops;
+
+	if (!st || !st->n)
+		return false;
+	for (size_t i = 0; i < st->nothers; i++)
+		if (st->others[i] == t->proc->pid)
+			return true;
+	return st->pid == t->proc->pid;
 }
 
 static int by_address(const void *a, const void *b)
@@ -72,6 +82,8 @@ int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop 
 	st->list = copy;
 	st->bytes = bytes;
 	st->n = n;
+	if (st->pid != pid)
+		st->nothers = 0;
 	st->pid = pid;
 	st->watches = watches;
 	st->hit = NULL;
@@ -79,8 +91,21 @@ int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop 
 	return 0;
 }
 
+int ct_session_stop_too(struct ct_session *s, ct_u32 pid, struct ct_error *err)
+{
+	struct ct_stops *st = &s->stops;
+	ct_u32 *more = realloc(st->others, (st->nothers + 1) * sizeof(*more));
+
+	if (!more)
+		return ct_fail_memory(err);
+	st->others = more;
+	more[st->nothers++] = pid;
+	return 0;
+}
+
 void ct_stops_free(struct ct_stops *st)
 {
+	free(st->others);
 	free(st->list);
 	free(st->bytes);
 }
@@ -252,44 +277,85 @@ static void unset_watches(struct ct_rthread *t)
 	st->used = 0;
 }
 
+/* The stops from `i` on that are in the same page, for all of them are read and written at once: *end is behind the
+ * last; how much memory that is from the first one's address on. */
+static size_t span(const struct ct_stops *st, size_t i, size_t *end)
+{
+	for (*end = i + 1; *end < st->n && st->list[*end].addr / PAGE == st->list[i].addr / PAGE; ++*end)
+		;
+	return (size_t)(st->list[*end - 1].addr - st->list[i].addr) + 1;
+}
+
 /* Patched call sites hide instructions, or have them elsewhere. */
 static void unpatch(struct ct_rthread *t)
 {
 	const struct ct_stops *st = t->stops;
-	unsigned char raw[32], bare[32];
+	unsigned char raw[PAGE + 2 * NEAR], bare[PAGE + 2 * NEAR];
 
-	for (size_t i = 0; i < st->n; i++)
-		if (is_exec_of(&st->list[i], t) &&
-		    ct_mem_read(t->proc->memfd, st->list[i].addr - 16, raw, sizeof(raw)) &&
-		    ct_replica_read(t->proc, st->list[i].addr - 16, bare, sizeof(bare)) &&
-		    memcmp(raw, bare, sizeof(raw)))
-			ct_mm_retire(t->proc);
+	if (!t->proc->mm)
+		return;
+	for (size_t i = 0, end; i < st->n; i = end) {
+		const ct_u64 from = st->list[i].addr - NEAR;
+		const size_t within = span(st, i, &end), len = within + 2 * NEAR;
+
+		memset(raw, 0, sizeof(raw)); /* the pages around may not be there */
+		if (!ct_mem_read(t->proc->memfd, from, raw, len) &&
+		    !ct_mem_read(t->proc->memfd, from + NEAR, raw + NEAR, within))
+			continue;
+		memcpy(bare, raw, len);
+		ct_mm_mask(t->proc->mm, from, bare, len);
+		for (size_t k = i; k < end && memcmp(raw, bare, len) != 0; k++) {
+			const size_t at = (size_t)(st->list[k].addr - st->list[i].addr);
+
+			if (is_exec_of(&st->list[k], t) && memcmp(raw + at, bare + at, 2 * NEAR) != 0) {
+				ct_mm_retire(t->proc);
+				return;
+			}
+		}
+	}
+}
+
+/* Puts an int3 at each address but `except`, or what was there. No other thread runs meanwhile. */
+static void exchange(struct ct_rthread *t, bool in, ct_u64 except)
+{
+	struct ct_stops *st = t->stops;
+	unsigned char code[PAGE];
+
+	for (size_t i = 0, end; i < st->n; i = end) {
+		const ct_u64 from = st->list[i].addr;
+		const size_t len = span(st, i, &end);
+		const bool there = ct_mem_read(t->proc->memfd, from, code, len);
+
+		if (in)
+			for (size_t k = i; k < end; k++) {
+				const struct ct_stop *stop = &st->list[k];
+				unsigned char *c = &code[stop->addr - from];
+
+				st->bytes[k] = INT3;
+				if (there && is_exec_of(stop, t) && stop->addr != except) {
+					st->bytes[k] = *c;
+					*c = INT3;
+				}
+			}
+		else
+			for (size_t k = end; there && k-- > i;) /* backwards: there may be two at one address */
+				if (is_exec_of(&st->list[k], t) && st->bytes[k] != INT3)
+					code[st->list[k].addr - from] = st->bytes[k];
+		if (there)
+			ct_mem_write(t->proc->memfd, from, code, len);
+	}
+	st->inserted = in;
 }
 
 static void insert(struct ct_rthread *t, ct_u64 except)
 {
-	static const unsigned char int3 = 0xcc;
-	struct ct_stops *st = t->stops;
-
-	st->inserted = true;
-	for (size_t i = 0; i < st->n; i++) {
-		const ct_u64 addr = st->list[i].addr;
-
-		st->bytes[i] = int3;
-		if (is_exec_of(&st->list[i], t) && addr != except &&
-		    ct_mem_read(t->proc->memfd, addr, &st->bytes[i], 1))
-			ct_mem_write(t->proc->memfd, addr, &int3, 1);
-	}
+	exchange(t, true, except);
 }
 
 static void take_out(struct ct_rthread *t)
 {
-	struct ct_stops *st = t->stops;
-
-	for (size_t i = st->n; st->inserted && i-- > 0;) /* backwards: there may be two at one address */
-		if (is_exec_of(&st->list[i], t) && st->bytes[i] != 0xcc)
-			ct_mem_write(t->proc->memfd, st->list[i].addr, &st->bytes[i], 1);
-	st->inserted = false;
+	if (t->stops->inserted)
+		exchange(t, false, 0);
 }
 
 /* Over the instruction at `ip`, at which a stop has been told of. 1: it has been executed; 0: *status is another stop;
@@ -311,7 +377,7 @@ static int step_over(struct ct_rthread *t, int request, ct_u64 ip, int *status)
 		return 0;
 	}
 	if (ct_rep_decode(code, &rep) && rep.len) { /* a step is one round */
-		static const unsigned char int3 = 0xcc;
+		static const unsigned char int3 = INT3;
 		unsigned char byte;
 
 		if (!ct_mem_read(t->proc->memfd, ip + rep.len, &byte, 1) ||

@@ -12,7 +12,10 @@
 #include "replay/tracee.h"
 
 struct ct_symbols {
-	struct ct_timeline *tl;
+	struct ct_timeline *tl; /* NULL: of one session, which is not a timeline's */
+	struct ct_session *s;
+	struct ct_recording *rec;
+	ct_u32 pid, image; /* a snapshot of it */
 	struct ct_dwarf *dwarf;
 	struct ct_dwarf_memory memory;
 	ct_u64 digest;   /* of what is mapped, 0: not looked at yet */
@@ -21,28 +24,51 @@ struct ct_symbols {
 	struct ct_kept_files kept;
 };
 
+/* A timeline goes to and fro between sessions. */
+static struct ct_session *session_of(const struct ct_symbols *sy)
+{
+	return sy->tl ? ct_timeline_session(sy->tl) : sy->s;
+}
+
 static bool read_memory(void *ctx, ct_u64 addr, void *buf, size_t len)
 {
 	struct ct_symbols *sy = ctx;
 
-	return !ct_session_read(ct_timeline_session(sy->tl), ct_timeline_pid(sy->tl), addr, buf, len, NULL);
+	return !ct_session_read(session_of(sy), sy->pid, addr, buf, len, NULL);
 }
 
-struct ct_symbols *ct_symbols_create(struct ct_timeline *tl, struct ct_error *err)
+static struct ct_symbols *create(const struct ct_symbols *of, struct ct_error *err)
 {
-	struct ct_symbols *sy = calloc(1, sizeof(*sy));
+	struct ct_symbols *sy = malloc(sizeof(*sy));
 
 	if (!sy) {
 		ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		return NULL;
 	}
-	sy->tl = tl;
+	*sy = *of;
 	sy->memory = (struct ct_dwarf_memory){read_memory, sy};
 	if (ct_symbols_update(sy, err) < 0) {
 		ct_symbols_destroy(sy);
 		return NULL;
 	}
 	return sy;
+}
+
+struct ct_symbols *ct_symbols_create(struct ct_timeline *tl, struct ct_error *err)
+{
+	return create(&(struct ct_symbols){.tl = tl, .rec = ct_timeline_recording(tl), .pid = ct_timeline_pid(tl)},
+		      err);
+}
+
+struct ct_symbols *ct_symbols_create_for(struct ct_session *s, struct ct_recording *rec, ct_u32 pid, ct_u32 image,
+					 struct ct_error *err)
+{
+	return create(&(struct ct_symbols){.s = s, .rec = rec, .pid = pid, .image = image}, err);
+}
+
+void ct_symbols_read_from(struct ct_symbols *sy, ct_u32 pid)
+{
+	sy->pid = pid;
 }
 
 void ct_symbols_destroy(struct ct_symbols *sy)
@@ -78,17 +104,17 @@ static const char *look_up(const struct ct_symbols *sy, const ct_u8 hash[16])
 /* Path that the file with this hash had. The log is only read if the snapshot does not say. */
 static const char *path_of(struct ct_symbols *sy, const ct_u8 hash[16])
 {
-	const ct_u32 snapshot = ct_timeline_snapshot(sy->tl);
+	const ct_u32 snapshot = sy->tl ? ct_timeline_snapshot(sy->tl) : sy->image;
 	const char *path;
 
 	if (snapshot != sy->snapshot) {
-		ct_kept_in_snapshot(&sy->kept, ct_timeline_recording(sy->tl), snapshot);
+		ct_kept_in_snapshot(&sy->kept, sy->rec, snapshot);
 		sy->snapshot = snapshot;
 	}
 	path = look_up(sy, hash);
 	if (path || sy->has_log)
 		return path;
-	ct_kept_in_log(&sy->kept, ct_timeline_recording(sy->tl));
+	ct_kept_in_log(&sy->kept, sy->rec);
 	sy->has_log = true;
 	return look_up(sy, hash);
 }
@@ -113,7 +139,7 @@ static void add_module(struct ct_symbols *sy, const struct ct_map *m, const char
 
 		hash[i] = (ct_u8)strtoul(digits, NULL, 16);
 	}
-	fd = ct_file_open(ct_recording_dirfd(ct_timeline_recording(sy->tl)), hash, false, NULL);
+	fd = ct_file_open(ct_recording_dirfd(sy->rec), hash, false, NULL);
 	if (fd < 0)
 		return;
 	path = path_of(sy, hash);
@@ -131,7 +157,7 @@ int ct_symbols_update(struct ct_symbols *sy, struct ct_error *err)
 	if (!h)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	XXH3_64bits_reset(h);
-	if (ct_session_maps(ct_timeline_session(sy->tl), ct_timeline_pid(sy->tl), &maps, NULL))
+	if (ct_session_maps(session_of(sy), sy->pid, &maps, NULL))
 		memset(&maps, 0, sizeof(maps)); /* the process has ended */
 	for (size_t i = 0; i < maps.count; i++)
 		if ((maps.map[i].prot & PROT_EXEC) && ct_kept_hash(maps.map[i].name)) {
@@ -217,7 +243,7 @@ size_t ct_symbols_find(struct ct_symbols *sy, const char *text, const char *file
 int ct_symbols_unwind(struct ct_symbols *sy, ct_u32 tid, size_t most, struct ct_dwarf_stack *stack,
 		      struct ct_error *err)
 {
-	struct ct_session *s = ct_timeline_session(sy->tl);
+	struct ct_session *s = session_of(sy);
 	unsigned char xsave[CT_XSAVE_MAX];
 	struct ct_dwarf_regs regs;
 	struct ct_regs raw;

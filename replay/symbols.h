@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Debug information (dwarf.h) of what is mapped at a timeline's present moment. Programs and libraries are the
+ * Debug information (dwarf.h) of what is mapped at the present moment of a timeline or a session. Programs and libraries are the
  * recording's kept files; separate debug files are this machine's. */
 #ifndef CT_SYMBOLS_H
 #define CT_SYMBOLS_H
@@ -9,6 +9,11 @@
 
 struct ct_symbols;
 struct ct_symbols *ct_symbols_create(struct ct_timeline *tl, struct ct_error *err);
+/* The same of a process of a session; `image` is a snapshot that has it, which names its files. */
+struct ct_symbols *ct_symbols_create_for(struct ct_session *s, struct ct_recording *rec, ct_u32 pid, ct_u32 image,
+					 struct ct_error *err);
+/* From here on it speaks of this process, which has the same program: a fork. */
+void ct_symbols_read_from(struct ct_symbols *sy, ct_u32 pid);
 void ct_symbols_destroy(struct ct_symbols *sy);
 struct ct_dwarf *ct_symbols_dwarf(struct ct_symbols *sy);
 const struct ct_dwarf_memory *ct_symbols_memory(struct ct_symbols *sy);

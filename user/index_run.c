@@ -12,6 +12,7 @@
 #include "formats/stepdb_read.h"
 #include "replay/agents/agent.h"
 #include "replay/session.h"
+#include "replay/steps/native.h"
 #include "replay/stretch.h"
 #include "user/cmd.h"
 #include "user/index_calls.h"
@@ -33,12 +34,14 @@ struct run {
 	struct ct_recording *rec;
 	const struct index_options *o;
 	struct ct_agents *agents;
+	struct ct_native *native;       /* NULL: none is asked for */
 	struct ct_index_store *store;   /* NULL: printed */
 	struct ct_index_output *output; /* NULL: not kept */
 	ct_u64 from, to;                /* events: the first one, and the one behind the last */
 	ct_u64 resume;                  /* go on before this event; 0: from the beginning */
 	ct_u64 done, all;               /* events of all stretches that are replayed */
 	ct_u64 next;                    /* event to go on before, when it was interrupted */
+	struct ct_error native_err;     /* of a hook */
 	/* On a terminal, twice a second. */
 	bool terminal;
 	struct timespec began, shown;
@@ -61,7 +64,7 @@ static bool now_and_then(void *ctx, const struct ct_event *ev)
 	struct run *r = ctx;
 
 	/* It has to see every event. */
-	return ct_index_output_wants(r->output, ev) || ++r->skip % 64 == 0 || stop;
+	return ct_index_output_wants(r->output, ev) || ct_native_wants(r->native, ev) || ++r->skip % 64 == 0 || stop;
 }
 
 static void show(struct run *r, const struct ct_event *ev)
@@ -85,6 +88,8 @@ static int after_event(void *ctx, struct ct_session *s, const struct ct_event *e
 	struct run *r = ctx;
 
 	ct_index_output_take(r->output, s, ev);
+	if (ct_native_wants(r->native, ev) && ct_native_event(r->native, ev, &r->native_err))
+		return 1;
 	if (stop) {
 		r->next = ev->seq + 1;
 		return 1;
@@ -114,13 +119,20 @@ static int replay_stretch(struct run *r, const struct ct_stretch *st, struct ct_
 		ret = begin > st->begin ? ct_session_run(s, begin, err) : 0;
 		if (!ret)
 			ret = ct_session_watch(s, r->agents, err);
+		if (!ret && r->native)
+			ret = ct_native_begin(r->native, s, r->rec, st->from, err);
 		if (!ret)
-			ret = ct_session_run(s, end, err);
+			ret = r->native ? ct_native_run(r->native, end, err) : ct_session_run(s, end, err);
+		if (ret > 0 && *r->native_err.msg) {
+			*err = r->native_err;
+			ret = -1;
+		}
 		if (ret > 0)
 			ret = 2;
 		else if (!ret && st->to && end == st->end)
 			ret = ct_session_compare(s, st->to, stderr, &comparison, err);
 	}
+	ct_native_end(r->native);
 	if (s)
 		ct_session_destroy(s);
 	if (r->terminal)
@@ -357,20 +369,29 @@ static int run(struct run *r, FILE *out, struct ct_error *err)
 		ct_agents_destroy(r->agents);
 		r->agents = NULL;
 	}
+	if (r->agents && ct_native_asked(&r->o->filter) &&
+	    !(r->native = ct_native_create(r->agents, &r->o->limits, &r->o->filter, err))) {
+		ct_agents_destroy(r->agents);
+		r->agents = NULL;
+	}
 	if (r->agents && !ct_stretches_find(r->rec, &list, err)) {
 		status = replay_all(r, &list, err);
 		ct_stretches_deinit(&list);
 		ct_agents_stats(r->agents, &stats);
 		if (*stats.unwatched)
 			fprintf(stderr, "ctbpf index: not watched: %s\n", stats.unwatched);
-		else if (!stats.installed && status == CT_EXIT_OK && !stop)
-			fprintf(stderr, "ctbpf index: no interpreter ran in this %s\n",
-				r->from || r->to != UINT64_MAX ? "part of the recording" : "recording");
+		else if (!stats.installed && status == CT_EXIT_OK && !stop &&
+			 !(r->native && ct_native_functions(r->native)))
+			fprintf(stderr, "ctbpf index: no interpreter ran in this %s%s\n",
+				r->from || r->to != UINT64_MAX ? "part of the recording" : "recording",
+				r->native ? ", and no native code with debug information is what was asked for"
+					  : "; of native code say which: --functions GLOB, --files GLOB");
 		if (ct_index_output_finish(r->output, status < 0 ? NULL : err))
 			status = -1;
 		else if (r->store)
 			status = finish(r, status, out, err);
 	}
+	ct_native_destroy(r->native);
 	ct_agents_destroy(r->agents);
 	ct_step_printer_destroy(printer);
 	ct_index_store_destroy(r->store);

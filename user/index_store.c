@@ -139,6 +139,7 @@ static void put_value(struct ct_index_store *s, const struct ct_value *v)
 	case CT_VALUE_TABLE: put_children(s, v, CT_NODE_DICT, &info); return;
 	case CT_VALUE_SET: put_children(s, v, CT_NODE_SET, &info); return;
 	case CT_VALUE_STRUCT: put_children(s, v, CT_NODE_OBJECT, &info); return;
+	case CT_VALUE_TEXT:
 	case CT_VALUE_TYPE:
 	case CT_VALUE_FUNCTION: ct_node_text(&s->node, CT_NODE_TEXT, v->text.data, v->text.len, &info); return;
 	case CT_VALUE_RAW: ct_node_plain(&s->node, CT_NODE_REF, &info); return;

@@ -20,12 +20,16 @@ struct ct_agents_stats {
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,
 				   const struct ct_step_filter *filter, struct ct_error *err);
+/* For who tells the sink of native code beside them; lives as long as they do. NULL: out of memory. What interpreters
+ * did before has to be told of first: ct_agents_settle. */
+const struct ct_step_sink *ct_agents_native(struct ct_agents *a);
+int ct_agents_settle(struct ct_agents *a, struct ct_error *err);
 /* Tells the sink what is still in the buffers. Replicas may be gone by then. */
 int ct_agents_finish(struct ct_agents *a, struct ct_error *err);
 void ct_agents_destroy(struct ct_agents *a);
 /* What they know, to go on from in another run (of the same recording, with the same filter and limits); words at
  * *state are malloc'ed. Loaded before anything is watched. */
-bool ct_agents_resumable(const struct ct_agents *a); /* else its state cannot be kept: there is a Ruby */
+bool ct_agents_resumable(const struct ct_agents *a); /* else its state cannot be kept: of Ruby, or native code */
 int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err);
 int ct_agents_load(struct ct_agents *a, const ct_u64 *state, size_t words, struct ct_error *err);
 void ct_agents_stats(const struct ct_agents *a, struct ct_agents_stats *stats);

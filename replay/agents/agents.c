@@ -37,6 +37,8 @@ struct known_file { /* by path: what it was found to be */
 
 struct ct_agents {
 	struct ct_step_merge *merge;
+	struct ct_step_sink sink;
+	bool native; /* is told of, too */
 	struct ct_pysteps *steps;
 	struct ct_rbsteps *ruby_steps;
 	bool ruby; /* one is watched */
@@ -64,6 +66,7 @@ struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct
 		return NULL;
 	}
 	a->limits = *limits;
+	a->sink = *sink;
 	python = ct_step_merge_input(&a->merge, sink, "python");
 	ruby = ct_step_merge_input(&a->merge, sink, "ruby");
 	a->steps = python ? ct_pysteps_create(python, filter) : NULL;
@@ -175,6 +178,19 @@ int ct_agents_drain(struct ct_agents *a)
 	return a->failed ? -1 : 0;
 }
 
+const struct ct_step_sink *ct_agents_native(struct ct_agents *a)
+{
+	a->native = true;
+	return ct_step_merge_input(&a->merge, &a->sink, "native");
+}
+
+int ct_agents_settle(struct ct_agents *a, struct ct_error *err)
+{
+	if (a->buffer->pos == sizeof(*a->buffer))
+		return 0;
+	return ct_agents_finish(a, err);
+}
+
 int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 {
 	if (!ct_agents_drain(a))
@@ -185,7 +201,7 @@ int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 
 bool ct_agents_resumable(const struct ct_agents *a)
 {
-	return !a->ruby;
+	return !a->ruby && !a->native;
 }
 
 int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err)

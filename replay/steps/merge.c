@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define INPUTS 4 /* at most */
+
 struct input {
 	struct input *next;
 	struct ct_step_merge *merge;
 	struct ct_step_sink sink;
 	const char *language;
-	ct_u64 odd; /* runs are numbered by turns */
+	ct_u64 number; /* runs are numbered by turns */
 	ct_u32 *file, *function;
 };
 struct ct_step_merge {
@@ -57,6 +59,14 @@ static int on_function(void *ctx, ct_u32 id, ct_u32 file, const char *name, ct_u
 		       ? -1
 		       : PASS(function, in->function[id], file == CT_STEP_NATIVE ? file : in->file[file], name, line);
 }
+static int on_language(void *ctx, const char *language, struct ct_error *err)
+{
+	struct input *in = ctx;
+
+	(void)err;
+	in->language = language;
+	return 0;
+}
 static int on_event(void *ctx, ct_u64 seq, ct_u64 time_ns, struct ct_error *err)
 {
 	struct input *in = ctx;
@@ -68,7 +78,7 @@ static int on_call(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, ct_u6
 {
 	struct input *in = ctx;
 
-	return PASS(call, thread, in->function[function], line, run << 1 | in->odd, how);
+	return PASS(call, thread, in->function[function], line, run * INPUTS + in->number, how);
 }
 static int on_argument(void *ctx, ct_u32 thread, const char *name, const struct ct_value *v, struct ct_error *err)
 {
@@ -99,7 +109,7 @@ static int on_drop(void *ctx, ct_u64 run, struct ct_error *err)
 {
 	struct input *in = ctx;
 
-	return PASS(drop, run << 1 | in->odd);
+	return PASS(drop, run * INPUTS + in->number);
 }
 static int on_leave(void *ctx, ct_u32 thread, ct_u32 function, ct_u32 line, enum ct_leave how, const struct ct_value *v,
 		    struct ct_error *err)
@@ -125,11 +135,12 @@ const struct ct_step_sink *ct_step_merge_input(struct ct_step_merge **merge, con
 	m->out = *out;
 	in->merge = m;
 	in->language = language;
-	in->odd = m->inputs != NULL;
+	in->number = m->inputs ? m->inputs->number + 1 : 0;
 	in->next = m->inputs;
 	m->inputs = in;
 	in->sink = (struct ct_step_sink){.ctx = in,
 					 .thread = on_thread,
+					 .language = on_language,
 					 .file = on_file,
 					 .function = on_function,
 					 .event = on_event,

@@ -130,6 +130,7 @@ void ct_value_print(FILE *out, const struct ct_value *v)
 		return;
 	case CT_VALUE_TYPE: print_named(out, "class", v); return;
 	case CT_VALUE_FUNCTION: print_named(out, "function", v); return;
+	case CT_VALUE_TEXT: fwrite(v->text.data, 1, v->text.len, out); return;
 	case CT_VALUE_RAW: fprintf(out, "<%s>", v->type); return;
 	}
 }

@@ -30,6 +30,7 @@ enum ct_value_tag {
 	CT_VALUE_TYPE,     /* text: its name */
 	CT_VALUE_FUNCTION, /* text: its name */
 	CT_VALUE_RAW,      /* nothing but its type is known */
+	CT_VALUE_TEXT,     /* text: to be shown as it is */
 };
 #define CT_VALUE_TRUNCATED 1u /* more of it existed than is here; `length` says how much */
 
@@ -108,7 +109,8 @@ struct ct_step_code {
 void ct_step_code_deinit(struct ct_step_code *c);
 
 /* Patterns of the shell; `*` matches anything. A text matches if all of it does, or what is behind one of its
- * separators: "app.py" and "web/[a-z]*.py" match "/srv/web/app.py", "send" matches "Client.send". */
+ * separators: "app.py" and "web/[a-z]*.py" match "/srv/web/app.py", "send" matches "Client.send" and
+ * "Client::send". */
 struct ct_globs {
 	const char **list;
 	size_t count;
