@@ -70,7 +70,7 @@ assert_status 0 bash -c "ulimit -f 4000; exec '$CTBPF' record -q -p $PID_again -
 rc=0
 bash -c "ulimit -f 100; exec '$CTBPF' record -p $PID_again -d 1 --compress none -o '$T/small.ctr'" >"$T/small.log" 2>&1 || rc=$?
 assert_eq $rc 1 "status when files may not grow"
-assert_matches "$(cat "$T/small.log")" 'File too large'
+assert_matches "$(cat "$T/small.log")" 'File too large|file size limit is reached'
 answers_well again
 assert_eq "$(looks "$PID_again")" "$before" "the target"
 assert_released "$PID_again"
