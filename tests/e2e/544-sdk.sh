@@ -119,7 +119,8 @@ step "again, and with filters"
 record "$T/depth.ctr" "$PID_vm" 0.2 --calls --depth 2
 "$CTBPF" dump --json --type call,return,lines,value "$T/depth.ctr" >"$T/told"
 grep -q '"name":"round","depth":2,"lines":\[2,3,5\]' "$T/told" || grep -q '"name":"round","depth":2,"lines"' "$T/told" || fail "no lines"
-! grep -q '"name":"loop"\|"depth":3' "$T/told" || fail "deeper than asked for"
+# Calls it was in before are not counted: what is deep may come first.
+! grep -q '"depth":3' "$T/told" || fail "deeper than asked for"
 record "$T/min.ctr" "$PID_vm" 0.2 --calls=sdk --min-duration 1us
 assert_eq "$("$CTBPF" dump --json --type lines,value "$T/min.ctr" | wc -l)" 0 "lines and values"
 calls "$T/min.ctr" | grep -q '"type":"return"' || fail "no calls"

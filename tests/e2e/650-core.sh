@@ -123,4 +123,4 @@ assert_contains "$(bt first.core)" usleep
 assert_status 0 "$CTBPF" core --at t:+0.1s -o then.core kept.ctr
 assert_contains "$(bt then.core)" usleep
 assert_status 2 "$CTBPF" core --at nowhere kept.ctr
-assert_status 1 "$CTBPF" core --pid 1 kept.ctr
+assert_status 2 "$CTBPF" core --pid 1 kept.ctr
