@@ -38,7 +38,7 @@ struct known_file { /* by path: what it was found to be */
 struct ct_agents {
 	struct ct_step_merge *merge;
 	struct ct_step_sink sink;
-	bool native; /* is told of, too */
+	bool unresumable;
 	struct ct_pysteps *steps;
 	struct ct_rbsteps *ruby_steps;
 	bool ruby; /* one is watched */
@@ -180,7 +180,6 @@ int ct_agents_drain(struct ct_agents *a)
 
 const struct ct_step_sink *ct_agents_native(struct ct_agents *a)
 {
-	a->native = true;
 	return ct_step_merge_input(&a->merge, &a->sink, "native");
 }
 
@@ -201,7 +200,12 @@ int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 
 bool ct_agents_resumable(const struct ct_agents *a)
 {
-	return !a->ruby && !a->native;
+	return !a->ruby && !a->unresumable;
+}
+
+void ct_agents_unresumable(struct ct_agents *a)
+{
+	a->unresumable = true;
 }
 
 int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err)

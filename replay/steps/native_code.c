@@ -130,6 +130,7 @@ static bool take_function(void *ctx, const struct ct_dwarf_function *f, const ch
 		*to = (struct native_function){
 			.name = strdup(f->name), .file = strdup(file), .line = line, .language = language_of(f)};
 		n->nfunctions++;
+		ct_agents_unresumable(n->agents); /* its open calls are not saved */
 		c->failed |= !to->name || !to->file;
 	}
 	to->f = *f;
