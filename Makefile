@@ -25,7 +25,7 @@ PROG_CFLAGS = -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -MMD -MP -MT $@ -
 
 LIBS_formats := -lzstd -lz -lxxhash -ljansson -lsqlite3 -lpthread
 LIBS_replay  := -ldw -lelf -lZydis -liberty
-LIBS_user    := -lbpf -luring -lcap -liberty -llzma -lpcre2-8 -lmicrohttpd
+LIBS_user    := -lbpf -luring -lcap -liberty -llzma -lpcre2-8 -lmicrohttpd -lm
 
 SRC_formats := $(wildcard formats/*.c formats/export/*.c)
 SRC_replay  := $(wildcard replay/*.c replay/agents/*.c replay/steps/*.c)

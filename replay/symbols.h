@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Debug information (dwarf.h) of what is mapped at the present moment of a timeline or a session. Programs and libraries are the
- * recording's kept files; separate debug files are this machine's. */
+ * Debug information (dwarf.h) of what is mapped at the present moment of a timeline or a session. Programs and
+ * libraries are the recording's kept files; separate debug files are this machine's. */
 #ifndef CT_SYMBOLS_H
 #define CT_SYMBOLS_H
 

@@ -30,7 +30,7 @@ void ct_agents_destroy(struct ct_agents *a);
 /* What they know, to go on from in another run (of the same recording, with the same filter and limits); words at
  * *state are malloc'ed. Loaded before anything is watched. */
 bool ct_agents_resumable(const struct ct_agents *a); /* else its state cannot be kept: of Ruby, or native code */
-void ct_agents_unresumable(struct ct_agents *a); /* from now on: native code is told of */
+void ct_agents_unresumable(struct ct_agents *a);     /* from now on: native code is told of */
 int ct_agents_save(const struct ct_agents *a, ct_u64 **state, size_t *words, struct ct_error *err);
 int ct_agents_load(struct ct_agents *a, const ct_u64 *state, size_t words, struct ct_error *err);
 void ct_agents_stats(const struct ct_agents *a, struct ct_agents_stats *stats);

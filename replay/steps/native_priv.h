@@ -28,8 +28,8 @@ enum { /* what is at an address; bits */
        NATIVE_RAISE = 32,  /* of any language */
        NATIVE_RESUME = 64, /* clean-up on the way of an exception is done */
        NATIVE_CATCH = 128,
-	NATIVE_SETJMP = 256,
-	NATIVE_LONGJMP = 512
+       NATIVE_SETJMP = 256,
+       NATIVE_LONGJMP = 512
 };
 struct native_point {
 	ct_u64 addr;
