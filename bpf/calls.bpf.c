@@ -190,14 +190,22 @@ static __always_inline u64 read64(u64 addr)
 
 /* ---- a thread's stack ---------------------------------------------------------------------------------- */
 
+/* The call that has `depth` others around it. The compiler would leave the mask out where it can tell the bounds itself,
+ * and 6.1's verifier cannot follow it there. */
+static __always_inline struct open_call *call_at(struct call_stack *s, u32 depth)
+{
+	barrier_var(depth);
+	return &s->call[depth & (CT_CALL_DEPTH - 1)];
+}
+
 /* How many of the calls are still open when the stack pointer is `sp`: those that were entered with a higher one, or
  * with `same` of 1 with this very one. */
-static __always_inline u32 still_open(const struct call_stack *s, u64 sp, u32 same)
+static __always_inline u32 still_open(struct call_stack *s, u64 sp, u32 same)
 {
 	u32 depth = s->depth;
 
 	for (u32 i = 0; i < CT_CALL_DEPTH; i++) {
-		if (!depth || s->call[(depth - 1) & (CT_CALL_DEPTH - 1)].sp + same > sp)
+		if (!depth || call_at(s, depth - 1)->sp + same > sp)
 			break;
 		depth--;
 	}
@@ -258,7 +266,7 @@ static __always_inline int push(struct call_stack *s, u32 depth, const struct op
 			return 1;
 		}
 	}
-	c = &s->call[depth & (CT_CALL_DEPTH - 1)];
+	c = call_at(s, depth);
 	*c = *call;
 	c->since_ns = now;
 	s->depth = depth + 1;
@@ -289,7 +297,7 @@ static __always_inline int enter(u32 function, u64 sp, const u64 *arg, u32 nargs
 	depth = still_open(s, sp, 0);
 	/* The same stack pointer once more: from a jump, if the return address is still the one that the kernel has put
 	 * there for the other; else the other ended unseen, and its caller has made another call. */
-	c.tail = depth < s->depth && s->call[depth & (CT_CALL_DEPTH - 1)].sp == sp && in_uprobes_page(read64(sp));
+	c.tail = depth < s->depth && call_at(s, depth)->sp == sp && in_uprobes_page(read64(sp));
 	return push(s, depth, &c, arg);
 }
 
@@ -318,7 +326,7 @@ static long tell_one(u32 i, struct telling *t)
 /* The call with `depth` - 1 others around it ends. */
 static __always_inline int pop(struct call_stack *s, u32 depth, u32 flags, u64 value)
 {
-	const struct open_call *c = &s->call[(depth - 1) & (CT_CALL_DEPTH - 1)];
+	const struct open_call *c = call_at(s, depth - 1);
 	u64 now = bpf_ktime_get_ns(), seq;
 	struct return_record *e;
 
@@ -359,7 +367,7 @@ static __always_inline int leave(u64 sp, u32 flags, u64 value)
 	cut(s, depth);
 	/* No such call: it was entered before probes were on, or was left out, or has jumped to another one that has
 	 * returned for it. */
-	if (!depth || s->call[(depth - 1) & (CT_CALL_DEPTH - 1)].sp != sp)
+	if (!depth || call_at(s, depth - 1)->sp != sp)
 		return 0;
 	return pop(s, depth, flags, value);
 }

@@ -23,7 +23,7 @@ static long walk_one(u32 i, struct walk *w)
 
 	if (!w->depth)
 		return 1;
-	other = w->s->call[(w->depth - 1) & (CT_CALL_DEPTH - 1)].depth;
+	other = call_at(w->s, w->depth - 1)->depth;
 	if (same_stack(w->least, other)) {
 		if (other < w->least) {
 			w->found = w->depth;
@@ -47,7 +47,7 @@ static __always_inline u32 find_told(struct call_stack *s, u64 sp, u64 function,
 	const struct open_call *c;
 
 	walk(&w, sp);
-	c = &s->call[(w.found - 1) & (CT_CALL_DEPTH - 1)];
+	c = call_at(s, w.found - 1);
 	if (!w.found || w.found > CT_CALL_DEPTH || c->depth != told_depth || c->told != function)
 		return 0;
 	cut(s, w.found);
@@ -142,7 +142,7 @@ int ct_told_entry(struct pt_regs *ctx)
 	/* It ends with the native call around it, if there is one, whose stack pointer is a multiple of 8. */
 	c.sp = ~7ull;
 	if (depth && depth <= CT_CALL_DEPTH)
-		c.sp = s->call[(depth - 1) & (CT_CALL_DEPTH - 1)].sp;
+		c.sp = call_at(s, depth - 1)->sp;
 	c.sp -= !(c.sp & 7);
 	push(s, depth, &c, NULL);
 	return 0;
@@ -172,7 +172,7 @@ static __always_inline u32 owner(u64 sp, u64 function, u64 told_depth, u32 *id)
 		count(&stats.orphans);
 		return 0;
 	}
-	*id = s->call[(depth - 1) & (CT_CALL_DEPTH - 1)].function;
+	*id = call_at(s, depth - 1)->function;
 	return depth;
 }
 
