@@ -97,7 +97,7 @@ static void tick(struct ct_recorder *r)
 	pid_t *pids;
 
 	ct_pipeline_stats(r->pipeline, &s);
-	if (!r->stepper) /* who sees the end of its threads; a stop of one must not be taken away from it */
+	if (!r->stepper) /* who waits for its threads, their ends too */
 		ct_recorder_reap_command(r);
 	if (atomic_exchange(&r->group_exits, 0))
 		forget_gone(r);
@@ -341,6 +341,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 	forget_gone(r);
 	ct_recorder_reap(r);
 	ct_recorder_prober_stop(r);
+	ct_keep_finish(r);
 	if (r->pipeline) {
 		if (began) {
 			end.status = r->command_status;

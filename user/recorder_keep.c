@@ -283,10 +283,27 @@ static size_t choose_first(struct ct_recorder *r, size_t now)
 	return first;
 }
 
+/* Contents that nothing from snapshot `first` on names. */
+static int drop_files(struct ct_recorder *r, ct_u32 first, struct ct_error *err)
+{
+	struct needed needed = {.r = r};
+	int ret = find_needed(&needed, first) ? ct_stored_files(r->dirfd, drop_file, &needed, err) : 0;
+
+	free(needed.hash);
+	return ret ? -1 : 0;
+}
+
+void ct_keep_finish(struct ct_recorder *r)
+{
+	struct ct_error err;
+
+	if (ct_keep_on(r) && r->first_kept > 1 && drop_files(r, r->first_kept, &err))
+		ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "kept files stay: %s", err.msg);
+}
+
 static int drop_before(struct ct_recorder *r, size_t first, struct ct_error *err)
 {
 	ct_u32 id = r->kept[first].id, oldest = oldest_needed(r, first);
-	struct needed needed = {.r = r};
 	size_t left = 0;
 
 	/* All before the first segment to stay is closed then, so the reader may leave it out by its number. */
@@ -299,11 +316,8 @@ static int drop_before(struct ct_recorder *r, size_t first, struct ct_error *err
 	r->first_kept = id;
 	if (ct_stored_drop(r->dirfd, r->kept[first].seq, oldest, err))
 		return -1;
-	if (find_needed(&needed, id) && ct_stored_files(r->dirfd, drop_file, &needed, err)) {
-		free(needed.hash);
+	if (drop_files(r, id, err))
 		return -1;
-	}
-	free(needed.hash);
 	for (size_t i = 0; i < r->nkept; i++)
 		if (r->kept[i].id >= oldest)
 			r->kept[left++] = r->kept[i];

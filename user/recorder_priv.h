@@ -266,6 +266,8 @@ void ct_keep_bytes_named(struct ct_recorder *r, const ct_u8 hash[16]);
 /* The worker has written this snapshot: it is durable, unless it is of kind EXEC. Removes what is not needed any more.
  */
 void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap);
+/* What was left because somebody was keeping a file goes, now that nobody does any more. */
+void ct_keep_finish(struct ct_recorder *r);
 void ct_keep_free(struct ct_recorder *r);
 
 /* recorder_trigger.c */

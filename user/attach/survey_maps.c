@@ -132,8 +132,7 @@ static void survey_shared(struct ct_survey *s, struct scan *scan)
 		}
 		snprintf(fix, sizeof(fix),
 			 "end process %d, record both from their start (`ctbpf record -- COMMAND`), or record events "
-			 "only "
-			 "with --no-replay",
+			 "only with --no-replay",
 			 shared->writer);
 		ct_finding_add(s->f, CT_FIND_BLOCKS_REPLAY, "shared_memory", fix,
 			       "it shares memory (%s) with %s, which can write to it", shared_label(shared->name),
