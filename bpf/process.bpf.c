@@ -100,7 +100,7 @@ int BPF_PROG(ct_exit, struct task_struct *p)
 	} * e;
 	bool last;
 
-	if (!mode || !recorded(tgid))
+	if (!mode || !known(tgid)) /* also while it is worked on: SIGKILL reaches a stopped one */
 		return 0;
 	last = p->signal->live.counter == 0;
 	if (mode == CT_MODE_REPLAY) {

@@ -120,6 +120,11 @@ static __always_inline void filter_set(u32 tgid)
 	__sync_fetch_and_or(&filter[(tgid >> 6) & 1023], 1ull << (tgid & 63));
 }
 
+static __always_inline bool known(u32 tgid)
+{
+	return filter_test(tgid) && (tgid == cur.tgid || bpf_map_lookup_elem(&procs, &tgid));
+}
+
 /* True if events of thread group `tgid` are to be logged. The first test is all that others pay. */
 static __always_inline bool recorded(u32 tgid)
 {

@@ -83,14 +83,19 @@ bool ct_wait_child_ended(int *status)
 int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms)
 {
 	ct_u64 start = now_ns(), spin = start + 2000000;
+	bool ended = false;
 
-	for (;;) {
+	for (unsigned n = 1;; n++) {
 		pid_t got = ct_wait(tid, status, WNOHANG);
 
 		if (got == tid)
 			return 0;
 		if (got < 0 && errno != EINTR)
 			return -errno;
+		if (ended)
+			return -ESRCH;
+		if (now_ns() >= spin && n % 32 == 0)
+			ended = ct_proc_stat(tid, tid, 3) == 'Z';
 		if (wait_hook)
 			wait_hook(wait_ctx);
 		/* Stops take some 10 us: look often at first, the target is standing still meanwhile. */

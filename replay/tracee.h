@@ -47,7 +47,8 @@ void ct_wait_child(pid_t child);
 bool ct_wait_child_ended(int *status);
 /* waitpid(tid, status, flags | __WALL) for a tracee. */
 pid_t ct_wait(pid_t tid, int *status, int flags);
-/* ct_wait for one tid with a limit; as waitpid's status, or -errno. */
+/* ct_wait for one tid with a limit; as waitpid's status, or -errno. -ESRCH: it has ended, but is the first thread of a
+ * process with others that have not been waited for (delay_group_leader() in kernel/exit.c). */
 int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms);
 /* The same for a thread that will stop as soon as it is given a CPU: while it waits for one, up to two minutes, time
  * does not count. On a machine with a real-time process, seconds may pass. */

@@ -262,6 +262,13 @@ int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, str
 	return 0;
 }
 
+void ct_probes_forget(struct ct_probes *p, pid_t pid)
+{
+	ct_u32 key = pid;
+
+	bpf_map_delete_elem(bpf_map__fd(p->skel->maps.procs), &key);
+}
+
 int ct_probes_list(struct ct_probes *p, pid_t **pids, size_t *count)
 {
 	int fd = bpf_map__fd(p->skel->maps.procs);

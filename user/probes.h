@@ -43,6 +43,8 @@ void ct_probes_destroy(struct ct_probes *p);
 
 /* Adds a process; in replay mode its threads, which are stopped, with their state. */
 int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, struct ct_error *err);
+/* Forgets one that ended unseen: before its events were switched on, say. */
+void ct_probes_forget(struct ct_probes *p, pid_t pid);
 /* What the kernel side believes of its stopped threads becomes what the snapshot says, from which a replay begins. */
 void ct_probes_refresh(struct ct_probes *p, const struct ct_target *t);
 /* Ids of the thread groups recorded now; *pids is malloc'ed. */

@@ -93,19 +93,14 @@ static void tick(struct ct_recorder *r)
 {
 	struct ct_pipeline_stats s;
 	struct ct_error err;
-	size_t count = 0;
-	pid_t *pids;
 
 	ct_pipeline_stats(r->pipeline, &s);
 	if (!r->stepper) /* who waits for its threads, their ends too */
 		ct_recorder_reap_command(r);
 	if (atomic_exchange(&r->group_exits, 0))
 		forget_gone(r);
-	if (!ct_probes_list(&r->probes, &pids, &count)) {
-		free(pids);
-		if (!count)
-			end_with(r, CT_END_TARGET_GONE);
-	}
+	if (!ct_recorder_count(r))
+		end_with(r, CT_END_TARGET_GONE);
 	if (r->worker_on) { /* a snapshot that could not be written: what follows could not be replayed */
 		pthread_mutex_lock(&r->lock);
 		s.failed |= r->worker_failed;

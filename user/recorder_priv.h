@@ -206,10 +206,26 @@ int ct_recorder_create_directory(struct ct_recorder *r, pid_t pid, struct ct_err
 pid_t ct_recorder_start_command(struct ct_recorder *r, struct ct_error *err);
 void ct_recorder_reap_command(struct ct_recorder *r);
 
-/* recorder_state.c */
+/* recorder_targets.c */
+bool ct_process_lives(pid_t pid);
+/* Is it still the process that was attached to, and alive? */
 bool ct_target_lives(const struct ct_target *t);
+/* How many processes are recorded. Those that ended before their end could be seen are forgotten. */
+size_t ct_recorder_count(struct ct_recorder *r);
+/* The target of that number; `add`: a new one if there is none. NULL: none, or out of memory. */
 struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add);
+/* Its probes and whatever would be undone in it belong to a process that is no more; forget: its probes stay. */
 void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t);
+void ct_recorder_forget(struct ct_recorder *r, struct ct_target *t);
+/* What the leader of `pid` had before anything was pinned (borrowed, NULL if not known); and gives it to `t`. */
+const struct ct_thread *ct_recorder_before_pinning(struct ct_recorder *r, pid_t pid);
+bool ct_recorder_inherit(struct ct_target *t, const struct ct_thread *from);
+/* Every recorded process becomes a target, also children nobody has looked at yet. */
+void ct_recorder_target_all(struct ct_recorder *r);
+/* New children get their undo file once they have lived for a moment. */
+void ct_recorder_adopt_children(struct ct_recorder *r);
+
+/* recorder_state.c */
 /* Attaches to all of `pids` at one moment and turns recording on. */
 int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, pid_t seized, struct ct_error *err);
 /* A process stopped behind its execve, made by its first thread or by another: attached anew, snapshotted, released.
@@ -219,8 +235,6 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool 
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err);
 /* After the recording: stops targets for a moment to reap what the last snapshot has left. */
 void ct_recorder_reap(struct ct_recorder *r);
-/* New children get their undo file once they have lived for a moment. */
-void ct_recorder_adopt_children(struct ct_recorder *r);
 
 /* recorder_calls.c: calls are probed in `pid`; then, when all are, told of. */
 json_t *ct_recorder_calls_options(const struct ct_calls_opts *o); /* for the manifest */

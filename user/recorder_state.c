@@ -18,133 +18,6 @@
 #define MISSING_NS 1000000000ull /* who ends needs the CPU for that; on a busy machine it waits its turn */
 #define STOPS      60            /* at attach, while a handler has interrupted the vDSO */
 
-/* The first thread may have ended while others live on. */
-bool ct_target_lives(const struct ct_target *t)
-{
-	pid_t *tids = NULL;
-	size_t n = 0, alive = 0;
-
-	if (ct_proc_stat(t->pid, t->pid, 22) != t->start_time || ct_list_threads(t->pid, &tids, &n, NULL))
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		ct_u64 state = ct_proc_stat(t->pid, tids[i], 3);
-
-		alive += state && state != 'Z' && state != 'X';
-	}
-	free(tids);
-	return alive;
-}
-
-struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add)
-{
-	struct ct_target **more, *t;
-
-	for (size_t i = 0; i < r->ntargets; i++)
-		if (r->targets[i]->pid == pid)
-			return r->targets[i];
-	if (!add)
-		return NULL;
-	more = realloc(r->targets, (r->ntargets + 1) * sizeof(*more));
-	t = calloc(1, sizeof(*t));
-	if (more)
-		r->targets = more;
-	if (!more || !t) {
-		free(t);
-		return NULL;
-	}
-	ct_target_init(t, pid);
-	r->targets[r->ntargets++] = t;
-	return t;
-}
-
-static void forget_target(struct ct_recorder *r, struct ct_target *t)
-{
-	for (size_t i = 0; i < r->ntargets; i++) {
-		if (r->targets[i] != t)
-			continue;
-		memmove(&r->targets[i], &r->targets[i + 1], (r->ntargets - i - 1) * sizeof(*r->targets));
-		r->ntargets--;
-		break;
-	}
-	ct_undo_forget(t);
-	ct_target_deinit(t);
-	free(t);
-}
-
-void ct_recorder_drop(struct ct_recorder *r, struct ct_target *t)
-{
-	ct_recorder_unprobe(r, t->pid);
-	forget_target(r, t);
-}
-
-/* What the leader of `pid` had before anything was pinned: its own if known, else its parent's, else any target's (all
- * descend from those attached first). */
-static const struct ct_thread *before_pinning(struct ct_recorder *r, pid_t pid)
-{
-	pid_t parent = ct_proc_stat(pid, pid, 4);
-	const struct ct_thread *any = NULL;
-
-	for (size_t i = 0; i < r->ntargets; i++) {
-		const struct ct_target *t = r->targets[i];
-
-		for (size_t k = 0; k < t->nthreads; k++) {
-			if (!t->threads[k].saved)
-				continue;
-			if (t->pid == pid || t->pid == parent)
-				return &t->threads[k];
-			any = &t->threads[k];
-			break;
-		}
-	}
-	return any ? any : r->first_thread.saved ? &r->first_thread : NULL;
-}
-
-static bool inherit_thread(struct ct_target *t, const struct ct_thread *from)
-{
-	t->threads = from ? calloc(1, sizeof(*t->threads)) : NULL;
-	if (!t->threads)
-		return false;
-	t->nthreads = 1;
-	t->threads[0].tid = t->pid;
-	t->threads[0].saved = true;
-	t->threads[0].affinity = from->affinity;
-	t->threads[0].policy = from->policy;
-	t->threads[0].priority = from->priority;
-	return true;
-}
-
-/* Makes a forked child a target: it has its parent's patched vDSO, pinning and (no) rseq. */
-static bool adopt(struct ct_recorder *r, pid_t pid)
-{
-	pid_t up = ct_proc_stat(pid, pid, 4);
-	struct ct_target *parent = ct_recorder_target(r, up, false);
-	const struct ct_thread *before = before_pinning(r, pid);
-	struct ct_target *t = ct_recorder_target(r, pid, true);
-
-	if (!t || !inherit_thread(t, before))
-		return false;
-	for (size_t i = 0; !parent && i < r->ntargets; i++)
-		if (r->targets[i]->npatches && r->targets[i] != t)
-			parent = r->targets[i]; /* its own parent has gone; the vDSO is the same for all */
-	t->changed = true;
-	t->pin = r->pin; /* inherited, too */
-	if (!parent)
-		return true;
-	for (size_t i = 0; i < parent->nthreads; i++) {
-		if (!parent->threads[i].rseq.addr)
-			continue;
-		t->threads[0].rseq = parent->threads[i].rseq;
-		t->threads[0].rseq_off = parent->threads[i].rseq_off;
-		break;
-	}
-	t->own_page = parent->own_page; /* a fork copies the page and the registration */
-	t->vdso = parent->vdso;
-	t->vdso_len = parent->vdso_len;
-	t->npatches = parent->npatches;
-	memcpy(t->patch, parent->patch, sizeof(t->patch));
-	return true;
-}
-
 /* The C library and the loader that this program uses are those that most children will map: it is known early what is
  * in them. */
 static void look_at_own_libraries(struct ct_recorder *r)
@@ -272,6 +145,13 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 		ct_probes_mode(&r->probes, CT_MODE_REPLAY, r->pin.cpu);
 		ct_probes_pause(&r->probes, 0);
 	}
+	for (size_t i = 0; i < count; i++) { /* from here on, the end of one is in the log */
+		struct ct_target *t = ct_recorder_target(r, pids[i], false);
+
+		if (!ct_target_stands(t) || (ret && t->comm[0] && !ct_target_lives(t)))
+			ret = ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d (%s) exited while it was being attached",
+				      t->pid, t->comm);
+	}
 	for (size_t i = 0; i < count; i++) {
 		struct ct_target *t = ct_recorder_target(r, pids[i], false);
 
@@ -297,7 +177,7 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 
 int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool waiting, struct ct_error *err)
 {
-	const struct ct_thread *before = before_pinning(r, pid);
+	const struct ct_thread *before = ct_recorder_before_pinning(r, pid);
 	struct ct_thread saved = before ? *before : (struct ct_thread){0};
 	struct ct_target *t = ct_recorder_target(r, pid, false);
 	struct ct_job *job;
@@ -307,7 +187,7 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool 
 	 * task_struct, and the kernel puts them into what the new image maps (uprobe_mmap()): they stay, unless another
 	 * thread has taken its place (de_thread()), or the number is another process's now. */
 	if (t && leader && t->start_time == ct_proc_stat(pid, pid, 22))
-		forget_target(r, t);
+		ct_recorder_forget(r, t);
 	else if (t)
 		ct_recorder_drop(r, t);
 	t = ct_recorder_target(r, pid, true);
@@ -317,7 +197,7 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool 
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	}
 	if (saved.saved)
-		inherit_thread(t, &saved);
+		ct_recorder_inherit(t, &saved);
 	t->fresh = true;
 	t->seized = waiting;
 	ret = ct_target_stop(t, err);
@@ -382,20 +262,6 @@ static bool stop_all(struct ct_recorder *r)
 	return ran;
 }
 
-/* Every recorded process becomes a target, also children nobody has looked at yet. */
-static void target_all(struct ct_recorder *r)
-{
-	size_t count = 0;
-	pid_t *pids;
-
-	if (ct_probes_list(&r->probes, &pids, &count))
-		return;
-	for (size_t i = 0; i < count; i++)
-		if (!ct_recorder_target(r, pids[i], false))
-			adopt(r, pids[i]);
-	free(pids);
-}
-
 /* Whether a recorded process has not been stopped: it ends, or is in an execve. It would be missing in the snapshot
  * though the log does not say why. */
 static bool some_are_missing(struct ct_recorder *r)
@@ -446,8 +312,40 @@ static void stop_everything(struct ct_recorder *r)
 		while (ct_recorder_heard(r))
 			ct_recorder_serve(r);
 		ct_stepper_give(r, 0);
-		target_all(r);
+		ct_recorder_target_all(r);
 	} while (stop_all(r) || ct_recorder_heard(r));
+}
+
+/* Takes out whoever was killed while it stood still: its end is in the log then, before the snapshot. */
+static void leave_out_killed(struct ct_recorder *r, struct ct_job *job)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < job->nimages; i++) {
+		const struct ct_target *t = ct_recorder_target(r, job->images[i].proc.pid, false);
+		ct_u64 t0 = ct_now_ns();
+
+		if (t && ct_target_stands(t)) {
+			job->images[kept++] = job->images[i];
+			continue;
+		}
+		while (ct_process_lives(job->images[i].proc.pid) && ct_now_ns() - t0 < MISSING_NS)
+			nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		ct_image_deinit(&job->images[i]);
+	}
+	job->nimages = kept;
+}
+
+/* Killed in the instant in which the snapshot got its place in the log: it may be on the wrong side of it. */
+static void note_killed(struct ct_recorder *r, const struct ct_job *job)
+{
+	for (size_t i = 0; i < job->nimages; i++) {
+		pid_t pid = job->images[i].proc.pid;
+
+		if (!ct_target_stands(ct_recorder_target(r, pid, false)))
+			ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, pid, 0,
+					 "process %d was killed while a snapshot was taken", pid);
+	}
 }
 
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err)
@@ -492,9 +390,12 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 		job->nimages++;
 	}
 	if (!ret) {
+		leave_out_killed(r, job);
 		job->snap.current_tid = r->probes.skel->bss->cur.tid;
 		begin_stretch(r, job, kind, job->nimages, 0);
 		ct_probes_forgive(&r->probes);
+		if (!final)
+			note_killed(r, job);
 	}
 	if (final)
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
@@ -547,19 +448,4 @@ void ct_recorder_reap(struct ct_recorder *r)
 		}
 		ct_target_deinit(&t);
 	}
-}
-
-void ct_recorder_adopt_children(struct ct_recorder *r)
-{
-	size_t count = 0;
-	pid_t *pids;
-
-	if (ct_probes_list(&r->probes, &pids, &count))
-		return;
-	for (size_t i = 0; i < count; i++)
-		if (!ct_recorder_target(r, pids[i], false) && adopt(r, pids[i])) {
-			ct_recorder_probe(r, pids[i]);
-			ct_undo_save(ct_recorder_target(r, pids[i], false), NULL);
-		}
-	free(pids);
 }

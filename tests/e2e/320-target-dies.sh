@@ -55,6 +55,7 @@ round() { # ORDER MOMENT WINDOW
 		assert_eq "$(info "$dir" lost)" 0 "$what: lost"
 		assert_eq "$(info "$dir" problems)" "[]" "$what: problems"
 		assert_status 0 "$CTBPF" dump "$dir"
+		assert_status 0 "$CTBPF" verify "$dir"
 		rm -r "$dir"
 		;;
 	3)

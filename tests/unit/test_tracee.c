@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * A tracer that is its tracee's parent: the exit status is kept, stops are left to who waits for them.
+ * Waiting for tracees: exit status and stops of one that is the tracer's own child; threads of one that is killed.
  *
  * needs: root */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <signal.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,5 +66,41 @@ Test(tracee, asking_for_the_end_takes_no_stop)
 	kill(pid, SIGKILL);
 	cr_assert_eq(ct_wait_stop(pid, &status, 5000), 0);
 	cr_assert(ct_wait_child_ended(&status));
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void *thread(void *arg)
+{
+	waits();
+	return arg;
+}
+
+static int two_threads(void)
+{
+	pthread_t t;
+
+	pthread_create(&t, NULL, thread, NULL);
+	return waits();
+}
+
+Test(tracee, first_of_killed_threads)
+{
+	pid_t pid = start(two_threads), *tids = NULL, other;
+	size_t n = 0;
+	int status;
+
+	while (n < 2) {
+		free(tids);
+		cr_assert_eq(ct_list_threads(pid, &tids, &n, NULL), 0);
+	}
+	other = tids[0] == pid ? tids[1] : tids[0];
+	free(tids);
+	cr_assert_eq(ct_seize(other, 0), 0);
+	kill(pid, SIGKILL);
+	cr_assert_eq(ct_wait_stop(pid, &status, 60000), -ESRCH,
+		     "it reports nothing before the other has been waited for");
+	cr_assert_eq(ct_wait_stop(other, &status, 60000), 0);
+	cr_assert(WIFSIGNALED(status));
+	cr_assert_eq(ct_wait_stop(pid, &status, 60000), 0);
 	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }

@@ -272,10 +272,6 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 		if (!th || !th->stopped || th->regs.r[CT_CS])
 			continue;
 		ret = ct_wait_interrupted_fairly(th->tid, STOP_TIMEOUT_MS);
-		/* The first thread of a process that was killed reports nothing before the others have been waited for.
-		 */
-		if (ret == -ETIMEDOUT && has_ended(t->pid, th->tid))
-			ret = -ESRCH;
 		if (ret == -ETIMEDOUT) {
 			free(tids);
 			return ct_fail(err, CT_EXIT_NOT_ATTACHED,
@@ -325,6 +321,16 @@ int ct_target_stop(struct ct_target *t, struct ct_error *err)
 		return -1;
 	}
 	return 0;
+}
+
+bool ct_target_stands(const struct ct_target *t)
+{
+	unsigned long message;
+
+	for (size_t i = 0; i < t->nthreads; i++)
+		if (t->threads[i].stopped && ptrace(PTRACE_GETEVENTMSG, t->threads[i].tid, 0, &message))
+			return false;
+	return true;
 }
 
 static bool has_seccomp(pid_t pid)

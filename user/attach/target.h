@@ -86,6 +86,9 @@ int ct_target_stop(struct ct_target *t, struct ct_error *err);
 /* Reads registers, FPU state, masks, kernel-side state, mappings. */
 struct ct_inspector;
 int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_error *err);
+/* Whether all threads that were stopped still are. Only SIGKILL, or the end of another thread's execve or exit_group,
+ * ends a ptrace-stop that the tracer does not end (ptrace(2)). */
+bool ct_target_stands(const struct ct_target *t);
 /* Lets all threads run, detached. Interrupted system calls are restarted by the kernel. */
 void ct_target_release(struct ct_target *t);
 /* The same for one thread that the caller has stopped, only to look at it: `tid` and `regs` are set. */
