@@ -288,7 +288,7 @@ static void format_ret(struct sf *f, int nr, ct_s64 ret)
 	unsigned type = f->call ? ret_type(f, nr) : CT_ARG_LONG;
 	const char *name = ret < 0 && ret >= -4095 ? ct_errno_name((int)-ret) : NULL;
 
-	if (name && f->call && type != CT_ARG_LONG) {
+	if (name && (!f->call || type != CT_ARG_LONG)) {
 		const char *text = ret > -512 ? strerrordesc_np((int)-ret) : NULL;
 		/* Restart codes never reach the program: what it will see is not decided yet. */
 		bool restart = ret <= -512 && ret >= -516 && ret != -515;

@@ -326,7 +326,7 @@ Test(format, unknown_call_and_sigreturn)
 {
 	struct rec r = rec_syscall("no_such", -38, ARGS(1, 2));
 	((struct ct_ev_syscall *)(r.b + sizeof(r.ev)))->nr = 600;
-	expect_line(&r, "syscall_600(0x1, 0x2, 0x0, 0x0, 0x0, 0x0) = -38");
+	expect_line(&r, "syscall_600(0x1, 0x2, 0x0, 0x0, 0x0, 0x0) = -1 ENOSYS (Function not implemented)");
 	struct ct_regs regs = {.r[CT_RIP] = 0x401234, .r[CT_RSP] = 0x7ffe0};
 	r = rec_syscall("no_such", 5, ARGS(0)); /* number -1 */
 	BUF(r, CT_BUF_REGS, 0, 0, regs);
