@@ -382,6 +382,8 @@ static void destroy(struct ct_recorder *r)
 	json_decref(r->manifest);
 	if (r->dirfd >= 0)
 		close(r->dirfd);
+	if (r->cpu_lock >= 0)
+		close(r->cpu_lock);
 }
 
 /* As many descriptors as it may have: each probed file of each process is one.
@@ -408,7 +410,8 @@ static void make_room_for_files(struct ct_recorder *r)
 
 int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result, struct ct_error *err)
 {
-	struct ct_recorder r = {.opts = opts, .err = err, .dirfd = -1, .heard_fd = -1, .command_status = -1};
+	struct ct_recorder r = {
+		.opts = opts, .err = err, .dirfd = -1, .heard_fd = -1, .cpu_lock = -1, .command_status = -1};
 	struct ct_error end_err = {0};
 	sigset_t set, old;
 	bool began;

@@ -12,10 +12,8 @@
 pid_t ct_recorder_start_command(struct ct_recorder *r, struct ct_error *err)
 {
 	int go[2], failed[2], status, code = 0;
-	cpu_set_t all = r->others;
 	pid_t pid;
 
-	CPU_SET(r->pin.cpu, &all);
 	if (pipe2(go, O_CLOEXEC) || pipe2(failed, O_CLOEXEC)) {
 		ct_fail_errno(err, CT_EXIT_FAILED, "cannot make a pipe");
 		return -1;
@@ -30,7 +28,7 @@ pid_t ct_recorder_start_command(struct ct_recorder *r, struct ct_error *err)
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		signal(SIGPIPE, SIG_DFL);
 		signal(SIGXFSZ, SIG_DFL);
-		sched_setaffinity(0, sizeof(all), &all);
+		sched_setaffinity(0, sizeof(r->mine), &r->mine);
 		if (read(go[0], &byte, 1) == 1)
 			execvp(r->opts->command[0], r->opts->command);
 		code = errno;

@@ -1,16 +1,63 @@
 // SPDX-License-Identifier: MIT
 /* What a recording begins with: the CPU it is pinned to, its directory, and its manifest. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "replay/pmu.h"
 #include "user/recorder_priv.h"
 
+/* ---- CPUs of all recorders ---------------------------------------------------------------------------------
+ *
+ * A thread that is held keeps its CPU to itself (hold() in bpf/target.bpf.c). If one could be held on every CPU at the
+ * same time, no recorder would have one to answer on. So recorders leave at least one to themselves: byte N of a file
+ * is locked by everyone who has pinned something to CPU N, the byte behind them by who is choosing. The kernel unlocks
+ * them when a recorder dies. */
+
+static bool lock_byte(int fd, int command, short type, int byte)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+	while (fcntl(fd, command, &lock))
+		if (errno != EINTR)
+			return false;
+	return command != F_OFD_GETLK || lock.l_type == F_UNLCK;
+}
+
+/* Takes r->pin.cpu, or another of `allowed` if it would be the last of `mine` that nobody is pinned to. *busy: what
+ * other recorders have. Where nothing can be locked (a read-only /run), each recorder is for itself. */
+static void claim_cpu(struct ct_recorder *r, const cpu_set_t *allowed, const cpu_set_t *mine, cpu_set_t *busy)
+{
+	cpu_set_t left = *mine;
+
+	CPU_ZERO(busy);
+	if (mkdir(CT_RUN_DIR, 0700) && errno != EEXIST)
+		return;
+	r->cpu_lock = open(CT_RUN_DIR "/cpus", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (r->cpu_lock < 0 || !lock_byte(r->cpu_lock, F_OFD_SETLKW, F_WRLCK, CPU_SETSIZE))
+		return;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, mine) && !lock_byte(r->cpu_lock, F_OFD_GETLK, F_WRLCK, cpu)) {
+			CPU_SET(cpu, busy);
+			CPU_CLR(cpu, &left);
+		}
+	CPU_CLR(r->pin.cpu, &left);
+	for (int cpu = 0; r->opts->cpu < 0 && !CPU_COUNT(&left) && cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, busy) && CPU_ISSET(cpu, allowed)) {
+			r->pin.cpu = cpu;
+			break;
+		}
+	lock_byte(r->cpu_lock, F_OFD_SETLK, F_RDLCK, r->pin.cpu);
+	lock_byte(r->cpu_lock, F_OFD_SETLK, F_UNLCK, CPU_SETSIZE);
+}
+
 int ct_recorder_choose_cpu(struct ct_recorder *r, pid_t pid, struct ct_error *err)
 {
-	cpu_set_t allowed, mine;
+	cpu_set_t allowed, mine, busy;
 	int last = pid ? (int)ct_proc_stat(pid, pid, 39) : 0; /* where it ran last */
 
 	CPU_ZERO(&allowed);
@@ -23,12 +70,18 @@ int ct_recorder_choose_cpu(struct ct_recorder *r, pid_t pid, struct ct_error *er
 	for (int cpu = 0; !CPU_ISSET(r->pin.cpu, &allowed) && cpu < CPU_SETSIZE; cpu++)
 		r->pin.cpu = cpu;
 	r->pin.policy = r->opts->real_time ? SCHED_RR : -1;
-	r->others = mine;
-	CPU_CLR(r->pin.cpu, &r->others);
-	if (!CPU_COUNT(&r->others))
-		r->others = mine; /* a machine with one CPU */
-	if (!r->opts->no_replay)
-		sched_setaffinity(0, sizeof(r->others), &r->others);
+	r->mine = r->others = mine;
+	if (r->opts->no_replay)
+		return 0;
+	claim_cpu(r, &allowed, &mine, &busy);
+	CPU_CLR(r->pin.cpu, &mine);
+	if (CPU_COUNT(&mine))
+		r->others = mine; /* else a machine with one CPU */
+	CPU_XOR(&mine, &mine, &busy);
+	CPU_AND(&mine, &mine, &r->others);
+	if (CPU_COUNT(&mine))
+		r->others = mine;
+	sched_setaffinity(0, sizeof(r->others), &r->others);
 	return 0;
 }
 

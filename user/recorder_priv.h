@@ -116,7 +116,8 @@ struct ct_recorder {
 	struct ct_stepper *stepper; /* --clock step, or NULL */
 	struct ct_triggers *triggers;
 	struct ct_pin pin;
-	cpu_set_t others; /* CPUs the recorder itself may use */
+	int cpu_lock;           /* says so to other recorders */
+	cpu_set_t mine, others; /* CPUs it was started on; those of them that it uses */
 
 	struct ct_target **targets; /* all that were changed and still live */
 	size_t ntargets;

@@ -28,6 +28,26 @@ for n in 1 2 3 4; do
 done
 answers_end
 
+step "recorders leave one CPU to themselves"
+if [ "$(nproc)" -gt 1 ]; then
+	start_answers
+	start_answers second
+	taskset -c 0,1 "$CTBPF" record -q -p "$PID_answers" --cpu 1 -o "$T/first.ctr" &
+	rec=$!
+	wait_for 20 test -s "$T/first.ctr/snapshots/000001/state"
+	for _ in 1 2 3; do # it runs here and there
+		rm -rf "$T/second.ctr"
+		assert_status 0 taskset -c 0,1 "$CTBPF" record -q -p "$PID_second" -d 0.1 -o "$T/second.ctr"
+		assert_eq "$(json options.cpu <"$T/second.ctr/manifest.json")" 1 "CPU of the second"
+	done
+	kill -INT $rec
+	wait $rec
+	assert_recording "$T/first.ctr"
+	assert_recording "$T/second.ctr"
+	answers_end
+	answers_end second
+fi
+
 step "children made while it was recorded are unpinned, too"
 cat >"$T/brood.py" <<'P'
 import os, time

@@ -9,28 +9,36 @@ RUBY=${RUBY:-/usr/bin/ruby3.1}
 need "$RUBY"
 TESTS=$PWD/tests/ruby
 compare() { "$RUBY" --disable-gems "$TESTS/compare.rb" "$@"; }
-# RUBY PROGRAM: no difference
+# RUBY PROGRAM: into $T/r.ctr
+recorded() {
+	rm -rf "$T/r.ctr"
+	assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/r.ctr" -- "$1" --disable-gems "$2"
+}
+# RUBY PROGRAM RECORDING: it has the steps of a run of its own
 agrees() {
 	local rc=0
-	rm -rf "$T/r.ctr" "$T/truth"
-	assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/r.ctr" -- "$1" --disable-gems "$2"
-	timeout 120 "$CTBPF" index --print --files "$2" "$T/r.ctr" >"$T/steps" || rc=$?
+	rm -rf "$T/truth"
+	timeout 120 "$CTBPF" index --print --files "$2" "$3" >"$T/steps" || rc=$?
 	assert_eq $rc 0 "exit status of index"
 	timeout 60 "$1" --disable-gems "$TESTS/truth.rb" "$2" "$T/truth" >/dev/null
 	compare "$T/truth" "$T/steps"
+	[ "$3" = "$T/r.ctr" ] || rm -rf "$3"
 }
 
 # Where another suite's packages can be had: scripts/setup tells if not.
 rubies=("$RUBY")
 other=$(scripts/interpreter ruby 3.3) && rubies+=("$other")
-bad=()
 for program in "$TESTS"/programs/*.rb; do
 	for ruby in "${rubies[@]}"; do
-		step "$(basename "$ruby") $(basename "$program" .rb)"
-		agrees "$ruby" "$program" || bad+=("$(basename "$ruby") $(basename "$program" .rb)")
+		name="$(basename "$ruby") $(basename "$program" .rb)"
+		step "$name"
+		recorded "$ruby" "$program"
+		mv "$T/r.ctr" "$T/$name.ctr"
+		beside "$name" agrees "$ruby" "$program" "$T/$name.ctr"
 	done
 done
-[ ${#bad[@]} = 0 ] || fail "not as TracePoint has it: ${bad[*]}"
+beside
+[ ${#BESIDE[@]} = 0 ] || fail "not as TracePoint has it: ${BESIDE[*]}"
 
 step "a missing line is noticed, and another value"
 sed '0,/ line$/{/ line$/d}' "$T/steps" >"$T/fewer"
@@ -40,7 +48,8 @@ if compare "$T/truth" "$T/other" >/dev/null; then fail "the comparison does not 
 
 step "the database has what was printed"
 program=$TESTS/programs/13_interpreter.rb
-agrees "$RUBY" "$program" || fail "not as TracePoint has it"
+recorded "$RUBY" "$program"
+agrees "$RUBY" "$program" "$T/r.ctr" || fail "not as TracePoint has it"
 assert_status 0 timeout 100 "$CTBPF" index --files "$program" "$T/r.ctr"
 assert_contains "$OUT" "$(grep -c ' line$' "$T/steps") lines, $(grep -c ' call #' "$T/steps") calls"
 query() { "$CTBPF" query --csv "$T/r.ctr" "$1" | tail -n +2 | tr -d '\r'; }

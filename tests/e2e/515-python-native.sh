@@ -8,7 +8,11 @@ source "$(dirname "$0")/100-common.sh"
 
 TESTS=$PWD/tests/python
 need /usr/bin/python3.11
-for PYTHON in "$(scripts/interpreter python 3.9)" /usr/bin/python3.11 "$(scripts/interpreter python 3.13)" "$(scripts/interpreter python 3.14)"; do
+# PYTHON: everything below, beside another one's
+with() {
+	local PYTHON=$1 program name want steps
+	T=$T/$(basename "$1")
+	mkdir "$T"
 	for name in 04_exceptions 05_context 06_classes 09_threads 16_containers 21_functools 25_files 27_signals; do
 		step "$(basename "$PYTHON") $name"
 		program=$TESTS/programs/$name.py
@@ -112,4 +116,10 @@ for PYTHON in "$(scripts/interpreter python 3.9)" /usr/bin/python3.11 "$(scripts
 	assert_eq "$(grep -c ' outside return 1$' <<<"$OUT")" 3 "calls around it"
 	assert_eq "$(grep -c ' inside call ' <<<"$OUT" || true)" 0 "calls in it"
 	assert_eq "$(grep -v '<native>' <<<"$OUT" | grep -c ' unwind' || true)" 0 "functions left by exceptions"
-done
+}
+beside 3.9 with "$(scripts/interpreter python 3.9)"
+(with /usr/bin/python3.11)
+beside 3.13 with "$(scripts/interpreter python 3.13)"
+(with "$(scripts/interpreter python 3.14)")
+beside
+[ ${#BESIDE[@]} = 0 ] || fail "with Python ${BESIDE[*]}"

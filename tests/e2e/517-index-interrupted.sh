@@ -44,7 +44,7 @@ for i in 1 2 3; do
 	assert_ge "$have" "$had" "steps after $i"
 	had=$have
 	# It was faster, if only by the moment between its last file and its end; the next one begins anew.
-	[ -z "$done" ] && [ "$("$CTBPF" query --json "$R" | jq .complete)" != 1 ] || had=0
+	[ -z "$done" ] && [ "$("$CTBPF" query --json "$R" | json complete)" != 1 ] || had=0
 done
 assert_eq "$(sums "$R")" "$before" recording
 grep -q 'going on from event' "$T/err" || fail "it does not go on: $(cat "$T/err")"

@@ -46,6 +46,18 @@ need() { # COMMAND...
 }
 [ $EUID = 0 ] || fail "needs root"
 
+# Beside what follows, one at a time: runs COMMAND when the one before has ended. beside (without one) waits for the last.
+# The names of those that failed are in BESIDE.
+BESIDE=() BESIDE_PID= BESIDE_NAME=
+beside() { # [NAME COMMAND...]
+	if [ -n "$BESIDE_PID" ] && ! wait "$BESIDE_PID"; then BESIDE+=("$BESIDE_NAME"); fi
+	BESIDE_PID=
+	[ $# != 0 ] || return 0
+	BESIDE_NAME=$1
+	(trap - EXIT && "${@:2}") &
+	BESIDE_PID=$!
+}
+
 # --- processes --------------------------------------------------------------------------------------------
 # Starts a target in the background: its pid is in $PID and in $PID_NAME, its output in $T/NAME.log.
 start_target() { # NAME COMMAND...
