@@ -7,7 +7,7 @@
 
 #define BEFORE   72  /* bytes of code looked at before rip ... */
 #define CODE     144 /* ... and in all */
-#define CODE_BUF 256
+#define CODE_BUF 512 /* what the verifier takes for the end of two reads of up to 255 bytes */
 
 /* Below are the page with our rseq area (user/attach/target.h), which the kernel writes to at will, and the replica's;
  * above is the last page, in which uprobes' copies of instructions may be. */
@@ -122,6 +122,22 @@ static long sample_gpr(u32 k, void *ctx)
 	return 0;
 }
 
+/* Code may end within sight, with its mapping: either page may not be there. What cannot be read becomes zeros, which
+ * are no operands. */
+static __always_inline void read_code(struct harvest *h)
+{
+	const u64 from = h->ip - BEFORE;
+	u32 first = 4096 - (from & 4095);
+
+	if (first >= CODE) {
+		bpf_probe_read_user(h->code, CODE, (void *)from);
+		return;
+	}
+	asm volatile("%0 &= 255" : "+r"(first));
+	bpf_probe_read_user(h->code, first, (void *)from);
+	bpf_probe_read_user(h->code + first, CODE - first & 255, (void *)(from + first));
+}
+
 __noinline int take_fingerprint(u32 tid, const struct ct_regs *regs, u32 flags)
 {
 	u32 zero = 0;
@@ -160,8 +176,8 @@ __noinline int take_fingerprint(u32 tid, const struct ct_regs *regs, u32 flags)
 	if (!bpf_probe_read_user(h->fp.stack, CT_FP_STACK, (void *)(regs->r[CT_RSP] - 128)))
 		h->fp.mask |= 1;
 	bpf_loop(CT_FP_GPRS, sample_gpr, NULL, 0);
-	if (!bpf_probe_read_user(h->code, CODE, (void *)(h->ip - BEFORE)))
-		bpf_loop(2 * BEFORE - 8, harvest_one, NULL, 0);
+	read_code(h);
+	bpf_loop(2 * BEFORE - 8, harvest_one, NULL, 0);
 out:
 	bpf_map_update_elem(&fingerprints, &tid, &h->fp, BPF_ANY);
 	return 0;

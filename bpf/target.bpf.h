@@ -25,7 +25,7 @@ extern volatile ct_u32 pinned_cpu;
 extern volatile ct_u32 paused; /* thread group whose events are ignored (being attached), ~0: all */
 extern volatile ct_u32 can_hold;
 extern volatile ct_u64 hold_released[CT_HOLDS];
-extern volatile ct_u64 recorder_beat; /* bpf_ktime of the recorder's last sign of life */
+extern volatile ct_u64 recorder_beat; /* bpf_ktime of the last sign of life of the thread that hears of holds */
 extern volatile ct_u32 nthreads;      /* recorded threads alive */
 extern volatile ct_u32 follow;        /* record children too */
 extern volatile ct_u32 in_max;        /* bytes kept of data that a program passes to a call */

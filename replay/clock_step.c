@@ -55,11 +55,8 @@ static ct_u64 peek(const struct ct_rthread *t, size_t offset)
 static enum ct_step_kind kind_at(const struct ct_rthread *t, ct_u64 ip)
 {
 	unsigned char code[16];
-	size_t len = sizeof(code);
 
-	while (len && !ct_mem_read(t->proc->memfd, ip, code, len)) /* at the end of a mapping */
-		len--;
-	return ct_step_kind(code, len);
+	return ct_step_kind(code, ct_code_read(t->proc->memfd, ip, code, sizeof(code)) ? sizeof(code) : 0);
 }
 
 /* The kernel reports a step at once, before any instruction, to a thread that was stopped at a system call. */

@@ -374,7 +374,7 @@ static int leave_covered(struct search *q, struct ct_regs *r, struct ct_error *e
 		struct ct_rep rep;
 		ct_u64 next;
 
-		if (!ct_mem_read(t->proc->memfd, r->r[CT_RIP], code, sizeof(code)))
+		if (!ct_code_read(t->proc->memfd, r->r[CT_RIP], code, sizeof(code)))
 			return -1;
 		if (!ct_rep_decode(code, &rep) || !rep.len) {
 			if (single_step(t, r))
@@ -540,7 +540,7 @@ int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 	if (ct_set_regs(t->real, &r))
 		return ct_diverged(s, t, err, "registers cannot be set");
 	ct_mm_bare(t->proc, want.r[CT_RIP]);
-	if (ct_mem_read(t->proc->memfd, want.r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
+	if (ct_code_read(t->proc->memfd, want.r[CT_RIP], code, sizeof(code)) && !ct_rep_decode(code, &q.rep))
 		memset(&q.rep, 0, sizeof(q.rep));
 	if ((r.r[CT_RFLAGS] & STEPS) && t->clock->native) {
 		ret = next_trap(&q, &r, err); /* each instruction ends with a trap */

@@ -84,10 +84,13 @@ static ct_u64 operand(const unsigned char *code, int i, const struct ct_regs *re
 
 static void harvest(struct ct_fingerprint *fp, struct memory *m, const struct ct_regs *regs, int memfd)
 {
+	const ct_u64 from = regs->r[CT_RIP] - BEFORE;
+	const size_t left = CT_PAGE - from % CT_PAGE, first = left < CODE ? left : CODE;
 	unsigned char code[CODE + 8] = {0};
 
-	if (!ct_mem_read(memfd, regs->r[CT_RIP] - BEFORE, code, CODE))
-		return;
+	/* Either page may not be there; zeros are no operands. */
+	ct_mem_read(memfd, from, code, first);
+	ct_mem_read(memfd, from + first, code + first, CODE - first);
 	for (int k = 0; k < 2 * BEFORE - 8 && fp->noperands < CT_FP_HARVEST; k++) { /* nearest to rip first */
 		const int i = k & 1 ? BEFORE + (k + 1) / 2 : BEFORE - k / 2;
 		struct ct_fp_operand *op = &fp->operand[fp->noperands];

@@ -223,6 +223,17 @@ bool ct_mem_read(int memfd, ct_u64 addr, void *buf, size_t len)
 	return pread(memfd, buf, len, (off_t)addr) == (ssize_t)len;
 }
 
+bool ct_code_read(int memfd, ct_u64 addr, unsigned char *buf, size_t len)
+{
+	const unsigned char none = 0x06; /* push %es: invalid in 64-bit mode */
+	const ssize_t n = pread(memfd, buf, len, (off_t)addr);
+
+	if (n <= 0)
+		return false;
+	memset(buf + n, none, len - (size_t)n);
+	return true;
+}
+
 bool ct_mem_write(int memfd, ct_u64 addr, const void *buf, size_t len)
 {
 	return pwrite(memfd, buf, len, (off_t)addr) == (ssize_t)len;

@@ -77,6 +77,9 @@ int ct_breakpoints(pid_t tid, const ct_u64 *addr, unsigned n);
 /* /proc/PID/mem, which writes through page protections. */
 int ct_mem_open(pid_t pid);
 bool ct_mem_read(int memfd, ct_u64 addr, void *buf, size_t len);
+/* Code to be decoded, which may end within `len` bytes with its mapping; the rest is then no instruction. False: there
+ * is none. */
+bool ct_code_read(int memfd, ct_u64 addr, unsigned char *buf, size_t len);
 bool ct_mem_write(int memfd, ct_u64 addr, const void *buf, size_t len);
 
 #endif

@@ -229,7 +229,7 @@ static ct_u64 find_slot(int memfd, ZydisDecoder *dec, ct_u64 ip)
 	bool ended = false;
 	size_t fill = 0;
 
-	if (!ct_mem_read(memfd, ip, code, sizeof(code)))
+	if (!ct_code_read(memfd, ip, code, sizeof(code)))
 		return 0;
 	for (size_t at = 0; at < sizeof(code) - 16; at += insn.length) {
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(dec, NULL, code + at, sizeof(code) - at, &insn)))
@@ -269,7 +269,7 @@ int ct_trampoline_install(struct ct_trampoline *tr, struct ct_rthread *t, const 
 	tr->t = t;
 	tr->ip = ip;
 	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	if (!ct_mem_read(t->proc->memfd, ip, bytes, sizeof(bytes)))
+	if (!ct_code_read(t->proc->memfd, ip, bytes, sizeof(bytes)))
 		return -1;
 	/* The sum must be the same in each round, which it cannot be if the direction flag is set. */
 	if (!ct_rep_decode(bytes, &tr->rep) || (tr->rep.len && (regs->r[CT_RFLAGS] & DIRECTION)))
@@ -441,7 +441,7 @@ int ct_trampoline_entered(struct ct_trampoline *tr)
 	struct ct_maps maps;
 	ct_u64 page, to = 0;
 
-	if (++tr->inner_stops != HABIT || !ct_mem_read(memfd, tr->ip, code, sizeof(code)) ||
+	if (++tr->inner_stops != HABIT || !ct_mem_read(memfd, tr->ip, code, len + CT_TRAMPOLINE_JUMP - 1) ||
 	    ct_maps_read(tr->t->real, &maps, NULL))
 		return 0;
 	memcpy(code, tr->orig, tr->jump);

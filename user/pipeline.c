@@ -246,8 +246,6 @@ static size_t consume(struct ct_pipeline *p)
 	size_t n;
 
 	p->now = now_ns();
-	if (p->opts.beat)
-		*p->opts.beat = p->now;
 	fill = p->src->produced(p->src) - p->order.released;
 	if (fill > p->fill_max)
 		p->fill_max = fill;

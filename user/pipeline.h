@@ -31,8 +31,7 @@ struct ct_pipeline_opts {
 	int workers;                        /* compression threads; 0: choose */
 	const void *cpus;                   /* cpu_set_t the threads may run on, or NULL */
 	size_t cpus_len;
-	unsigned poll_us;      /* ring polling interval when idle; 0: choose */
-	volatile ct_u64 *beat; /* or NULL: CLOCK_MONOTONIC of the consumer's last round, in ns */
+	unsigned poll_us; /* ring polling interval when idle; 0: choose */
 	/* Or NULL: called on the consumer thread for records of `rewrite_min` bytes or more; what it returns is stored.
 	 */
 	const struct ct_event *(*rewrite)(void *ctx, const struct ct_event *ev);

@@ -237,7 +237,6 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	po.segment_size = o->segment_size;
 	po.cpus = &r->others;
 	po.cpus_len = sizeof(r->others);
-	po.beat = &r->probes.skel->bss->recorder_beat;
 	if (!o->no_replay) {
 		r->dedup = ct_dedup_create(ct_recorder_keep_bytes, r);
 		po.rewrite = rewrite;

@@ -360,8 +360,10 @@ static void *hearer_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "ctbpf-hold");
 	setpriority(PRIO_PROCESS, gettid(), -10);
-	while (!atomic_load(&r->hearer_quit))
+	while (!atomic_load(&r->hearer_quit)) {
+		r->probes.skel->bss->recorder_beat = ct_now_ns();
 		ring_buffer__poll(r->urgent, HEAR_MS);
+	}
 	ring_buffer__consume(r->urgent);
 	return NULL;
 }

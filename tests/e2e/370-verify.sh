@@ -50,6 +50,14 @@ stop "$PID_redis"
 verified "$T/redis.ctr"
 assert_ge "$(answered "$T/redis.ctr")" 95 "percent of redis' calls answered without a stop"
 
+step "two gigabytes that children do not get, hardly used: neither read nor filled"
+start_target sparse "$PROGRAMS/sparse"
+wait_for 5 grep -q ready "$T/sparse.log"
+assert_status 0 "$CTBPF" record -q -p "$PID_sparse" -d 0.3 -o "$T/sparse.ctr"
+assert_le "$(sed -n 's/^VmPTE:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$PID_sparse/status")" 1000 "kB of page tables"
+stop "$PID_sparse"
+verified "$T/sparse.ctr"
+
 step "calls that change memory"
 python=$(python3 -c "import sys; print(sys.executable)") # itself, not a script that looks for it
 assert_status 0 timeout -s INT -k 5 30 "$CTBPF" record -q -o "$T/memory.ctr" -- "$python" -c '

@@ -374,7 +374,7 @@ static int copy_range(struct ct_image *img, struct ct_target *t, ct_u64 start, c
 	return 0;
 }
 
-/* Without a child: the pages of [start, end) that are the process's own, not the page cache's. */
+/* Not from a child: the pages of [start, end) that are the process's own, not the page cache's. */
 static int copy_own(struct ct_image *img, struct ct_target *t, const struct ct_snap_map *m, struct ct_error *err)
 {
 	const size_t most = 4096;
@@ -415,10 +415,11 @@ static int copy_now(struct ct_image *img, struct ct_target *t, bool all, struct 
 
 		if (m->flags & CT_MAPF_SPECIAL)
 			continue;
-		/* What the child shares with it, does not have, or has as zeroes. */
-		if (m->flags & (CT_MAPF_ANON_SHARED | CT_MAPF_DONTFORK | CT_MAPF_WIPEONFORK))
+		/* What the child shares with it, does not have, or has as zeroes. Of private memory only what is there:
+		 * V8 keeps a gigabyte of address space from its children, nearly all of it never touched. */
+		if (m->flags & CT_MAPF_ANON_SHARED)
 			ret = copy_range(img, t, m->start, m->end, err);
-		else if (all)
+		else if (all || m->flags & (CT_MAPF_DONTFORK | CT_MAPF_WIPEONFORK))
 			ret = copy_own(img, t, m, err);
 		if (ret)
 			return -1;
