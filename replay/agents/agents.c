@@ -340,6 +340,9 @@ static struct known_file *look_at_file(struct ct_agents *a, const char *path, st
 	f->is_ruby = f->is ? 0 : ct_ruby_find(path, &f->rb, &why);
 	if (f->is < 0 || f->is_ruby < 0)
 		ct_agents_unwatched(a, "%s", why.msg);
+	if (f->is_ruby > 0 && !f->rb.nnative)
+		ct_agents_unwatched(a, "calls of methods written in C (%s has other code for them than is known)",
+				    path);
 	a->file[a->nfile++] = f;
 	return f;
 }

@@ -27,10 +27,15 @@ struct ct_ruby {
 	bool relative;
 	ct_u64 table; /* addresses of instructions' code, each plain one followed by those that are traced */
 	ct_u64 target[CT_RB_INSNS];
-	unsigned ninsns;                      /* plain and traced ones */
-	unsigned pc_reg, cfp_reg, ec_reg;     /* hardware numbers: rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
-	unsigned thread_reg;                  /* at the site that raises */
-	unsigned leave[2], jump_out;          /* sites: what ends a frame, and what ends several */
+	unsigned ninsns;                  /* plain and traced ones */
+	unsigned pc_reg, cfp_reg, ec_reg; /* hardware numbers: rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
+	unsigned thread_reg;              /* at the site that raises */
+	unsigned leave[2], jump_out;      /* sites: what ends a frame, and what ends several */
+	struct ct_rb_native {
+		unsigned begin, end; /* sites before a method written in C is called, and behind that */
+		unsigned ec_reg;
+	} native[CT_RBA_NATIVES];
+	unsigned nnative;                     /* 0: not found; such calls are not seen */
 	struct ct_rb_site site[CT_RBA_SITES]; /* the last one raises */
 	unsigned nsites;
 	ct_u64 symbols; /* the array of the names of all IDs */
@@ -89,6 +94,9 @@ struct ct_rb_iseq {
 /* `cfp`: a control frame of it. -1: that is no instruction sequence. */
 int ct_rb_read_iseq(const struct ct_rb_reader *r, ct_u64 iseq, ct_u64 cfp, struct ct_rb_iseq *out);
 void ct_rb_iseq_deinit(struct ct_rb_iseq *s);
+/* The name of a method, malloc'ed. `instruction`: it is a part of what some instructions do, which TracePoint hides,
+ * too: one of RubyVM::FrozenCore. */
+char *ct_rb_method_name(const struct ct_rb_reader *r, ct_u64 me, bool *instruction);
 /* Where its parts are; 0: it is none (any more). */
 ct_u64 ct_rb_body(const struct ct_rb_reader *r, ct_u64 iseq);
 

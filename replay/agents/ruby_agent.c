@@ -53,7 +53,7 @@ static void restore(const struct ruby_agent *g, struct ct_emitter *e)
 	ct_emit_memory(e, CT_OP_LOAD, 0, NEAR(rax));
 }
 
-/* The replaced instructions, and back. */
+/* The replaced instructions. */
 static bool moved(struct ruby_agent *g, struct ct_emitter *e, unsigned i)
 {
 	const struct ct_rb_site *s = &g->rb->site[i];
@@ -62,15 +62,29 @@ static bool moved(struct ruby_agent *g, struct ct_emitter *e, unsigned i)
 
 	g->head.moved[i] = e->at + e->len;
 	ct_emit(e, code, len);
-	CT_EMIT(e, 0xe9);
-	ct_emit_rel(e, s->at + g->bias + s->covered, 0);
 	return len == s->covered; /* place for place: nothing that had to be put in other words */
+}
+
+static void go_back(struct ruby_agent *g, struct ct_emitter *e, unsigned i)
+{
+	CT_EMIT(e, 0xe9);
+	ct_emit_rel(e, g->rb->site[i].at + g->bias + g->rb->site[i].covered, 0);
+}
+
+/* 1: right before a method written in C is called; -1: right behind that. */
+static int native_site(const struct ct_ruby *rb, unsigned i)
+{
+	for (unsigned k = 0; k < rb->nnative; k++)
+		if (i == rb->native[k].begin || i == rb->native[k].end)
+			return i == rb->native[k].begin ? 1 : -1;
+	return 0;
 }
 
 static bool make_stub(struct ruby_agent *g, struct ct_emitter *e, unsigned i)
 {
 	const bool raise = i == g->rb->nsites - 1;
-	const bool always = raise || i == g->rb->leave[0] || i == g->rb->leave[1] || i == g->rb->jump_out;
+	const int native = native_site(g->rb, i);
+	const bool always = raise || native || i == g->rb->leave[0] || i == g->rb->leave[1] || i == g->rb->jump_out;
 	size_t away[2] = {0};
 	bool ok = true;
 
@@ -83,17 +97,22 @@ static bool make_stub(struct ruby_agent *g, struct ct_emitter *e, unsigned i)
 		away[1] = ct_emit_jump(e, 0x73); /* jae */
 		restore(g, e);
 		ok = moved(g, e, i);
+		go_back(g, e, i);
 		for (int k = 0; k < 2; k++)
 			ct_emit_here(e, away[k]);
 		restore(g, e);
 	}
+	if (native > 0) /* the agent comes when the call's arguments are loaded, and goes on with the call */
+		ok = moved(g, e, i);
 	CT_EMIT(e, 0x48, 0xc7, 0x05); /* movq $i,index(%rip) */
 	ct_emit_rel(e, NEAR(index), 4);
 	ct_emit(e, &(ct_u32){i}, 4);
 	CT_EMIT(e, 0xff, 0x25); /* jmp *entry(%rip) */
-	ct_emit_rel(e, raise ? NEAR(raise_entry) : NEAR(entry), 0);
-	if (always)
+	ct_emit_rel(e, raise || native ? NEAR(raise_entry) : NEAR(entry), 0);
+	if (always && native <= 0) {
 		ok = moved(g, e, i);
+		go_back(g, e, i);
+	}
 	return ok && !e->failed;
 }
 
@@ -110,6 +129,15 @@ static void fill_head(struct ruby_agent *g, const struct ct_agent_place *place)
 	h->thread_reg = ct_agent_pushed(g->rb->thread_reg);
 	memcpy(h->leave, g->rb->leave, sizeof(h->leave));
 	h->jump_out = g->rb->jump_out;
+	h->nnative = g->rb->nnative;
+	for (unsigned k = 0; k < h->nnative; k++) {
+		const struct ct_rb_native *n = &g->rb->native[k];
+
+		h->native[k].go_on = g->rb->site[n->begin].at + g->bias + g->rb->site[n->begin].covered;
+		h->native[k].begin = n->begin;
+		h->native[k].end = n->end;
+		h->native[k].ec_reg = ct_agent_pushed(n->ec_reg);
+	}
 	h->values = place->limits->values;
 	h->depth = place->limits->depth;
 	h->items = place->limits->items;
@@ -209,6 +237,24 @@ static int on_type(struct ruby_agent *g, int memfd, ct_u64 key, ct_u64 entry, st
 	return 0;
 }
 
+static int on_method(struct ruby_agent *g, int memfd, ct_u64 me, ct_u64 entry, struct ct_error *err)
+{
+	const struct ct_rb_reader r = reader(g, memfd);
+	struct ct_rba_method m;
+	bool hidden;
+	char *name;
+	long id;
+
+	if (!ct_mem_read(memfd, entry, &m, sizeof(m)))
+		return fail(err, "its tables cannot be read");
+	name = ct_rb_method_name(&r, me, &hidden);
+	id = ct_rbsteps_native(g->steps, name, hidden);
+	if (id < 0)
+		return fail(err, "out of memory");
+	m.id = (ct_u32)id;
+	return ct_mem_write(memfd, entry, &m, sizeof(m)) ? 0 : fail(err, "its tables cannot be written");
+}
+
 static int on_request(struct ct_agent *agent, struct ct_rthread *t, const struct ct_pya_buffer *b, struct ct_error *err)
 {
 	struct ruby_agent *g = ruby(agent);
@@ -218,6 +264,7 @@ static int on_request(struct ct_agent *agent, struct ct_rthread *t, const struct
 	switch (b->request) {
 	case CT_RBREQ_ISEQ: ret = on_iseq(g, memfd, b->arg, b->arg2, b->arg3, err); break;
 	case CT_RBREQ_TYPE: ret = on_type(g, memfd, b->arg, b->arg2, err); break;
+	case CT_RBREQ_METHOD: ret = on_method(g, memfd, b->arg, b->arg2, err); break;
 	default: ret = fail(err, "it asks for something unknown");
 	}
 	if (g->jitted)

@@ -18,7 +18,13 @@
 #define THREAD_RACTOR 0x18
 #define RACTOR_EVENTS 0x18
 #define EVENT_RAISE   0x80
+#define EVENT_C_CALL  0x20
+#define EVENT_C_END   0x40
 #define TAG_FATAL     8
+
+#define EC_CFP    16   /* rb_execution_context_t.cfp */
+#define INVOKER   0x10 /* rb_method_definition_t.body.cfunc.invoker */
+#define CALL_NEAR 320  /* bytes from a test of hooks to the call that it is for, most */
 
 struct image {
 	Elf *elf;
@@ -299,7 +305,7 @@ static bool comes_to_plain(const struct image *im, const struct ct_ruby *rb, ct_
 	return false;
 }
 
-static int add_site(const struct image *im, struct ct_ruby *rb, ct_u64 addr)
+static int add_site(const struct image *im, struct ct_ruby *rb, ct_u64 addr, unsigned least)
 {
 	struct ct_rb_site *s = &rb->site[rb->nsites];
 	struct insn n;
@@ -310,7 +316,7 @@ static int add_site(const struct image *im, struct ct_ruby *rb, ct_u64 addr)
 	if (rb->nsites == CT_RBA_SITES)
 		return -1;
 	s->at = addr;
-	for (s->covered = 0; s->covered < JUMP; s->covered += n.i.length)
+	for (s->covered = 0; s->covered < least; s->covered += n.i.length)
 		if (!decode(im, addr + s->covered, &n) || s->covered + n.i.length > CT_RB_COVERED)
 			return -1;
 	memcpy(s->original, at(im, addr, s->covered), s->covered);
@@ -347,6 +353,15 @@ static bool sites_are_free(const struct image *im, const struct ct_ruby *rb)
 	return true;
 }
 
+/* testb $event,hooks.events(register) */
+static bool tests_event(const struct insn *n, unsigned event)
+{
+	return n->i.mnemonic == ZYDIS_MNEMONIC_TEST && n->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       n->op[0].size == 8 && n->op[0].mem.disp.value == RACTOR_EVENTS &&
+	       n->op[0].mem.index == ZYDIS_REGISTER_NONE && n->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+	       (n->op[1].imm.value.u & 0xff) == event;
+}
+
 /* setup_exception: if (tag != TAG_FATAL) { ... if (th->ractor->pub.hooks.events & RUBY_EVENT_RAISE) ... } */
 static int find_raise(const struct image *im, struct ct_ruby *rb)
 {
@@ -364,10 +379,7 @@ static int find_raise(const struct image *im, struct ct_ruby *rb)
 		if (n.i.mnemonic == ZYDIS_MNEMONIC_CMP && n.op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
 		    n.op[0].size == 32 && n.op[1].imm.value.u == TAG_FATAL)
 			fatal = addr;
-		if (n.i.mnemonic == ZYDIS_MNEMONIC_TEST && n.op[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    n.op[0].size == 8 && n.op[0].mem.disp.value == RACTOR_EVENTS &&
-		    n.op[0].mem.index == ZYDIS_REGISTER_NONE && n.op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
-		    (n.op[1].imm.value.u & 0xff) == EVENT_RAISE && load.addr && load.addr + load.i.length == addr &&
+		if (tests_event(&n, EVENT_RAISE) && load.addr && load.addr + load.i.length == addr &&
 		    load.op[0].reg.value == n.op[0].mem.base && fatal && addr - fatal < 64) {
 			found = load.addr;
 			reg = reg_number(load.op[1].mem.base);
@@ -382,7 +394,80 @@ static int find_raise(const struct image *im, struct ct_ruby *rb)
 	if (count != 1 || reg < 0)
 		return -1;
 	rb->thread_reg = (unsigned)reg;
-	return add_site(im, rb, found);
+	return add_site(im, rb, found, JUMP);
+}
+
+/* Behind the call ec->cfp is loaded: from the execution context's register, which calls leave as it is. */
+static int context_register(const struct image *im, ct_u64 addr)
+{
+	struct insn n;
+
+	for (int k = 0; k < 4 && decode(im, addr, &n); k++, addr += n.i.length) {
+		const int reg = n.i.mnemonic == ZYDIS_MNEMONIC_MOV && n.op[1].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+						n.op[1].mem.disp.value == EC_CFP &&
+						n.op[1].mem.index == ZYDIS_REGISTER_NONE
+					? reg_number(n.op[1].mem.base)
+					: -1;
+
+		if (reg == 3 || reg == 5 || reg >= 12) /* rbx rbp r12 to r15 */
+			return reg;
+	}
+	return -1;
+}
+
+/* Two sites for a call: the instructions right before it, which load its arguments, and those that it returns to. */
+static bool add_native(const struct image *im, struct ct_ruby *rb, const ct_u64 before[4], const struct insn *call)
+{
+	const ct_u64 after = call->addr + call->i.length;
+	const int ec = context_register(im, after);
+	int begin = -1, end;
+
+	for (int k = 3; k >= 0 && begin < 0; k--)
+		if (before[k] && call->addr - before[k] >= JUMP)
+			begin = add_site(im, rb, before[k], (unsigned)(call->addr - before[k]));
+	if (begin < 0 || ec < 0 || rb->site[begin].at + rb->site[begin].covered != call->addr)
+		return false;
+	end = add_site(im, rb, after, JUMP);
+	if (end < 0)
+		return false;
+	rb->native[rb->nnative++] = (struct ct_rb_native){(unsigned)begin, (unsigned)end, (unsigned)ec};
+	return true;
+}
+
+/* Methods written in C are called by vm_call_cfunc_with_frame and vm_call0_cfunc_with_frame: between tests for hooks
+ * of their call and of their return, cfunc->invoker(recv, argc, argv, cfunc->func). */
+static void find_natives(const struct image *im, struct ct_ruby *rb)
+{
+	const unsigned nsites = rb->nsites;
+	ct_u64 addr = im->text, tested = 0, before[4] = {0}, at[4] = {0};
+	struct insn n, call = {0};
+	bool ok = true;
+
+	for (; addr < im->text_end && ok; addr += n.i.length) {
+		if (!decode(im, addr, &n)) {
+			n.i.length = 1;
+			memset(before, 0, sizeof(before));
+			continue;
+		}
+		if (tests_event(&n, EVENT_C_CALL)) {
+			tested = addr;
+			call.addr = 0;
+		} else if (n.i.mnemonic == ZYDIS_MNEMONIC_CALL && n.op[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+			   n.op[0].mem.disp.value == INVOKER && n.op[0].mem.index == ZYDIS_REGISTER_NONE && tested &&
+			   addr - tested < CALL_NEAR) {
+			call = n;
+			memcpy(at, before, sizeof(at));
+		} else if (tests_event(&n, EVENT_C_END) && call.addr && addr - call.addr < CALL_NEAR) {
+			ok = rb->nnative < CT_RBA_NATIVES && add_native(im, rb, at, &call);
+			tested = call.addr = 0;
+		}
+		memmove(before, before + 1, sizeof(before) - sizeof(*before));
+		before[3] = addr;
+	}
+	if (ok && rb->nnative)
+		return;
+	rb->nnative = 0;
+	rb->nsites = nsites;
 }
 
 static bool find_sites(const struct image *im, struct ct_ruby *rb)
@@ -393,7 +478,7 @@ static bool find_sites(const struct image *im, struct ct_ruby *rb)
 	rb->leave[1] = rb->jump_out = CT_RBA_SITES;
 	for (unsigned k = 0; k < half; k++) {
 		const char *name = insn_name(im, k);
-		int site = add_site(im, rb, rb->target[k]);
+		int site = add_site(im, rb, rb->target[k], JUMP);
 
 		if (site < 0)
 			return false;
@@ -401,9 +486,10 @@ static bool find_sites(const struct image *im, struct ct_ruby *rb)
 			rb->leave[leaves++ & 1] = (unsigned)site;
 		if (!strcmp(name, "throw"))
 			rb->jump_out = (unsigned)site;
-		if (!comes_to_plain(im, rb, rb->target[half + k]) && add_site(im, rb, rb->target[half + k]) < 0)
+		if (!comes_to_plain(im, rb, rb->target[half + k]) && add_site(im, rb, rb->target[half + k], JUMP) < 0)
 			return false;
 	}
+	find_natives(im, rb);
 	return leaves && find_raise(im, rb) == (int)rb->nsites - 1 && sites_are_free(im, rb);
 }
 

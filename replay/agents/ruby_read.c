@@ -24,6 +24,11 @@
 #define ID_UNIT  512    /* names are in arrays of so many pairs */
 #define EV_ANY   0x31fu /* RUBY_EVENT_* that the agent tells of */
 
+/* rb_callable_method_entry_t and rb_method_definition_t, the same in 3.1 and 3.3 */
+#define ME_DEF          16
+#define ME_OWNER        32
+#define DEF_ORIGINAL_ID 32
+
 /* enum iseq_type, the same in 3.1 and 3.3 */
 enum { TOP, METHOD, BLOCK, CLASS, RESCUE, ENSURE, EVAL, MAIN, PLAIN };
 
@@ -174,6 +179,13 @@ char *ct_rb_class_name(const struct ct_rb_reader *r, ct_u64 klass)
 	return strdup(buf);
 }
 
+/* What a singleton class is that of. */
+static ct_u64 attached_to(const struct ct_rb_reader *r, ct_u64 singleton)
+{
+	return r->layout->class_ivars ? class_variable(r, singleton, "__attached__")
+				      : word(r, class_ext(r, singleton) + r->layout->class_attached);
+}
+
 /* "Class#" or "Class." before the name of a method; "" for what is defined outside of classes. */
 static char *method_prefix(const struct ct_rb_reader *r, ct_u64 owner)
 {
@@ -184,8 +196,7 @@ static char *method_prefix(const struct ct_rb_reader *r, ct_u64 owner)
 	if ((flags & T_MASK) == T_ICLASS)
 		owner = word(r, owner + 8), flags = word(r, owner);
 	if ((flags & T_MASK) == T_CLASS && (flags & USER(0))) {
-		attached = r->layout->class_ivars ? class_variable(r, owner, "__attached__")
-						  : word(r, class_ext(r, owner) + r->layout->class_attached);
+		attached = attached_to(r, owner);
 		sep = ".";
 		/* Of an object that is no class, only the class has a name. */
 		if (is_object(attached) && ((word(r, attached) & T_MASK) & ~1ull) == T_CLASS)
@@ -411,7 +422,7 @@ static char *qualified(const struct ct_rb_reader *r, char *label, char *base, ct
 
 	if (!me)
 		return label;
-	prefix = method_prefix(r, word(r, me + 32));
+	prefix = method_prefix(r, word(r, me + ME_OWNER));
 	if (bmethod) /* define_method: the block has the method's name */
 		id = id_name(r, word(r, me + 24));
 	if (prefix && id) {
@@ -426,6 +437,27 @@ static char *qualified(const struct ct_rb_reader *r, char *label, char *base, ct
 	if (!out)
 		return label;
 	free(label);
+	return out;
+}
+
+char *ct_rb_method_name(const struct ct_rb_reader *r, ct_u64 me, bool *instruction)
+{
+	ct_u64 flags = is_object(me) ? word(r, me) : 0, owner, of = 0;
+	char *prefix, *id, *out = NULL;
+
+	if ((flags & T_MASK) == T_IMEMO && IMEMO(flags) == SVAR)
+		me = word(r, me + 8);
+	owner = word(r, me + ME_OWNER);
+	flags = is_object(owner) ? word(r, owner) : 0;
+	if ((flags & T_MASK) == T_CLASS && (flags & USER(0)))
+		of = attached_to(r, owner);
+	*instruction = is_object(of) && (word(r, of) & T_MASK) == T_ICLASS;
+	prefix = method_prefix(r, owner);
+	id = id_name(r, word(r, word(r, me + ME_DEF) + DEF_ORIGINAL_ID));
+	if (prefix && id && asprintf(&out, "%s%s", prefix, id) < 0)
+		out = NULL;
+	free(prefix);
+	free(id);
 	return out;
 }
 

@@ -11,11 +11,14 @@
 #define CT_RBA_NISEQS      49152u
 #define CT_RBA_TYPES       0xa00000ull /* struct ct_rba_type, hashed by address */
 #define CT_RBA_NTYPES      32768u
+#define CT_RBA_METHODS     0xe00000ull /* struct ct_rba_method, by hash; an older one is replaced */
+#define CT_RBA_NMETHODS    16384u
 #define CT_RBA_SEEN        0x1000000ull /* struct ct_pya_seen */
 #define CT_RBA_NSEEN       1048576u
 #define CT_RBA_PROBES      16u /* a full stretch of a table: an older entry is replaced */
 #define CT_RBA_STACKS      256u
 #define CT_RBA_SITES       256u
+#define CT_RBA_NATIVES     4u /* places that call methods written in C, most */
 
 /* Where things lie in one version of Ruby. */
 struct ct_rba_offsets {
@@ -52,6 +55,12 @@ struct ct_rba_iseq {
 	ct_u32 top;    /* begins without an event that says so */
 	ct_u32 wanted; /* 0: its lines are not asked for */
 	ct_u32 method; /* has a self of interest */
+};
+
+/* A method that is written in C. */
+struct ct_rba_method {
+	ct_u64 me, check;
+	ct_u32 id, pad;
 };
 
 /* How values are read. */
@@ -109,26 +118,36 @@ struct ct_rba_head {
 	ct_u64 moved[CT_RBA_SITES];                 /* the replaced instructions of each site */
 	ct_u32 pc_reg, cfp_reg, ec_reg, thread_reg; /* numbers in pushed registers */
 	ct_u32 leave[2], jump_out;                  /* sites of the instructions that end a frame, or several */
-	ct_u32 values, depth, items, bytes, pad;
+	struct {
+		ct_u64 go_on;         /* behind the first site */
+		ct_u32 begin, end;    /* sites before the call and behind it */
+		ct_u32 ec_reg, pad;   /* number in pushed registers */
+	} native[CT_RBA_NATIVES];     /* where methods written in C are called */
+	ct_u64 raised, raised_method; /* the frame of such a method in which an exception was raised; 0: none */
+	ct_u32 nnative, values, depth, items, bytes, pad;
 	struct ct_rba_offsets off;
 	ct_u64 answers, no_answers, batch, answer; /* as in struct ct_pya_head */
 };
 
 /* Behind an int3, beside CT_PYREQ_DRAIN: arg: an instruction sequence, arg2: its entry, arg3: a frame of it. */
-#define CT_RBREQ_ISEQ 16
-#define CT_RBREQ_TYPE 17
+#define CT_RBREQ_ISEQ   16
+#define CT_RBREQ_TYPE   17
+/* arg: a method's entry, arg2: struct ct_rba_method */
+#define CT_RBREQ_METHOD 18
 
 /* Records, as those of CPython's agent, with types of their own. */
 enum {
 	CT_RBR_FIRST = 64,
 	CT_RBR_STACK = CT_RBR_FIRST, /* what follows is of this stack: a thread's or a fiber's */
 	CT_RBR_FRAME,                /* a frame that is there already: frame, code id; outermost first */
-	CT_RBR_ENTER,                /* frame, position << 32 | code id; then values of all variables that are set */
-	CT_RBR_LINE,                 /* the same */
-	CT_RBR_RETURN,               /* the same; a value with slot CT_PYSLOT_RESULT came before */
-	CT_RBR_RAISE,                /* the same; a value with slot CT_PYSLOT_EXC came before */
-	CT_RBR_VALUE,                /* arg: slot; frame, value */
-	CT_RBR_END,                  /* the tracer's: a thread has ended */
+	CT_RBR_ENTER,   /* frame, position << 32 | code id, its caller's frame; then values of all variables
+			   that are set */
+	CT_RBR_LINE,    /* frame, position << 32 | code id */
+	CT_RBR_RETURN,  /* the same; a value with slot CT_PYSLOT_RESULT came before */
+	CT_RBR_RAISE,   /* the same; a value with slot CT_PYSLOT_EXC came before */
+	CT_RBR_VALUE,   /* arg: slot; frame, value */
+	CT_RBR_END,     /* the tracer's: a thread has ended */
+	CT_RBR_RESCUED, /* frame of a method written in C, which has rescued what was raised in it */
 };
 /* Slots beside those of variables. */
 #define CT_RBR_SELF  0xfffff0u

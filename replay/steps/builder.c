@@ -70,7 +70,7 @@ long ct_step_add_code(struct ct_step_builder *b, struct ct_step_code *c, bool *w
 {
 	struct ct_step_known_code *e;
 
-	*wanted = ct_step_wanted(b->filter, c->file, c->name);
+	*wanted = !c->file || ct_step_wanted(b->filter, c->file, c->name);
 	if (!GROW(b->code, b->ncode))
 		return -1;
 	e = &b->code[b->ncode];
@@ -81,14 +81,16 @@ long ct_step_add_code(struct ct_step_builder *b, struct ct_step_code *c, bool *w
 
 bool ct_step_same_code(const struct ct_step_known_code *a, const struct ct_step_known_code *b)
 {
+	const char *file = a->code.file, *other = b->code.file;
+
 	return a == b || (a->code.first_line == b->code.first_line && !strcmp(a->code.name, b->code.name) &&
-			  !strcmp(a->code.file, b->code.file));
+			  (file && other ? !strcmp(file, other) : file == other));
 }
 
 int ct_step_function(struct ct_step_builder *b, struct ct_step_known_code *e, struct ct_error *err)
 {
 	const size_t files = b->file.count;
-	long file;
+	long file = CT_STEP_NATIVE;
 
 	if (e->function != NOT_TOLD)
 		return 0;
@@ -97,7 +99,8 @@ int ct_step_function(struct ct_step_builder *b, struct ct_step_known_code *e, st
 			e->function = b->code[i].function;
 			return 0;
 		}
-	file = ct_step_add_text(&b->file, e->code.file);
+	if (e->code.file)
+		file = ct_step_add_text(&b->file, e->code.file);
 	if (file < 0)
 		return ct_fail_memory(err);
 	if ((size_t)file == files && b->sink.file && b->sink.file(b->sink.ctx, (ct_u32)file, e->code.file, err))

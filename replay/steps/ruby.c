@@ -4,6 +4,7 @@
  * out of a block, is told then. */
 #include "replay/steps/ruby.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,22 @@ long ct_rbsteps_text(struct ct_rbsteps *b, const char *text)
 long ct_rbsteps_code(struct ct_rbsteps *b, struct ct_step_code *c, bool *wanted)
 {
 	return ct_step_add_code(&b->base, c, wanted);
+}
+
+long ct_rbsteps_native(struct ct_rbsteps *b, char *name, bool hidden)
+{
+	struct ct_step_code c = {.name = name ? name : strdup("?"), .count = 1};
+	bool wanted;
+	long id = c.name ? ct_step_add_code(&b->base, &c, &wanted) : -1;
+
+	if (id >= 0)
+		b->base.code[id].wanted = !hidden;
+	return id;
+}
+
+static bool is_native(const struct ct_rbsteps *b, const struct ct_rbframe *f)
+{
+	return !b->base.code[f->code].code.file;
 }
 
 /* ---- threads, stacks, frames ------------------------------------------------------------------------------------ */
@@ -220,6 +237,7 @@ static int on_value(struct ct_rbsteps *b, struct ct_rbstack *s, const ct_u64 *w,
 	const ct_u32 slot = w[0] >> 8 & 0xffffff;
 	struct ct_step_known_code *e;
 	const char *variable;
+	char number[16];
 	struct ct_value v;
 
 	if (n < 3 || !ct_rbsteps_value(b, w + 2, n - 2, &v))
@@ -242,6 +260,10 @@ static int on_value(struct ct_rbsteps *b, struct ct_rbstack *s, const ct_u64 *w,
 	e = &b->base.code[top(s)->code];
 	if (!e->wanted)
 		return 0;
+	if (is_native(b, top(s))) {
+		snprintf(number, sizeof(number), slot == CT_RBR_SELF ? "self" : "arg%u", slot + 1);
+		return TELL(argument, b->tid, number, &v);
+	}
 	variable = slot == CT_RBR_SELF ? "self" : slot < e->code.nvars ? e->code.variable[slot] : NULL;
 	if (!variable)
 		return 0;
@@ -250,7 +272,21 @@ static int on_value(struct ct_rbsteps *b, struct ct_rbstack *s, const ct_u64 *w,
 	return TELL(value, b->tid, variable, &v);
 }
 
-static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, const ct_u64 *w, struct ct_error *err)
+/* One whose beginning was not told of has no end either. */
+static int on_native_return(struct ct_rbsteps *b, struct ct_rbstack *s, ct_u64 frame, ct_u32 code, struct ct_error *err)
+{
+	const struct ct_value *v = b->has_result ? &b->result : NULL;
+	int ret = pop_below(b, s, frame, false, err);
+
+	b->has_result = false;
+	if (ret || !top(s) || top(s)->frame != frame || top(s)->code != code)
+		return ret;
+	top(s)->exception.address = 0;
+	return pop(b, s, v, true, err);
+}
+
+static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, const ct_u64 *w, size_t n,
+		    struct ct_error *err)
 {
 	const ct_u32 code = (ct_u32)w[2], pos = (ct_u32)(w[2] >> 32);
 	struct ct_step_known_code *e;
@@ -262,8 +298,12 @@ static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, c
 	e = &b->base.code[code];
 	if (type == CT_RBR_ENTER) {
 		b->arguments = true;
+		if (n > 3 && pop_below(b, s, w[3], false, err))
+			return -1;
 		return pop_below(b, s, w[1], true, err) ? -1 : push(b, s, w[1], code, CT_ENTER_CALL, err);
 	}
+	if (!e->code.file)
+		return on_native_return(b, s, w[1], code, err);
 	f = be_in(b, s, w[1], code, err);
 	if (!f)
 		return -1;
@@ -298,6 +338,25 @@ static int on_place(struct ct_rbsteps *b, struct ct_rbstack *s, unsigned type, c
 		b->has_exc = false;
 	}
 	return ret;
+}
+
+/* What was raised in a method written in C has left it; or has not. */
+static int settle(struct ct_rbsteps *b, const struct ct_rbstack *rescues, struct ct_error *err)
+{
+	struct ct_rbstack *s = b->raised;
+	const struct ct_value *v = b->has_exc ? &b->exc : NULL;
+	struct ct_step_known_code *e;
+
+	b->raised = NULL;
+	if (!s || !top(s))
+		return 0;
+	if (s == rescues) {
+		e = &b->base.code[top(s)->code];
+		b->has_exc = false;
+		return ct_step_function(&b->base, e, err) || TELL(raise, b->tid, e->function, 0, v) ? -1 : 0;
+	}
+	top(s)->exception = (struct ct_rb_exception){v ? v->address : 1, v ? v->type : "Exception"};
+	return on_place(b, s, CT_RBR_RAISE, b->raised_record, 3, err);
 }
 
 /* The child's only thread is a copy of this one. */
@@ -349,6 +408,8 @@ static int record(struct ct_rbsteps *b, const ct_u64 *w, size_t n, struct ct_err
 
 	if (n < 2)
 		goto bad;
+	if (b->raised && settle(b, type == CT_RBR_RESCUED ? current(b) : NULL, err))
+		return -1;
 	if (type != CT_RBR_VALUE)
 		b->arguments = false;
 	switch (type) {
@@ -378,10 +439,17 @@ static int record(struct ct_rbsteps *b, const ct_u64 *w, size_t n, struct ct_err
 		return pop_below(b, s, w[1], true, err) || push(b, s, w[1], (ct_u32)w[2], CT_ENTER_ATTACHED, err) ? -1
 														  : 0;
 	case CT_RBR_VALUE: return on_value(b, s, w, n, err);
+	case CT_RBR_RESCUED: return 0;
+	case CT_RBR_RAISE:
+		if (top(s) && top(s)->frame < w[1] && is_native(b, top(s))) {
+			memcpy(b->raised_record, w, sizeof(b->raised_record));
+			b->raised = s;
+			return 0;
+		}
+		/* fallthrough */
 	case CT_RBR_ENTER:
 	case CT_RBR_LINE:
-	case CT_RBR_RETURN:
-	case CT_RBR_RAISE: return on_place(b, s, type, w, err);
+	case CT_RBR_RETURN: return on_place(b, s, type, w, n, err);
 	}
 bad:
 	return ct_fail(err, CT_EXIT_FAILED, "the agent wrote a record that cannot be read (type %u)", type);

@@ -13,6 +13,8 @@ struct ct_rbsteps *ct_rbsteps_create(const struct ct_step_sink *sink, const stru
 void ct_rbsteps_destroy(struct ct_rbsteps *b);
 /* Takes over what *c holds. Returns its number; *wanted says whether its lines are asked for. -1: out of memory. */
 long ct_rbsteps_code(struct ct_rbsteps *b, struct ct_step_code *c, bool *wanted);
+/* The same for a method written in C; takes over its name (NULL: not known). `hidden`: its calls are not told of. */
+long ct_rbsteps_native(struct ct_rbsteps *b, char *name, bool hidden);
 long ct_rbsteps_type(struct ct_rbsteps *b, const char *name);
 long ct_rbsteps_text(struct ct_rbsteps *b, const char *text);
 int ct_rbsteps_records(struct ct_rbsteps *b, const ct_u64 *words, size_t count, struct ct_error *err);

@@ -39,6 +39,9 @@ struct ct_rbsteps {
 	ct_u64 runs;                       /* so many frames began */
 	struct ct_value result, exc, away; /* before the record they belong to; `away` jumps out of frames */
 	bool has_result, has_exc, has_away, breaks;
+	/* A method written in C was innermost when b->exc was raised. Whether it rescues that is not known yet. */
+	struct ct_rbstack *raised;
+	ct_u64 raised_record[3];
 };
 
 #endif

@@ -100,7 +100,8 @@ struct ct_step_sink {
 
 /* A function's code, or a part of it. */
 struct ct_step_code {
-	char *file, *name;
+	char *file; /* NULL: a function of the interpreter itself, in C; wanted wherever its caller is */
+	char *name;
 	char **variable; /* names, by slot, arguments first; NULL: the interpreter's own */
 	ct_s32 *lines;   /* by position; -1: none */
 	ct_u32 nvars, nargs, count, first_line;

@@ -51,20 +51,30 @@ module Truth
     []
   end
 
+  # Accessors are told of as C methods, but only in a program that is traced.
+  def self.accessor?(tp)
+    owner = tp.defined_class
+    return true if owner.instance_method(tp.method_id).source_location
+    owner < Struct && owner.members.include?(tp.method_id.to_s.chomp("=").to_sym)
+  rescue StandardError
+    false
+  end
+
   def self.event(tp)
-    return if tp.path != PATH
+    return if tp.path != PATH || (%i[c_call c_return].include?(tp.event) && accessor?(tp))
     me = (THREADS[Thread.current] ||= THREADS.size)
-    name = %i[call return].include?(tp.event) ? tp.method_id.to_s : ""
+    name = %i[call return c_call c_return].include?(tp.event) ? tp.method_id.to_s : ""
     line = [me.to_s, tp.event.to_s, tp.lineno.to_s, name]
     line.concat(values(tp)) if tp.event == :line
     line << tp.raised_exception.class.name.to_s if tp.event == :raise
-    line << simple(tp.return_value).to_s if %i[return b_return].include?(tp.event)
+    line << simple(tp.return_value).to_s if %i[return b_return c_return].include?(tp.event)
     EVENTS << line.join("\t")
   end
 end
 
 $0 = PATH
-trace = TracePoint.new(:line, :call, :return, :b_call, :b_return, :class, :end, :raise) { |tp| Truth.event(tp) }
+EVENTS = %i[line call return b_call b_return c_call c_return class end raise]
+trace = TracePoint.new(*EVENTS) { |tp| Truth.event(tp) }
 at_exit { trace.disable; File.write(OUT, Truth::EVENTS.join("\n") + "\n") }
 trace.enable
 load PATH

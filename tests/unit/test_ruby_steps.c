@@ -76,6 +76,35 @@ Test(ruby_steps, what_lies_below_a_frame_that_goes_on_has_been_left, .init = sta
 	TELL("7 a.rb:9 f return\n7 a.rb:4 <main> line\n", REC(CT_RBR_LINE, 900, AT(4, main)));
 }
 
+Test(ruby_steps, methods_in_c_are_calls_without_lines, .init = start, .fini = stop)
+{
+	ct_u64 main = (ct_u64)code("<main>", 0, false),
+	       to_s = (ct_u64)ct_rbsteps_native(steps, strdup("A#to_s"), false),
+	       hidden = (ct_u64)ct_rbsteps_native(steps, strdup("core#x"), true);
+
+	ct_rbsteps_type(steps, "Broken");
+	TELL("7 a.rb:1 <main> call #1\n7 a.rb:3 <main> line\n7 <native>:0 A#to_s call #2\n7   argument self = nil\n"
+	     "7   argument arg2 = 5\n7 <native>:0 A#to_s return 6\n",
+	     REC(CT_PYR_THREAD, 7, 7), REC(CT_RBR_STACK, 1), REC(CT_RBR_ENTER, 900, AT(0, main)),
+	     REC(CT_RBR_LINE, 900, AT(3, main)), REC(CT_RBR_ENTER, 800, to_s, 900),
+	     CT_PYR(CT_RBR_VALUE, CT_RBR_SELF, 5), 800, CT_RBV_NIL, 0, 0, CT_PYR(CT_RBR_VALUE, 1, 5), 800, CT_RBV_INT,
+	     0, 5, CT_PYR(CT_RBR_VALUE, CT_PYSLOT_RESULT, 5), 800, CT_RBV_INT, 0, 6, REC(CT_RBR_RETURN, 800, to_s));
+	TELL("", REC(CT_RBR_ENTER, 800, hidden, 900), REC(CT_RBR_RETURN, 800, hidden), /* began earlier: */
+	     REC(CT_RBR_RETURN, 700, to_s));
+
+	/* It rescues what was raised in it. */
+	TELL("7 <native>:0 A#to_s call #4\n", REC(CT_RBR_ENTER, 800, to_s, 900), CT_PYR(CT_RBR_VALUE, CT_PYSLOT_EXC, 5),
+	     900, CT_RBV_OPAQUE, 0x10, 0, REC(CT_RBR_RAISE, 900, AT(3, main)));
+	TELL("7 <native>:0 A#to_s exception <Broken>\n7 <native>:0 A#to_s return nil\n", REC(CT_RBR_RESCUED, 800, 0),
+	     CT_PYR(CT_RBR_VALUE, CT_PYSLOT_RESULT, 5), 800, CT_RBV_NIL, 0, 0, REC(CT_RBR_RETURN, 800, to_s));
+
+	/* It does not; what rescues it calls another one, whose frame is further in than the first one's. */
+	TELL("7 <native>:0 A#to_s call #5\n", REC(CT_RBR_ENTER, 800, to_s, 900), CT_PYR(CT_RBR_VALUE, CT_PYSLOT_EXC, 5),
+	     900, CT_RBV_OPAQUE, 0x10, 0, REC(CT_RBR_RAISE, 900, AT(3, main)));
+	TELL("7 <native>:0 A#to_s unwind <Broken>\n7 a.rb:3 <main> exception <Broken>\n7 <native>:0 A#to_s call #6\n",
+	     REC(CT_RBR_ENTER, 700, to_s, 900));
+}
+
 Test(ruby_steps, an_exception_goes_through_frames_until_it_is_rescued, .init = start, .fini = stop)
 {
 	ct_u64 main = (ct_u64)code("<main>", 0, false), f = (ct_u64)code("f", 0, false), e = (ct_u64)code("f", 0, true);

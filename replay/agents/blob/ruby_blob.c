@@ -22,6 +22,7 @@
 #define CFP_EP     32
 #define FRAME_KIND 0x7fff0001u
 #define RESCUE     0x78880001u
+#define CFUNC      0x55550001u
 #define CFRAME     0x80u
 #define BMETHOD    0x40u
 
@@ -97,6 +98,20 @@ static struct ct_rba_type *find_type(ct_u64 key)
 		t->check = check;
 	}
 	return t;
+}
+
+static ct_u32 method_id(ct_u64 me)
+{
+	/* its definition, what it is called, whose it is */
+	const ct_u64 check = hash(rd(me + 16) ^ hash(rd(me + 24) ^ rd(me + 32) << 1));
+	struct ct_rba_method *m = (struct ct_rba_method *)(H.base + CT_RBA_METHODS) + hash(me >> 3) % CT_RBA_NMETHODS;
+
+	if (m->me != me || m->check != check) {
+		request(CT_RBREQ_METHOD, me, (ct_u64)m);
+		m->me = me;
+		m->check = check;
+	}
+	return m->id;
 }
 
 #include "replay/agents/blob/ruby_values.h"
@@ -179,15 +194,51 @@ static ct_u64 owner(ct_u64 cfp)
 	return cfp;
 }
 
+/* What lies between a frame and the one that made it has been left. */
+static void enter(ct_u64 frame, ct_u64 what)
+{
+	ct_u64 *p = put();
+
+	p[0] = CT_PYR(CT_RBR_ENTER, 0, 4);
+	p[1] = frame;
+	p[2] = what;
+	p[3] = owner(frame + H.off.cfp_size);
+	done(p + 4);
+}
+
+/* The method that a frame of a C function is of; 0: it is another frame. */
+static ct_u64 native_method(ct_u64 cfp)
+{
+	return (kind_of(cfp) & FRAME_KIND) == CFUNC && (kind_of(cfp) & CFRAME) ? rd(rd(cfp + CFP_EP) - 16) : 0;
+}
+
+/* Is what calls it asked for? */
+static int native_wanted(ct_u64 cfp, ct_u64 end)
+{
+	while (cfp < end && ((kind_of(cfp) & CFRAME) || !rd(cfp + CFP_ISEQ)))
+		cfp += H.off.cfp_size;
+	/* A file that is being loaded has a frame already, but no code. */
+	return cfp < end && rd(cfp + CFP_PC) && find_iseq(rd(cfp + CFP_ISEQ), cfp, 0)->wanted;
+}
+
+static ct_u64 stack_end(ct_u64 ec)
+{
+	return rd(ec) + 8 * rd(ec + 8);
+}
+
 /* A stack seen for the first time: frames further out than this one. Control frames lie at its end, the outermost
  * last. */
 static void tell_frames(ct_u64 ec, ct_u64 cfp)
 {
-	const ct_u64 size = H.off.cfp_size, end = rd(ec) + 8 * rd(ec + 8);
+	const ct_u64 size = H.off.cfp_size, end = stack_end(ec);
 
 	for (ct_u64 f = end - size; f > cfp && f < end; f -= size) {
 		ct_u64 kind = kind_of(f);
 
+		if (native_method(f) && native_wanted(f, end)) {
+			make_room(CT_PYA_ROOM / 2);
+			record(CT_RBR_FRAME, 0, f, method_id(native_method(f)));
+		}
 		if ((kind & CFRAME) || (kind & FRAME_KIND) == RESCUE || !rd(f + CFP_ISEQ) || !rd(f + CFP_PC))
 			continue;
 		make_room(CT_PYA_ROOM / 2);
@@ -200,6 +251,9 @@ static void be_on(ct_u64 ec, ct_u64 cfp)
 	ct_u64 *known = &H.known[hash(ec >> 4) % CT_RBA_STACKS];
 
 	answered();
+	if (H.raised && ec == H.stack && cfp <= H.raised && native_method(H.raised) == H.raised_method)
+		record(CT_RBR_RESCUED, 0, H.raised, 0);
+	H.raised = 0;
 	if (ec == H.stack)
 		return;
 	H.stack = ec;
@@ -250,7 +304,7 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 		be_on(ec, cfp);
 		frame = owner(cfp);
 		if (events & EV_ENTER) {
-			record(CT_RBR_ENTER, 0, frame, what);
+			enter(frame, what);
 			if (H.values && c->wanted) {
 				for (ct_u32 i = 0; i < c->nvars; i++)
 					forget(frame, i);
@@ -285,14 +339,61 @@ HIDDEN __attribute__((used)) void agent_step(ct_u64 *regs)
 	near->end = c->encoded + 8ull * (pos + 1 < c->size ? slot[1].next : c->size);
 }
 
+/* A method written in C is called, with what a function has in its registers, or has returned. */
+static void native(const ct_u64 *regs, ct_u64 ec, int ends)
+{
+	const struct regs *r = (const struct regs *)regs;
+	const ct_u64 cfp = rd(ec + 16), me = native_method(cfp);
+	ct_u32 argc = (ct_u32)r->rsi;
+
+	if (!me || !native_wanted(cfp, stack_end(ec)))
+		return;
+	make_room(CT_PYA_ROOM);
+	be_on(ec, cfp);
+	if (ends && H.values)
+		record_value(cfp, CT_PYSLOT_RESULT, r->rax);
+	if (ends)
+		record(CT_RBR_RETURN, 0, cfp, method_id(me));
+	else
+		enter(cfp, method_id(me));
+	if (ends || !H.values)
+		return;
+	record_value(cfp, CT_RBR_SELF, r->rdi);
+	for (ct_u32 i = 0; i < argc && i < H.items; i++) {
+		make_room(CT_PYA_ROOM / 2);
+		record_value(cfp, i, rd(r->rdx + 8ull * i));
+	}
+}
+
+static int native_site(const ct_u64 *regs)
+{
+	const ct_u64 site = ((volatile struct ct_rba_near *)H.near)->index;
+
+	for (ct_u32 i = 0; i < H.nnative; i++) {
+		if (site == H.native[i].begin)
+			H.target = H.native[i].go_on;
+		else if (site == H.native[i].end)
+			H.target = H.moved[site];
+		else
+			continue;
+		native(regs, regs[H.native[i].ec_reg], site == H.native[i].end);
+		return 1;
+	}
+	return 0;
+}
+
 /* Where an exception has been made ready and hooks would be called: the thread is in a register. */
 HIDDEN __attribute__((used)) void agent_raise(ct_u64 *regs)
 {
 	volatile struct ct_rba_near *near = (volatile struct ct_rba_near *)H.near;
-	const ct_u64 ec = rd(regs[H.thread_reg] + H.off.th_ec), end = rd(ec) + 8 * rd(ec + 8);
-	ct_u64 cfp = rd(ec + 16), frame;
+	ct_u64 ec, end, cfp, frame, inner;
 	struct ct_rba_iseq *c;
 
+	if (native_site(regs))
+		return;
+	ec = rd(regs[H.thread_reg] + H.off.th_ec);
+	end = stack_end(ec);
+	inner = cfp = rd(ec + 16);
 	H.target = H.moved[near->index];
 	near->start = near->end = 0;
 	while (cfp < end && (kind_of(cfp) & CFRAME))
@@ -303,6 +404,10 @@ HIDDEN __attribute__((used)) void agent_raise(ct_u64 *regs)
 	be_on(ec, cfp);
 	c = find_iseq(rd(cfp + CFP_ISEQ), cfp, 0);
 	frame = owner(cfp);
+	if (native_method(inner)) {
+		H.raised = inner;
+		H.raised_method = native_method(inner);
+	}
 	if (c->wanted)
 		record_value(frame, CT_PYSLOT_EXC, rd(ec + H.off.ec_errinfo));
 	/* The frame's place is behind the instruction that it is in. */
