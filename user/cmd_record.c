@@ -65,7 +65,8 @@ static const char help[] =
 	"      --on-lost ACTION    when the buffer overflows: continue (with a new snapshot; default) or stop\n"
 	"      --strict            exit with 4 if anything was lost\n"
 	"      --verify            replay the recording at once and prove that it is the same; exit with 5 if\n"
-	"                          it is not\n"
+	"                          it is not; with --keep each stretch while the recording goes on, at idle\n"
+	"                          priority\n"
 	"  -q, --quiet             say nothing but errors\n"
 	"  -v, --verbose           say more\n"
 	"      --json              print the summary as JSON\n"
@@ -100,7 +101,7 @@ static int refuse(struct ct_record_args *a, struct ct_error *err)
 /* The proof of what has just been recorded. Failing to give one is no verdict, and is said as such. */
 static void prove(const struct ct_record_result *res, struct ct_verify_result *v)
 {
-	const struct ct_verify_opts opts = {.store = true};
+	const struct ct_verify_opts opts = {.store = true, .proven = true};
 	struct ct_error err = {0};
 
 	if (ct_verify(res->path, &opts, v, &err)) {
@@ -159,6 +160,12 @@ static json_t *calls_json(const struct ct_record_result *res)
 			 "interpreters", c->python, "attach_ms", c->attach_ms, "detach_ms", res->detach_ms);
 }
 
+static json_t *proven_json(const struct ct_proven *p)
+{
+	return json_pack("{s:I, s:I, s:I}", "verified", (json_int_t)p->verified, "refuted", (json_int_t)p->refuted,
+			 "missed", (json_int_t)p->missed);
+}
+
 static void summary(const struct ct_record_args *a, const struct ct_record_result *res,
 		    const struct ct_verify_result *v)
 {
@@ -175,6 +182,8 @@ static void summary(const struct ct_record_args *a, const struct ct_record_resul
 			json_object_set_new(obj, "verdict", json_string(ct_verdict_name(v->verdict)));
 		if (v && v->why[0])
 			json_object_set_new(obj, "not_verified", json_string(v->why));
+		if (a->o.prove)
+			json_object_set_new(obj, "proven", proven_json(&res->proven));
 
 		if (a->o.calls)
 			json_object_set_new(obj, "calls", calls_json(res));
@@ -200,6 +209,14 @@ static void summary(const struct ct_record_args *a, const struct ct_record_resul
 	fprintf(stderr, "%s\n", res->path);
 	if (!a->o.no_replay && res->unsound[0])
 		fprintf(stderr, "NOT all of it can be replayed: %s (`ctbpf info` says more)\n", res->unsound);
+	if (a->o.prove) {
+		fprintf(stderr,
+			"while it was recorded: %llu stretches VERIFIED, %llu not, %llu gone before their turn\n",
+			(unsigned long long)res->proven.verified, (unsigned long long)res->proven.refuted,
+			(unsigned long long)res->proven.missed);
+		if (res->proven.refuted)
+			fprintf(stderr, "not verified: %s\n", res->proven.why);
+	}
 	if (v && v->verdict == CT_VERIFIED)
 		fprintf(stderr, "VERIFIED, %zu stretch%s\n", v->stretches, v->stretches == 1 ? "" : "es");
 	else if (v)
@@ -234,6 +251,13 @@ static int run(struct ct_record_args *a, char **argv, struct ct_error *err)
 	if (res.path[0] && res.events)
 		summary(a, &res, !ret && a->verify ? &v : NULL);
 	status = ret ? ct_cmd_fail(argv, err) : record_status(a, &res);
+	if (!ret && a->verify && v.verdict == CT_VERIFIED && res.proven.refuted) {
+		/* What is kept is good; what was, was not. */
+		status = CT_EXIT_DIVERGED;
+		ct_fail(err, CT_EXIT_DIVERGED, "%s: not verified: %s", res.path, res.proven.why);
+		if (a->json || a->o.verbose < 0)
+			ct_cmd_fail(argv, err);
+	}
 	/* A proof was asked for: that there is none counts for more than the command's own status. */
 	if (!ret && a->verify && v.verdict != CT_VERIFIED) {
 		status = ct_verdict_status(v.verdict);

@@ -314,6 +314,7 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 				    "without");
 	if (a->match.kind && (ct_match_find(&a->match, &a->pids, &a->npids) || !a->npids))
 		return -2;
+	a->o.prove = a->verify && (a->o.keep_ns || a->o.keep_bytes);
 	a->o.pids = a->pids;
 	a->o.npids = a->npids;
 	return -1;

@@ -286,8 +286,8 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	/* A held process waits for this thread; compressing can wait. */
 	setpriority(PRIO_PROCESS, 0, -10);
 	r->inspector = ct_inspector_create(err);
-	if (!r->inspector || ct_recorder_worker_start(r, err) || ct_recorder_prober_start(r, err) ||
-	    ct_recorder_hearer_start(r, err))
+	if (!r->inspector || (o->prove && ct_prover_start(r, err)) || ct_recorder_worker_start(r, err) ||
+	    ct_recorder_prober_start(r, err) || ct_recorder_hearer_start(r, err))
 		return -1;
 	ct_wait_set_hook(ct_recorder_answer, r);
 	return ct_recorder_attach(r, command ? &command : o->pids, command ? 1 : o->npids, command, err);
@@ -330,6 +330,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 	ct_recorder_hearer_stop(r);
 	ct_recorder_serve(r);
 	ct_wait_set_hook(NULL, NULL);
+	ct_prover_stop(r);
 	if (ct_recorder_worker_wait(r, true, ret ? &ignored : err))
 		ret = -1;
 	ct_recorder_reap_command(r);
@@ -337,6 +338,9 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 	ct_recorder_reap(r);
 	ct_recorder_prober_stop(r);
 	ct_keep_finish(r);
+	if (r->prover)
+		ct_prover_counts(r, &res->proven);
+	ct_prover_free(r);
 	if (r->pipeline) {
 		if (began) {
 			end.status = r->command_status;

@@ -315,7 +315,7 @@ static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 		r->worker_failed = true;
 		pthread_mutex_unlock(&r->lock);
 	} else {
-		ct_keep_written(r, &job->snap);
+		ct_keep_written(r, &job->snap, job->at_ns);
 		ct_triggers_keep(r, job->triggers, &job->snap, job->at_ns, NULL);
 	}
 	pthread_mutex_lock(&r->lock);
@@ -363,6 +363,8 @@ static void *worker_main(void *arg)
 		pthread_mutex_unlock(&r->lock);
 		if (job->images)
 			write_snapshot(r, job);
+		else if (job->proof)
+			ct_prover_go_on(r);
 		else if (job->bytes)
 			keep_bytes(r, job);
 		else

@@ -92,6 +92,7 @@ struct ct_job {
 	void *bytes;                 /* else bytes to keep, `len` of them, if not NULL */
 	size_t len;
 	int fd;      /* else a file to keep: */
+	bool proof;  /* nothing to keep: ct_prover_go_on */
 	bool mapped; /* it is mapped, and must be kept; else it was only read */
 	struct ct_mapped_as as;
 	ct_u32 pid;
@@ -115,6 +116,7 @@ struct ct_recorder {
 	struct ring_buffer *urgent; /* libbpf's reader of the urgent ring: the hearing thread's */
 	struct ct_stepper *stepper; /* --clock step, or NULL */
 	struct ct_triggers *triggers;
+	struct ct_prover *prover; /* NULL: nothing is proven meanwhile */
 	struct ct_pin pin;
 	cpu_set_t others; /* CPUs the recorder itself may use */
 
@@ -279,10 +281,36 @@ void ct_keep_end(struct ct_recorder *r);
 void ct_keep_bytes_named(struct ct_recorder *r, const ct_u8 hash[16]);
 /* The worker has written this snapshot: it is durable, unless it is of kind EXEC. Removes what is not needed any more.
  */
-void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap);
+void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap, ct_u64 at_ns);
 /* What was left because somebody was keeping a file goes, now that nobody does any more. */
 void ct_keep_finish(struct ct_recorder *r);
 void ct_keep_free(struct ct_recorder *r);
+
+/* recorder_part.c: a part of the recording. */
+struct ct_part {
+	ct_u64 first_seq; /* its first segment begins with this record or later ... */
+	ct_u32 first_snapshot;
+	const struct ct_snapshot
+		*end; /* ... and it ends with this snapshot; NULL: with the recording, which has ended */
+	ct_u64 at_ns; /* when that snapshot was taken */
+};
+/* Makes it a recording with this manifest. All before its end is on disk (ct_pipeline_settle). */
+int ct_recorder_link(struct ct_recorder *r, const char *path, const struct ct_part *part, const json_t *manifest,
+		     struct ct_error *err);
+
+/* recorder_prove.c: --verify while the recording goes on. The worker calls these, but for start and stop. */
+int ct_prover_start(struct ct_recorder *r, struct ct_error *err);
+/* Abandons what is being proven; before the worker ends. */
+void ct_prover_stop(struct ct_recorder *r);
+void ct_prover_free(struct ct_recorder *r);
+/* A snapshot of all is on disk: a stretch ends with it, and perhaps another begins. */
+void ct_prover_written(struct ct_recorder *r, const struct ct_snapshot *snap, ct_u32 oldest, ct_u64 at_ns);
+/* What is before snapshot `first` is about to be removed. */
+void ct_prover_dropping(struct ct_recorder *r, ct_u32 first);
+/* There may be a verdict, and room for the next stretch. */
+void ct_prover_go_on(struct ct_recorder *r);
+/* Any thread. */
+void ct_prover_counts(struct ct_recorder *r, struct ct_proven *counts);
 
 /* recorder_trigger.c */
 int ct_triggers_create(struct ct_recorder *r, struct ct_error *err);

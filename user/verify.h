@@ -22,6 +22,8 @@ const char *ct_verdict_name(enum ct_verdict v);
 struct ct_verify_opts {
 	ct_u32 stretch;    /* number from 1, 0: all */
 	unsigned jobs;     /* workers at once, 0: one for each CPU */
+	bool idle;         /* at idle priority, and first where the recorded program does not run */
+	bool proven;       /* what was VERIFIED while it was recorded is not replayed again */
 	bool quiet;        /* verdicts only */
 	bool store;        /* write the result into the manifest */
 	const char *clock; /* ct_clock_choose; NULL: auto */
