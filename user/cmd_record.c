@@ -51,6 +51,10 @@ static const char help[] =
 	"      --min-duration T    only calls that took as long: 10us, 1.5ms, 2s\n"
 	"      --max-rate N        not more than N calls a second of each thread; the rest is counted\n"
 	"      --thread TID        only calls of this thread\n"
+	"      --redact REGEX      overwrite what matches with '*' before it is stored: in what calls read and write,\n"
+	"                          in memory; may be given several times. Bytes are missing then: a replay goes\n"
+	"                          another way where they matter, and is never VERIFIED\n"
+	"      --redact-env NAME   likewise the value of this environment variable (* and ? stand for any letters)\n"
 	"      --force             record although `ctbpf check` says that it cannot be replayed\n"
 	"      --no-follow         do not record children\n"
 	"      --cpu N             pin the target to this CPU (default: where it ran last)\n"
@@ -113,7 +117,7 @@ static void prove(const struct ct_record_result *res, struct ct_verify_result *v
 /* `v` is NULL if no proof was asked for. */
 static bool replayable(const struct ct_record_args *a, const struct ct_record_result *res)
 {
-	return !a->o.no_replay && !a->o.force && !res->lost && !res->unsound[0];
+	return !a->o.no_replay && !a->o.force && !res->lost && !res->redacted && !res->unsound[0];
 }
 
 /* Which calls were recorded, and what they cost where that is much. */
@@ -207,6 +211,9 @@ static void summary(const struct ct_record_args *a, const struct ct_record_resul
 	if (a->o.calls)
 		calls_summary(a, res);
 	fprintf(stderr, "%s\n", res->path);
+	if (res->redacted)
+		fprintf(stderr, "--redact has overwritten bytes in %llu places: a replay may go another way\n",
+			(unsigned long long)res->redacted);
 	if (!a->o.no_replay && res->unsound[0])
 		fprintf(stderr, "NOT all of it can be replayed: %s (`ctbpf info` says more)\n", res->unsound);
 	if (a->o.prove) {
@@ -277,11 +284,13 @@ int cmd_record(int argc, char **argv)
 					 .level = 1,
 					 .ring_bytes = 64 << 20,
 					 .segment_size = 256 << 20}};
-	const char *globs[argc];
+	const char *globs[argc], *redact[argc], *redact_env[argc];
 	struct ct_error err = {0};
 	int ret;
 
 	a.globs = globs;
+	a.redact = redact;
+	a.redact_env = redact_env;
 	ret = ct_record_parse(&a, help, argc, argv);
 
 	if (ret == -2) {

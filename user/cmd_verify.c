@@ -17,6 +17,7 @@ static const char help[] =
 	"the recording (`verify` in its manifest.json).\n"
 	"\n"
 	"  VERIFIED   identical, but for what is listed as not compared\n"
+	"  REDACTED   the same, but of bytes that `record --redact` had overwritten before: not what has happened\n"
 	"  BROKEN     events of the stretch are lost, unsound or unreadable\n"
 	"  UNPROVEN   replayed, but the recorder died before the snapshot to compare with\n"
 	"  DIVERGED   the replay went another way; a report on standard error says where and how\n"
@@ -38,7 +39,7 @@ static const char help[] =
 	"  ctbpf verify redis.ctr\n"
 	"  ctbpf verify --json redis.ctr | jq -r .verdict\n"
 	"\n"
-	"exit status: 0 verified, 1 failed, 2 usage, 5 diverged, different, broken or unproven\n";
+	"exit status: 0 verified, 1 failed, 2 usage, 5 any other verdict\n";
 
 int cmd_verify(int argc, char **argv)
 {

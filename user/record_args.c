@@ -32,6 +32,8 @@ enum {
 	OPT_ON_LOST,
 	OPT_STRICT,
 	OPT_VERIFY,
+	OPT_REDACT,
+	OPT_REDACT_ENV,
 	OPT_FUNCTIONS,
 	OPT_LIB,
 	OPT_CALLS,
@@ -71,6 +73,8 @@ static const struct option options[] = {
 	{"on-lost", required_argument, NULL, OPT_ON_LOST},
 	{"strict", no_argument, NULL, OPT_STRICT},
 	{"verify", no_argument, NULL, OPT_VERIFY},
+	{"redact", required_argument, NULL, OPT_REDACT},
+	{"redact-env", required_argument, NULL, OPT_REDACT_ENV},
 	{"functions", required_argument, NULL, OPT_FUNCTIONS},
 	{"lib", required_argument, NULL, OPT_LIB},
 	{"calls", optional_argument, NULL, OPT_CALLS},
@@ -276,6 +280,8 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 				return ct_cmd_usage(argv, "--on-lost takes stop or continue, not '%s'", optarg);
 			a->o.stop_on_loss = !strcmp(optarg, "stop");
 			break;
+		case OPT_REDACT: a->redact[a->o.nredact++] = optarg; break;
+		case OPT_REDACT_ENV: a->redact_env[a->o.nredact_env++] = optarg; break;
 		case OPT_STRICT: a->o.strict = true; break;
 		case OPT_VERIFY: a->verify = true; break;
 		case 'q': a->o.verbose = -1; break;
@@ -302,6 +308,14 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 					      "--container ID, or -- COMMAND");
 	if (a->verify && a->o.no_replay)
 		return ct_cmd_usage(argv, "--verify has nothing to replay in a recording with --no-replay");
+	a->o.redact = a->redact;
+	a->o.redact_env = a->redact_env;
+	if ((a->o.nredact || a->o.nredact_env) &&
+	    (a->verify || a->calls.nfunctions || a->calls.python || a->calls.told))
+		return ct_cmd_usage(argv,
+				    a->verify ? "--verify cannot prove a recording of which --redact takes bytes away"
+					      : "--redact does not look into calls: give it without --functions and "
+						"--calls");
 	if (a->o.step && a->o.no_replay)
 		return ct_cmd_usage(argv, "--clock has nothing to number in a recording with --no-replay");
 	status = check_calls(a, argv);

@@ -14,7 +14,8 @@ struct ct_record_args {
 	struct ct_match match;
 	bool json, verify;
 	struct ct_calls_opts calls;
-	const char **globs; /* room for as many as there are arguments */
+	const char **redact, **redact_env; /* likewise */
+	const char **globs;                /* room for as many as there are arguments */
 };
 
 /* -1: go on; -2: there is no such process; else the exit status. */

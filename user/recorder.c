@@ -65,6 +65,8 @@ static const struct ct_event *rewrite(void *ctx, const struct ct_event *ev)
 
 	if (r->calls)
 		return ct_calls_rewrite(r->calls_buf, ev);
+	if (r->redact)
+		ev = ct_redact_event(r->redact, ev);
 	return r->dedup ? ct_dedup_rewrite(r->dedup, ev) : ev;
 }
 
@@ -208,6 +210,14 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	struct ct_pipeline_opts po = {0};
 	pid_t first = o->npids ? o->pids[0] : 0, command = 0;
 
+	if (o->nredact || o->nredact_env) {
+		r->redact = ct_redact_create(o->redact, o->nredact, o->redact_env, o->nredact_env, err);
+		if (!r->redact)
+			return -1;
+	}
+	for (size_t i = 0; r->redact && i < o->npids; i++)
+		if (ct_redact_learn(r->redact, o->pids[i], err))
+			return -1;
 	if (ct_recorder_choose_cpu(r, first, err) ||
 	    ct_probes_create(&r->probes, o->ring_bytes, o->no_replay ? -1 : r->pin.cpu,
 			     o->step ? CT_TICKS_STEP : CT_TICKS_PMU, o->verbose > 0, err) ||
@@ -219,7 +229,7 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		r->probes.skel->data->in_max = 256;
 	if (o->command) {
 		command = first = r->command_pid = ct_recorder_start_command(r, err);
-		if (command < 0)
+		if (command < 0 || (r->redact && ct_redact_learn(r->redact, command, err)))
 			return -1;
 	}
 	if (ct_recorder_create_directory(r, first, err))
@@ -242,6 +252,10 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		r->dedup = ct_dedup_create(ct_recorder_keep_bytes, r);
 		po.rewrite = rewrite;
 		po.rewrite_min = CT_DEDUP_MIN;
+	}
+	if (r->redact) {
+		po.rewrite = rewrite;
+		po.rewrite_min = 0;
 	}
 	if (o->calls) {
 		r->calls = ct_calls_create(o->calls, &r->probes, err);
@@ -351,6 +365,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 		r->pipeline = NULL;
 	}
 	if (began) {
+		ct_recorder_redacted(r, res);
 		res->events = stats.events;
 		res->bytes = stats.stored_bytes;
 		res->lost = stats.lost;
@@ -381,6 +396,7 @@ static void destroy(struct ct_recorder *r)
 	ct_stepper_destroy(r->stepper);
 	ct_keep_free(r);
 	ct_dedup_destroy(r->dedup);
+	ct_redact_destroy(r->redact);
 	free(r->calls_buf);
 	free(r->reaps);
 	json_decref(r->manifest);

@@ -44,6 +44,9 @@ struct ct_record_opts {
 	ct_u64 keep_ns, keep_bytes; /* what stays of it: the last so long, at most so much; 0: all */
 	ct_u64 snapshot_ns;         /* between two snapshots, 0: choose */
 	struct ct_trigger_opts trigger;
+	const char *const *redact; /* what is not to be stored: see struct ct_redact */
+	const char *const *redact_env;
+	size_t nredact, nredact_env;
 	bool no_replay, force, strict, stop_on_loss;
 	bool prove;     /* verify each stretch while the recording goes on; with keep_... only */
 	bool follow;    /* children too */
@@ -64,6 +67,7 @@ struct ct_record_result {
 	ct_u64 events, bytes, lost;
 	bool write_failed; /* `lost` were not lost on the way, but could not be written */
 	double duration_s, pause_ms;
+	ct_u64 redacted; /* so often something matched `redact` */
 	bool replayable;
 	struct ct_proven proven;
 	struct ct_calls_stats calls; /* what was attached */

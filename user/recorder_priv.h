@@ -19,6 +19,7 @@
 #include "user/pipeline.h"
 #include "user/probes.h"
 #include "user/recorder.h"
+#include "user/redact.h"
 
 /* A file whose content is kept. */
 struct ct_known_file {
@@ -112,6 +113,7 @@ struct ct_recorder {
 	unsigned char *calls_buf;
 	struct ct_pipeline *pipeline;
 	struct ct_dedup *dedup;
+	struct ct_redact *redact; /* NULL: nothing is */
 	struct ct_inspector *inspector;
 	struct ring_buffer *urgent; /* libbpf's reader of the urgent ring: the hearing thread's */
 	struct ct_stepper *stepper; /* --clock step, or NULL */
@@ -203,6 +205,8 @@ ct_u64 ct_now_ns(void);
 /* recorder_create.c */
 int ct_recorder_choose_cpu(struct ct_recorder *r, pid_t pid, struct ct_error *err);
 int ct_recorder_create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *err);
+/* At the end: how much was redacted; if nothing was, the recording is as good as any. */
+void ct_recorder_redacted(struct ct_recorder *r, struct ct_record_result *res);
 
 /* recorder_command.c: starts it, stopped behind its execve, seized by this thread; and looks whether it has ended. */
 pid_t ct_recorder_start_command(struct ct_recorder *r, struct ct_error *err);

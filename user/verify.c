@@ -24,8 +24,9 @@
 #define MOST_JOBS 64
 
 static const char *const names[] = {
-	[CT_VERIFIED] = "VERIFIED", [CT_BROKEN] = "BROKEN",       [CT_UNPROVEN] = "UNPROVEN",
-	[CT_DIVERGED] = "DIVERGED", [CT_DIFFERENT] = "DIFFERENT", [CT_VERIFY_FAILED] = "FAILED"};
+	[CT_VERIFIED] = "VERIFIED",   [CT_REDACTED] = "REDACTED", [CT_BROKEN] = "BROKEN",
+	[CT_UNPROVEN] = "UNPROVEN",   [CT_DIVERGED] = "DIVERGED", [CT_DIFFERENT] = "DIFFERENT",
+	[CT_VERIFY_FAILED] = "FAILED"};
 
 const char *ct_verdict_name(enum ct_verdict v)
 {
@@ -91,6 +92,14 @@ int ct_verify_refusal(const struct ct_recording *rec, struct ct_error *err)
 		return ct_fail(err, CT_EXIT_FAILED, "%s: is still being recorded; wait for its end",
 			       ct_recording_path(rec));
 	return 0;
+}
+
+bool ct_verify_redacted(const struct ct_recording *rec)
+{
+	const json_t *redacted = json_object_get(ct_recording_manifest(rec), "redacted");
+	const json_t *matches = json_object_get(redacted, "matches");
+
+	return redacted && !(json_is_integer(matches) && !json_integer_value(matches));
 }
 
 static void add_problem(struct verifier *v, const char *text)
@@ -395,9 +404,10 @@ static void reason(const struct verifier *v, struct ct_verify_result *res)
 
 		if (res->verdict != CT_VERIFIED && verdict_of(job->res) == res->verdict)
 			snprintf(res->why, sizeof(res->why), "stretch %zu: %s", job->number,
-				 error  ? error
-				 : line ? line
-					: "there is no snapshot at its end to compare with");
+				 error                         ? error
+				 : line                        ? line
+				 : res->verdict == CT_REDACTED ? "bytes were overwritten by --redact"
+							       : "there is no snapshot at its end to compare with");
 	}
 	if (!res->why[0] && problem)
 		snprintf(res->why, sizeof(res->why), "%s", problem);

@@ -78,6 +78,8 @@ static enum ct_verdict run(struct ct_recording *rec, bool damaged, const struct 
 		json_object_set_new(res, "error", json_string(err.msg));
 	} else if (!st->to) {
 		verdict = CT_UNPROVEN;
+	} else if (ct_verify_redacted(rec)) {
+		verdict = CT_REDACTED;
 	}
 	if (s && verdict == CT_DIVERGED) {
 		struct ct_report *r = ct_session_report(s);
