@@ -243,7 +243,7 @@ static int link_files(int from, int to, struct ct_error *err)
 	return ret;
 }
 
-static int link_segments(int from, int to, ct_u64 seq, ct_u32 *next, struct ct_error *err)
+static int link_segments(int from, int to, ct_u64 first, ct_u64 end, ct_u32 *next, struct ct_error *err)
 {
 	int from_fd = ct_dir_openat(from, "segments"), to_fd = ct_dir_openat(to, "segments"), ret;
 	struct ct_stored_segment *list = NULL;
@@ -254,9 +254,11 @@ static int link_segments(int from, int to, ct_u64 seq, ct_u32 *next, struct ct_e
 		ret = fail_dir(err, "segments");
 	else
 		ret = ct_stored_segments(from, &list, &count, err);
-	for (size_t i = 0; i < count && list[i].first_seq < seq && !ret; i++) {
+	for (size_t i = 0; i < count && list[i].first_seq < end && !ret; i++) {
 		char name[32];
 
+		if (list[i].first_seq < first)
+			continue;
 		snprintf(name, sizeof(name), "%06u.ctseg", list[i].number);
 		ret = link_one(from_fd, to_fd, "segments", name, err);
 		*next = list[i].number + 1;
@@ -290,7 +292,7 @@ static int link_snapshot(int from, int to, const char *name, struct ct_error *er
 	return ret;
 }
 
-static int link_snapshots(int from, int to, ct_u32 last, struct ct_error *err)
+static int link_snapshots(int from, int to, ct_u32 first, ct_u32 last, struct ct_error *err)
 {
 	DIR *d = list_dir(from, "snapshots");
 	int to_fd = ct_dir_openat(to, "snapshots"), ret = 0;
@@ -301,7 +303,7 @@ static int link_snapshots(int from, int to, ct_u32 last, struct ct_error *err)
 	while (!ret && (de = readdir(d))) {
 		ct_u32 id = ct_numbered_name(de->d_name, "");
 
-		if (id && id <= last)
+		if (id && id >= first && id <= last)
 			ret = link_snapshot(fd_of(d), to_fd, de->d_name, err);
 	}
 	if (d)
@@ -311,10 +313,10 @@ static int link_snapshots(int from, int to, ct_u32 last, struct ct_error *err)
 	return ret;
 }
 
-int ct_stored_link(int from, int to, ct_u64 seq, ct_u32 snapshot, ct_u32 *next, struct ct_error *err)
+int ct_stored_link(int from, int to, const struct ct_stored_part *part, ct_u32 *next, struct ct_error *err)
 {
-	if (link_segments(from, to, seq, next, err) || link_snapshots(from, to, snapshot, err) ||
-	    link_files(from, to, err))
+	if (link_segments(from, to, part->first_seq, part->end_seq, next, err) ||
+	    link_snapshots(from, to, part->first_snapshot, part->last_snapshot, err) || link_files(from, to, err))
 		return -1;
 	return ct_stored_sync(to, err);
 }

@@ -28,9 +28,13 @@ int ct_stored_drop(int dirfd, ct_u64 seq, ct_u32 snapshot, struct ct_error *err)
 int ct_stored_files(int dirfd, void (*each)(void *ctx, int files_fd, const ct_u8 hash[16]), void *ctx,
 		    struct ct_error *err);
 void ct_stored_drop_file(int files_fd, const ct_u8 hash[16]);
-/* Links into the empty recording `to` all kept files, the segments that begin before record `seq`, and the snapshots
- * up to `snapshot`. *next: the number of the segment that would follow. */
-int ct_stored_link(int from, int to, ct_u64 seq, ct_u32 snapshot, ct_u32 *next, struct ct_error *err);
+/* Segments that begin with record first_seq or later and before end_seq; snapshots from first to last. */
+struct ct_stored_part {
+	ct_u64 first_seq, end_seq;
+	ct_u32 first_snapshot, last_snapshot;
+};
+/* Links them into the empty recording `to`, and all kept files. *next: the number of the segment that would follow. */
+int ct_stored_link(int from, int to, const struct ct_stored_part *part, ct_u32 *next, struct ct_error *err);
 /* Writes segment `number`, closed and synced, with these records, each padded to 8: one block of them. */
 int ct_stored_append(int dirfd, const ct_u8 uuid[16], ct_u32 number, const void *records, size_t len,
 		     struct ct_error *err);

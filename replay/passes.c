@@ -49,9 +49,9 @@ int ct_run_to_pass(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 	return ret;
 }
 
-void ct_passes_recall(struct ct_session *s, ct_u32 from)
+static void recall(struct ct_session *s, ct_u32 from, const char *name)
 {
-	const json_t *proof = json_object_get(ct_recording_manifest(s->rec), "verify");
+	const json_t *proof = json_object_get(ct_recording_manifest(s->rec), name);
 	const json_t *stretch, *pass;
 	size_t i, k;
 
@@ -66,6 +66,12 @@ void ct_passes_recall(struct ct_session *s, ct_u32 from)
 				*to = (unsigned)skip;
 		}
 	}
+}
+
+void ct_passes_recall(struct ct_session *s, ct_u32 from)
+{
+	recall(s, from, "proven"); /* while it was recorded */
+	recall(s, from, "verify");
 }
 
 /* ---- the search -------------------------------------------------------------------------------------------------- */

@@ -47,6 +47,14 @@ static void info_json(struct ct_out *out, const struct ct_recinfo *info)
 	ct_json_str(out, "replayable_reason", sum->replayable ? NULL : sum->reason);
 	ct_json_str(out, "verdict", info->verdict);
 	ct_json_str(out, "verified_at", info->verified_at);
+	if (info->has_proven) {
+		ct_json_open(out, "proven", '{');
+		ct_json_u64(out, "verified", info->proven);
+		ct_json_u64(out, "refuted", info->refuted);
+		ct_json_u64(out, "missed", info->missed);
+		ct_json_str(out, "why", info->refuted_why);
+		ct_json_close(out, '}');
+	}
 	ct_json_u64(out, "lost", sum->lost);
 	ct_json_u64(out, "events", sum->events);
 	ct_json_u64(out, "bytes", sum->bytes);
@@ -187,6 +195,18 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 		field(out, "verify");
 		ct_out_fmt(out, "%s on %s%s\n", info->verdict, info->verified_at ? info->verified_at : "an unknown day",
 			   ct_recording_problem(info->rec, 0) ? ", before the problems below" : "");
+	}
+	if (info->has_proven) {
+		field(out, "proven");
+		ct_out_fmt(
+			out,
+			"%llu stretch%s while recorded, %llu found NOT to be the same, %llu gone before their turn\n",
+			(unsigned long long)info->proven, plural(info->proven, "es"), (unsigned long long)info->refuted,
+			(unsigned long long)info->missed);
+		if (info->refuted_why) {
+			field(out, "");
+			ct_out_fmt(out, "the last: %s\n", info->refuted_why);
+		}
 	}
 	field(out, "threads");
 	ct_out_fmt(out, "%u in %u process%s\n", sum->threads, sum->processes, plural(sum->processes, "es"));

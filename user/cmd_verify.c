@@ -17,6 +17,7 @@ static const char help[] =
 	"the recording (`verify` in its manifest.json).\n"
 	"\n"
 	"  VERIFIED   identical, but for what is listed as not compared\n"
+	"  REDACTED   the same, but of bytes that `record --redact` had overwritten before: not what has happened\n"
 	"  BROKEN     events of the stretch are lost, unsound or unreadable\n"
 	"  UNPROVEN   replayed, but the recorder died before the snapshot to compare with\n"
 	"  DIVERGED   the replay went another way; a report on standard error says where and how\n"
@@ -26,6 +27,7 @@ static const char help[] =
 	"\n"
 	"  -s, --stretch N  only the N-th stretch (from 1); the result is not kept\n"
 	"  -j, --jobs N     stretches at once (default: one for each CPU)\n"
+	"      --idle       only while nobody else wants the CPU\n"
 	"  -n, --no-store   do not keep the result in the recording\n"
 	"      --clock NAME how positions are found: fingerprint, pmu (hardware counter), step (slow), or auto,\n"
 	"                   the best that works (default)\n"
@@ -37,15 +39,20 @@ static const char help[] =
 	"  ctbpf verify redis.ctr\n"
 	"  ctbpf verify --json redis.ctr | jq -r .verdict\n"
 	"\n"
-	"exit status: 0 verified, 1 failed, 2 usage, 5 diverged, different, broken or unproven\n";
+	"exit status: 0 verified, 1 failed, 2 usage, 5 any other verdict\n";
 
 int cmd_verify(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"stretch", required_argument, NULL, 's'}, {"jobs", required_argument, NULL, 'j'},
-		{"no-store", no_argument, NULL, 'n'},      {"clock", required_argument, NULL, 'c'},
-		{"quiet", no_argument, NULL, 'q'},         {"json", no_argument, NULL, 'J'},
-		{"help", no_argument, NULL, 'h'},          {0},
+		{"stretch", required_argument, NULL, 's'},
+		{"jobs", required_argument, NULL, 'j'},
+		{"no-store", no_argument, NULL, 'n'},
+		{"clock", required_argument, NULL, 'c'},
+		{"quiet", no_argument, NULL, 'q'},
+		{"json", no_argument, NULL, 'J'},
+		{"help", no_argument, NULL, 'h'},
+		{"idle", no_argument, NULL, 'i'},
+		{0},
 	};
 	struct ct_verify_opts opts = {.store = true, .out = stdout};
 	struct ct_verify_result res;
@@ -65,6 +72,7 @@ int cmd_verify(int argc, char **argv)
 				return ct_cmd_usage(argv, "--jobs takes a number from 1 to 64, not '%s'", optarg);
 			opts.jobs = (unsigned)n;
 			break;
+		case 'i': opts.idle = true; break;
 		case 'n': opts.store = false; break;
 		case 'c':
 			if (!ct_clock_known(optarg))

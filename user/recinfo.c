@@ -38,6 +38,12 @@ static void from_manifest(struct ct_recinfo *info, const json_t *manifest)
 	const json_t *proof = json_object_get(manifest, "verify");
 	info->verdict = get_str(proof, "verdict");
 	info->verified_at = get_str(proof, "time");
+	const json_t *proven = json_object_get(manifest, "proven");
+	info->has_proven = json_is_object(proven);
+	info->proven = get_u64(proven, "verified");
+	info->refuted = get_u64(proven, "refuted");
+	info->missed = get_u64(proven, "missed");
+	info->refuted_why = get_str(proven, "why");
 	info->has_pause = json_is_number(pause);
 	info->pause_ms = json_number_value(pause);
 	info->has_stats = json_is_object(stats);

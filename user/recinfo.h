@@ -17,6 +17,9 @@ struct ct_recinfo {
 	const char *host, *kernel, *cpu;
 	const char *target_comm, *target_exe;
 	const char *verdict, *verified_at; /* of the last `ctbpf verify` that kept its result */
+	bool has_proven;                   /* stretches were proven while it was recorded */
+	ct_u64 proven, refuted, missed;
+	const char *refuted_why;
 	ct_u64 target_pid;
 	const char *trigger, *trigger_reason; /* what made it be kept; NULL: nothing of that kind */
 	ct_u64 trigger_seq;                   /* the event that did, 0: none */

@@ -65,6 +65,8 @@ static const struct ct_event *rewrite(void *ctx, const struct ct_event *ev)
 
 	if (r->calls)
 		return ct_calls_rewrite(r->calls_buf, ev);
+	if (r->redact)
+		ev = ct_redact_event(r->redact, ev);
 	return r->dedup ? ct_dedup_rewrite(r->dedup, ev) : ev;
 }
 
@@ -208,6 +210,14 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	struct ct_pipeline_opts po = {0};
 	pid_t first = o->npids ? o->pids[0] : 0, command = 0;
 
+	if (o->nredact || o->nredact_env) {
+		r->redact = ct_redact_create(o->redact, o->nredact, o->redact_env, o->nredact_env, err);
+		if (!r->redact)
+			return -1;
+	}
+	for (size_t i = 0; r->redact && i < o->npids; i++)
+		if (ct_redact_learn(r->redact, o->pids[i], err))
+			return -1;
 	if (ct_recorder_choose_cpu(r, first, err) ||
 	    ct_probes_create(&r->probes, o->ring_bytes, o->no_replay ? -1 : r->pin.cpu,
 			     o->step ? CT_TICKS_STEP : CT_TICKS_PMU, o->verbose > 0, err) ||
@@ -219,7 +229,7 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		r->probes.skel->data->in_max = 256;
 	if (o->command) {
 		command = first = r->command_pid = ct_recorder_start_command(r, err);
-		if (command < 0)
+		if (command < 0 || (r->redact && ct_redact_learn(r->redact, command, err)))
 			return -1;
 	}
 	if (ct_recorder_create_directory(r, first, err))
@@ -241,6 +251,10 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		r->dedup = ct_dedup_create(ct_recorder_keep_bytes, r);
 		po.rewrite = rewrite;
 		po.rewrite_min = CT_DEDUP_MIN;
+	}
+	if (r->redact) {
+		po.rewrite = rewrite;
+		po.rewrite_min = 0;
 	}
 	if (o->calls) {
 		r->calls = ct_calls_create(o->calls, &r->probes, err);
@@ -285,8 +299,8 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	/* A held process waits for this thread; compressing can wait. */
 	setpriority(PRIO_PROCESS, 0, -10);
 	r->inspector = ct_inspector_create(err);
-	if (!r->inspector || ct_recorder_worker_start(r, err) || ct_recorder_prober_start(r, err) ||
-	    ct_recorder_hearer_start(r, err))
+	if (!r->inspector || (o->prove && ct_prover_start(r, err)) || ct_recorder_worker_start(r, err) ||
+	    ct_recorder_prober_start(r, err) || ct_recorder_hearer_start(r, err))
 		return -1;
 	ct_wait_set_hook(ct_recorder_answer, r);
 	return ct_recorder_attach(r, command ? &command : o->pids, command ? 1 : o->npids, command, err);
@@ -329,6 +343,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 	ct_recorder_hearer_stop(r);
 	ct_recorder_serve(r);
 	ct_wait_set_hook(NULL, NULL);
+	ct_prover_stop(r);
 	if (ct_recorder_worker_wait(r, true, ret ? &ignored : err))
 		ret = -1;
 	ct_recorder_reap_command(r);
@@ -336,6 +351,9 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 	ct_recorder_reap(r);
 	ct_recorder_prober_stop(r);
 	ct_keep_finish(r);
+	if (r->prover)
+		ct_prover_counts(r, &res->proven);
+	ct_prover_free(r);
 	if (r->pipeline) {
 		if (began) {
 			end.status = r->command_status;
@@ -346,6 +364,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 		r->pipeline = NULL;
 	}
 	if (began) {
+		ct_recorder_redacted(r, res);
 		res->events = stats.events;
 		res->bytes = stats.stored_bytes;
 		res->lost = stats.lost;
@@ -376,6 +395,7 @@ static void destroy(struct ct_recorder *r)
 	ct_stepper_destroy(r->stepper);
 	ct_keep_free(r);
 	ct_dedup_destroy(r->dedup);
+	ct_redact_destroy(r->redact);
 	free(r->calls_buf);
 	free(r->reaps);
 	json_decref(r->manifest);

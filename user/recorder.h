@@ -28,6 +28,13 @@ struct ct_trigger_opts {
 bool ct_trigger_name_ok(const char *name);
 #define CT_CONTROL "control" /* socket in the recording's directory */
 
+/* Stretches that were looked at while the recording went on. */
+struct ct_proven {
+	ct_u64 verified, refuted; /* refuted: any verdict but VERIFIED */
+	ct_u64 missed;            /* removed before their turn had come */
+	char why[200];            /* of the last refuted one */
+};
+
 struct ct_record_opts {
 	const pid_t *pids; /* targets, or ... */
 	size_t npids;
@@ -37,7 +44,11 @@ struct ct_record_opts {
 	ct_u64 keep_ns, keep_bytes; /* what stays of it: the last so long, at most so much; 0: all */
 	ct_u64 snapshot_ns;         /* between two snapshots, 0: choose */
 	struct ct_trigger_opts trigger;
+	const char *const *redact; /* what is not to be stored: see struct ct_redact */
+	const char *const *redact_env;
+	size_t nredact, nredact_env;
 	bool no_replay, force, strict, stop_on_loss;
+	bool prove;     /* verify each stretch while the recording goes on; with keep_... only */
 	bool follow;    /* children too */
 	bool real_time; /* SCHED_RR while recorded */
 	bool step;      /* ticks, by single-stepping the targets */
@@ -56,7 +67,9 @@ struct ct_record_result {
 	ct_u64 events, bytes, lost;
 	bool write_failed; /* `lost` were not lost on the way, but could not be written */
 	double duration_s, pause_ms;
+	ct_u64 redacted; /* so often something matched `redact` */
 	bool replayable;
+	struct ct_proven proven;
 	struct ct_calls_stats calls; /* what was attached */
 	ct_u64 orphans;              /* lines and values of calls that were not told of */
 	ct_u64 ncalls, left_out;     /* calls told of, and not told of, see struct ct_call_counters */

@@ -99,7 +99,19 @@ static void default_path(struct ct_recorder *r, const char *comm, pid_t pid)
 	snprintf(r->path, sizeof(r->path), "ctbpf-%s-%d-%s.ctr", safe, pid, when);
 }
 
-static json_t *describe_target(pid_t pid, char **command)
+static json_t *argument(struct ct_recorder *r, const char *text)
+{
+	char *copy = strdup(text);
+	json_t *arg;
+
+	if (copy && r->redact)
+		ct_redact_bytes(r->redact, copy, strlen(copy), false);
+	arg = json_string(copy ?: "?");
+	free(copy);
+	return arg ?: json_string("?");
+}
+
+static json_t *describe_target(struct ct_recorder *r, pid_t pid, char **command)
 {
 	char path[64], exe[4096];
 	struct ct_target t;
@@ -115,7 +127,7 @@ static json_t *describe_target(pid_t pid, char **command)
 		json_t *argv = json_array();
 
 		for (; *command; command++)
-			json_array_append_new(argv, json_string(*command) ?: json_string("?"));
+			json_array_append_new(argv, argument(r, *command));
 		json_object_set_new(obj, "argv", argv);
 	}
 	ct_target_deinit(&t);
@@ -149,7 +161,7 @@ int ct_recorder_create_directory(struct ct_recorder *r, pid_t pid, struct ct_err
 	r->manifest = ct_manifest_new(r->uuid);
 	if (!r->manifest)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	json_object_set_new(r->manifest, "target", describe_target(pid, r->opts->command));
+	json_object_set_new(r->manifest, "target", describe_target(r, pid, r->opts->command));
 	json_object_set_new(r->manifest, "options",
 			    json_pack("{s:b, s:b, s:i, s:b, s:s}", "no_replay", r->opts->no_replay, "force",
 				      r->opts->force, "cpu", r->pin.cpu, "real_time", r->opts->real_time, "clock",
@@ -167,6 +179,13 @@ int ct_recorder_create_directory(struct ct_recorder *r, pid_t pid, struct ct_err
 		json_object_set_new(json_object_get(r->manifest, "options"), "ticks",
 				    json_string(r->opts->step || ct_pmu_model()->conditional ? "conditional-branches"
 											     : "branches"));
+	if (r->redact) {
+		json_object_set_new(r->manifest, "redacted",
+				    json_pack("{s:I}", "rules", (json_int_t)ct_redact_rules(r->redact)));
+		json_object_set_new(r->manifest, "replayable", json_false());
+		json_object_set_new(r->manifest, "replayable_reason",
+				    json_string("recorded with --redact: bytes are missing"));
+	}
 	if (r->opts->no_replay || r->opts->force) {
 		json_object_set_new(r->manifest, "replayable", json_false());
 		json_object_set_new(r->manifest, "replayable_reason",
@@ -175,4 +194,25 @@ int ct_recorder_create_directory(struct ct_recorder *r, pid_t pid, struct ct_err
 							: "recorded with --force despite findings of check"));
 	}
 	return ct_recorder_manifest(r, "recording", NULL, err);
+}
+
+void ct_recorder_redacted(struct ct_recorder *r, struct ct_record_result *res)
+{
+	char why[100];
+
+	if (!r->redact)
+		return;
+	res->redacted = ct_redact_matches(r->redact);
+	json_object_set_new(json_object_get(r->manifest, "redacted"), "matches",
+			    json_integer((json_int_t)res->redacted));
+	if (r->opts->no_replay || r->opts->force)
+		return;
+	if (!res->redacted) {
+		json_object_del(r->manifest, "replayable");
+		json_object_del(r->manifest, "replayable_reason");
+		return;
+	}
+	snprintf(why, sizeof(why), "bytes are missing: --redact has overwritten some in %llu places",
+		 (unsigned long long)res->redacted);
+	json_object_set_new(r->manifest, "replayable_reason", json_string(why));
 }

@@ -170,6 +170,8 @@ static int keep_content(struct ct_recorder *r, int fd, const char *name, const s
 		}
 		if (as && !same_content(&st, as))
 			return ct_fail(err, CT_EXIT_FAILED, "it was changed after it had been mapped");
+		if (r->redact && ct_redact_in_file(r->redact, fd))
+			return ct_fail(err, CT_EXIT_FAILED, "it has something that --redact matches");
 		/* It changed while it was copied, or the disk is full: the next mapping tries again. */
 		ret = ct_file_keep(r->dirfd, fd, name, &out->ref, out->hash, err);
 	} while (ret && --tries);
@@ -307,7 +309,7 @@ static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 	pthread_mutex_unlock(&r->lock);
 	if ((nsites && !sites && ct_fail(&err, CT_EXIT_FAILED, "out of memory for a snapshot")) ||
 	    ct_images_write(job->images, job->nimages, &job->snap, r->dirfd, r->opts->level ? 1 : 0, r->index,
-			    ct_recorder_keep, r, sites, sites ? nsites : 0, &err)) {
+			    ct_recorder_keep, r, sites, sites ? nsites : 0, r->redact, &err)) {
 		ct_triggers_keep(r, job->triggers, NULL, 0, &err);
 		pthread_mutex_lock(&r->lock);
 		if (!r->worker_failed)
@@ -315,7 +317,7 @@ static void write_snapshot(struct ct_recorder *r, struct ct_job *job)
 		r->worker_failed = true;
 		pthread_mutex_unlock(&r->lock);
 	} else {
-		ct_keep_written(r, &job->snap);
+		ct_keep_written(r, &job->snap, job->at_ns);
 		ct_triggers_keep(r, job->triggers, &job->snap, job->at_ns, NULL);
 	}
 	pthread_mutex_lock(&r->lock);
@@ -363,6 +365,8 @@ static void *worker_main(void *arg)
 		pthread_mutex_unlock(&r->lock);
 		if (job->images)
 			write_snapshot(r, job);
+		else if (job->proof)
+			ct_prover_go_on(r);
 		else if (job->bytes)
 			keep_bytes(r, job);
 		else

@@ -306,6 +306,7 @@ static int drop_before(struct ct_recorder *r, size_t first, struct ct_error *err
 	ct_u32 id = r->kept[first].id, oldest = oldest_needed(r, first);
 	size_t left = 0;
 
+	ct_prover_dropping(r, id);
 	/* All before the first segment to stay is closed then, so the reader may leave it out by its number. */
 	if (ct_pipeline_settle(r->pipeline, err) || ct_stored_sync(r->dirfd, err))
 		return -1;
@@ -327,7 +328,7 @@ static int drop_before(struct ct_recorder *r, size_t first, struct ct_error *err
 	return 0;
 }
 
-void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap)
+void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap, ct_u64 at_ns)
 {
 	struct ct_snapshot_reader *reader;
 	struct ct_kept_snapshot *more;
@@ -352,6 +353,7 @@ void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap)
 							.mono_ns = snap->mono_ns,
 							.bytes = stats.bytes};
 	ct_snapshot_reader_close(reader);
+	ct_prover_written(r, snap, r->kept[r->nkept - 1].oldest, at_ns);
 	if (snap->kind == CT_SNAP_EXEC)
 		return;
 	first = choose_first(r, r->nkept - 1);

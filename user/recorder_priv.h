@@ -19,6 +19,7 @@
 #include "user/pipeline.h"
 #include "user/probes.h"
 #include "user/recorder.h"
+#include "user/redact.h"
 
 /* A file whose content is kept. */
 struct ct_known_file {
@@ -92,6 +93,7 @@ struct ct_job {
 	void *bytes;                 /* else bytes to keep, `len` of them, if not NULL */
 	size_t len;
 	int fd;      /* else a file to keep: */
+	bool proof;  /* nothing to keep: ct_prover_go_on */
 	bool mapped; /* it is mapped, and must be kept; else it was only read */
 	struct ct_mapped_as as;
 	ct_u32 pid;
@@ -111,10 +113,12 @@ struct ct_recorder {
 	unsigned char *calls_buf;
 	struct ct_pipeline *pipeline;
 	struct ct_dedup *dedup;
+	struct ct_redact *redact; /* NULL: nothing is */
 	struct ct_inspector *inspector;
 	struct ring_buffer *urgent; /* libbpf's reader of the urgent ring: the hearing thread's */
 	struct ct_stepper *stepper; /* --clock step, or NULL */
 	struct ct_triggers *triggers;
+	struct ct_prover *prover; /* NULL: nothing is proven meanwhile */
 	struct ct_pin pin;
 	int cpu_lock;           /* says so to other recorders */
 	cpu_set_t mine, others; /* CPUs it was started on; those of them that it uses */
@@ -202,6 +206,8 @@ ct_u64 ct_now_ns(void);
 /* recorder_create.c */
 int ct_recorder_choose_cpu(struct ct_recorder *r, pid_t pid, struct ct_error *err);
 int ct_recorder_create_directory(struct ct_recorder *r, pid_t pid, struct ct_error *err);
+/* At the end: how much was redacted; if nothing was, the recording is as good as any. */
+void ct_recorder_redacted(struct ct_recorder *r, struct ct_record_result *res);
 
 /* recorder_command.c: starts it, stopped behind its execve, seized by this thread; and looks whether it has ended. */
 pid_t ct_recorder_start_command(struct ct_recorder *r, struct ct_error *err);
@@ -280,10 +286,36 @@ void ct_keep_end(struct ct_recorder *r);
 void ct_keep_bytes_named(struct ct_recorder *r, const ct_u8 hash[16]);
 /* The worker has written this snapshot: it is durable, unless it is of kind EXEC. Removes what is not needed any more.
  */
-void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap);
+void ct_keep_written(struct ct_recorder *r, const struct ct_snapshot *snap, ct_u64 at_ns);
 /* What was left because somebody was keeping a file goes, now that nobody does any more. */
 void ct_keep_finish(struct ct_recorder *r);
 void ct_keep_free(struct ct_recorder *r);
+
+/* recorder_part.c: a part of the recording. */
+struct ct_part {
+	ct_u64 first_seq; /* its first segment begins with this record or later ... */
+	ct_u32 first_snapshot;
+	const struct ct_snapshot
+		*end; /* ... and it ends with this snapshot; NULL: with the recording, which has ended */
+	ct_u64 at_ns; /* when that snapshot was taken */
+};
+/* Makes it a recording with this manifest. All before its end is on disk (ct_pipeline_settle). */
+int ct_recorder_link(struct ct_recorder *r, const char *path, const struct ct_part *part, const json_t *manifest,
+		     struct ct_error *err);
+
+/* recorder_prove.c: --verify while the recording goes on. The worker calls these, but for start and stop. */
+int ct_prover_start(struct ct_recorder *r, struct ct_error *err);
+/* Abandons what is being proven; before the worker ends. */
+void ct_prover_stop(struct ct_recorder *r);
+void ct_prover_free(struct ct_recorder *r);
+/* A snapshot of all is on disk: a stretch ends with it, and perhaps another begins. */
+void ct_prover_written(struct ct_recorder *r, const struct ct_snapshot *snap, ct_u32 oldest, ct_u64 at_ns);
+/* What is before snapshot `first` is about to be removed. */
+void ct_prover_dropping(struct ct_recorder *r, ct_u32 first);
+/* There may be a verdict, and room for the next stretch. */
+void ct_prover_go_on(struct ct_recorder *r);
+/* Any thread. */
+void ct_prover_counts(struct ct_recorder *r, struct ct_proven *counts);
 
 /* recorder_trigger.c */
 int ct_triggers_create(struct ct_recorder *r, struct ct_error *err);

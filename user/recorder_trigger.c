@@ -196,8 +196,16 @@ static void tell_status(struct ct_recorder *r, int fd, const struct ct_pipeline_
 				   (json_int_t)atomic_load(&r->unsound), "snapshots", (int)r->last_snapshot,
 				   "processes", (int)r->ntargets, "duration_s", (ct_now_ns() - r->start_ns) / 1e9,
 				   "max_pause_s", r->max_pause_ns / 1e9, "recorder_cpu_s", s->cpu_ns / 1e9);
-	char *text = json_dumps(status, JSON_COMPACT);
+	struct ct_proven proven;
+	char *text;
 
+	if (r->prover) {
+		ct_prover_counts(r, &proven);
+		json_object_set_new(status, "verified", json_integer((json_int_t)proven.verified));
+		json_object_set_new(status, "refuted", json_integer((json_int_t)proven.refuted));
+		json_object_set_new(status, "missed", json_integer((json_int_t)proven.missed));
+	}
+	text = json_dumps(status, JSON_COMPACT);
 	ct_control_answer(fd, text ? "ok %s" : "error out of memory%s", text ?: "");
 	free(text);
 	json_decref(status);
@@ -243,68 +251,6 @@ int ct_triggers_fd(const struct ct_recorder *r)
 
 /* ---- keeping it ------------------------------------------------------------------------------------------------ */
 
-struct records {
-	char *data;
-	size_t len, room;
-	ct_u64 seq, time_ns;
-	bool failed;
-};
-
-static void add_record(struct records *out, unsigned type, const void *body, size_t len, const void *tail,
-		       size_t tail_len)
-{
-	size_t size = sizeof(struct ct_event) + len + tail_len, stride = (size + 7) & ~(size_t)7;
-	struct ct_event ev = {.size = size, .type = type, .seq = out->seq, .time_ns = out->time_ns};
-
-	if (out->len + stride > CT_BLOCK_RAW_MAX)
-		out->failed = true;
-	if (!out->failed && out->len + stride > out->room) {
-		char *more = realloc(out->data, (out->room + stride) * 2);
-
-		out->failed = !more;
-		if (more) {
-			out->data = more;
-			out->room = (out->room + stride) * 2;
-		}
-	}
-	if (out->failed)
-		return;
-	memset(out->data + out->len + stride - 8, 0, 8);
-	memcpy(out->data + out->len, &ev, sizeof(ev));
-	memcpy(out->data + out->len + sizeof(ev), body, len);
-	if (tail_len)
-		memcpy(out->data + out->len + sizeof(ev) + len, tail, tail_len);
-	out->len += stride;
-	out->seq++;
-}
-
-/* The end that a copy of the log before a snapshot needs: this snapshot, to compare with, and the files whose records
- * come later only because copying a file takes its time. */
-static int write_end(struct ct_recorder *r, int fd, const struct ct_snapshot *snap, ct_u64 at_ns, ct_u32 number,
-		     struct ct_error *err)
-{
-	struct ct_ev_snapshot body = {.id = snap->id, .kind = CT_SNAP_FINAL, .nprocs = snap->nprocs};
-	struct ct_ev_end end = {.reason = CT_END_TRIGGER, .status = -1};
-	struct records out = {.seq = snap->seq, .time_ns = at_ns};
-	int ret;
-
-	add_record(&out, CT_EV_SNAPSHOT, &body, sizeof(body), NULL, 0);
-	pthread_mutex_lock(&r->carry);
-	for (size_t i = 0; i < r->nfiles; i++) {
-		const char *name = r->files[i].name ?: "";
-		struct ct_ev_file file = {.ref = r->files[i].ref, .path_len = strlen(name)};
-
-		memcpy(file.hash, r->files[i].hash, sizeof(file.hash));
-		add_record(&out, CT_EV_FILE, &file, sizeof(file), name, file.path_len);
-	}
-	pthread_mutex_unlock(&r->carry);
-	add_record(&out, CT_EV_END, &end, sizeof(end), NULL, 0);
-	ret = out.failed ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
-			 : ct_stored_append(fd, r->uuid, number, out.data, out.len, err);
-	free(out.data);
-	return ret;
-}
-
 static json_t *describe(struct ct_recorder *r, const struct ct_trigger *t, bool ended)
 {
 	json_t *manifest = json_deep_copy(r->manifest);
@@ -320,46 +266,25 @@ static json_t *describe(struct ct_recorder *r, const struct ct_trigger *t, bool 
 	return manifest;
 }
 
-/* snap NULL: the recording has ended, all of it is kept. */
-static int make_recording(struct ct_recorder *r, const struct ct_trigger *t, const struct ct_snapshot *snap,
-			  ct_u64 at_ns, const char *path, struct ct_error *err)
-{
-	int fd = ct_recording_create(path, err), parent;
-	ct_u32 next;
-	json_t *manifest;
-	int ret = -1;
-
-	if (fd < 0)
-		return -1;
-	if (!(snap && ct_pipeline_settle(r->pipeline, err)) &&
-	    !ct_stored_link(r->dirfd, fd, snap ? snap->seq : UINT64_MAX, snap ? snap->id : UINT32_MAX, &next, err) &&
-	    !(snap && write_end(r, fd, snap, at_ns, next, err))) {
-		manifest = describe(r, t, !snap);
-		ret = ct_manifest_write(fd, manifest, err);
-		json_decref(manifest);
-	}
-	parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (parent >= 0) {
-		fsync(parent);
-		close(parent);
-	}
-	close(fd);
-	if (ret)
-		ct_recording_discard(path);
-	return ret;
-}
-
 static int keep(struct ct_recorder *r, struct ct_trigger *t, const struct ct_snapshot *snap, ct_u64 at_ns,
 		struct ct_error *err)
 {
 	size_t stem = strlen(r->path);
+	const struct ct_part part = {.end = snap, .at_ns = at_ns};
 	char path[700], tmp[710];
+	json_t *manifest;
 	int ret;
 
 	if (stem > 4 && !strcmp(r->path + stem - 4, ".ctr"))
 		stem -= 4;
 	snprintf(tmp, sizeof(tmp), "%.*s-%s.ctr.tmp", (int)stem, r->path, t->name);
-	ret = make_recording(r, t, snap, at_ns, tmp, err);
+	/* A request takes what is on its way to the disk along. */
+	ret = snap ? ct_pipeline_settle(r->pipeline, err) : 0;
+	if (!ret) {
+		manifest = describe(r, t, !snap);
+		ret = ct_recorder_link(r, tmp, &part, manifest, err);
+		json_decref(manifest);
+	}
 	for (int n = 1; !ret && n < SAME_NAMES; n++) {
 		if (n == 1)
 			snprintf(path, sizeof(path), "%.*s-%s.ctr", (int)stem, r->path, t->name);

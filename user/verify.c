@@ -24,8 +24,9 @@
 #define MOST_JOBS 64
 
 static const char *const names[] = {
-	[CT_VERIFIED] = "VERIFIED", [CT_BROKEN] = "BROKEN",       [CT_UNPROVEN] = "UNPROVEN",
-	[CT_DIVERGED] = "DIVERGED", [CT_DIFFERENT] = "DIFFERENT", [CT_VERIFY_FAILED] = "FAILED"};
+	[CT_VERIFIED] = "VERIFIED",   [CT_REDACTED] = "REDACTED", [CT_BROKEN] = "BROKEN",
+	[CT_UNPROVEN] = "UNPROVEN",   [CT_DIVERGED] = "DIVERGED", [CT_DIFFERENT] = "DIFFERENT",
+	[CT_VERIFY_FAILED] = "FAILED"};
 
 const char *ct_verdict_name(enum ct_verdict v)
 {
@@ -91,6 +92,14 @@ int ct_verify_refusal(const struct ct_recording *rec, struct ct_error *err)
 		return ct_fail(err, CT_EXIT_FAILED, "%s: is still being recorded; wait for its end",
 			       ct_recording_path(rec));
 	return 0;
+}
+
+bool ct_verify_redacted(const struct ct_recording *rec)
+{
+	const json_t *redacted = json_object_get(ct_recording_manifest(rec), "redacted");
+	const json_t *matches = json_object_get(redacted, "matches");
+
+	return redacted && !(json_is_integer(matches) && !json_integer_value(matches));
 }
 
 static void add_problem(struct verifier *v, const char *text)
@@ -159,7 +168,9 @@ static int start(struct verifier *v, struct worker *w, struct job *job, struct c
 		const struct ct_session_opts opts = {.cpu = w->cpu, .clock = v->clock};
 
 		close(ends[0]);
-		ct_verify_worker(v->rec, v->damaged, job->st, &opts, ends[1], parent);
+		/* The last word is not spoken at idle priority: a try that is given no CPU for long looks like one
+		 * that has lost its way. */
+		ct_verify_worker(v->rec, v->damaged, job->st, &opts, v->opts->idle && w->cpu >= 0, ends[1], parent);
 	}
 	close(ends[1]);
 	if (w->pid < 0) {
@@ -226,7 +237,8 @@ static struct job *choose(struct verifier *v, const struct worker *w)
 {
 	for (size_t i = 0; i < v->njobs; i++) {
 		struct job *job = &v->jobs[i];
-		bool taken = job->res || (job->elsewhere && w->cpu >= 0);
+		bool taken = job->res || (job->elsewhere && w->cpu >= 0) ||
+			     (v->opts->idle && v->nworkers > 1 && !job->elsewhere && w->cpu < 0);
 
 		for (size_t k = 0; k < v->nworkers && !taken; k++)
 			taken = v->workers[k].job == job;
@@ -247,6 +259,14 @@ static void plan_workers(struct verifier *v)
 	v->workers[v->nworkers++].cpu = -1;
 	if (sched_getaffinity(0, sizeof(allowed), &allowed))
 		return;
+	if (v->opts->idle) { /* the recorded one is asked last: the program may still be running there */
+		for (int cpu = 0; cpu < CPU_SETSIZE && v->nworkers < 2; cpu++)
+			if (CPU_ISSET(cpu, &allowed) && cpu != recorded) {
+				v->workers[v->nworkers++].cpu = -1;
+				v->workers[0].cpu = cpu;
+			}
+		return;
+	}
 	for (int cpu = 0; cpu < CPU_SETSIZE && v->nworkers < most && v->nworkers < MOST_JOBS && v->nworkers < v->njobs;
 	     cpu++)
 		if (CPU_ISSET(cpu, &allowed) && cpu != recorded)
@@ -384,9 +404,10 @@ static void reason(const struct verifier *v, struct ct_verify_result *res)
 
 		if (res->verdict != CT_VERIFIED && verdict_of(job->res) == res->verdict)
 			snprintf(res->why, sizeof(res->why), "stretch %zu: %s", job->number,
-				 error  ? error
-				 : line ? line
-					: "there is no snapshot at its end to compare with");
+				 error                         ? error
+				 : line                        ? line
+				 : res->verdict == CT_REDACTED ? "bytes were overwritten by --redact"
+							       : "there is no snapshot at its end to compare with");
 	}
 	if (!res->why[0] && problem)
 		snprintf(res->why, sizeof(res->why), "%s", problem);
@@ -450,6 +471,21 @@ static int store(struct verifier *v, const struct ct_verify_result *res, struct 
 	return ret;
 }
 
+/* Its verdict from while it was recorded, if that was VERIFIED; any other one is looked at again. */
+static json_t *proven(const struct verifier *v, const struct ct_stretch *st)
+{
+	const json_t *known = json_object_get(ct_recording_manifest(v->rec), "proven");
+	json_t *one;
+	size_t i;
+
+	json_array_foreach (json_object_get(known, "stretches"), i, one)
+		if (json_integer_value(json_object_get(one, "from")) == st->from && st->to &&
+		    json_integer_value(json_object_get(one, "to")) == st->to && !st->broken_at &&
+		    verdict_of(one) == CT_VERIFIED)
+			return json_deep_copy(one);
+	return NULL;
+}
+
 static int make_jobs(struct verifier *v, struct ct_error *err)
 {
 	if (!v->st.count && ct_recording_problem(v->rec, 0))
@@ -474,7 +510,9 @@ static int make_jobs(struct verifier *v, struct ct_error *err)
 		v->njobs++;
 		job->st = &v->st.list[i];
 		job->number = i + 1;
-		if (job->st->broken_at)
+		if (v->opts->proven)
+			job->res = proven(v, job->st);
+		if (job->st->broken_at && !job->res)
 			job->res = json_pack("{s:s, s:I, s:s}", "verdict", names[CT_BROKEN], "at",
 					     (json_int_t)job->st->broken_at, "error", job->st->broken);
 	}

@@ -18,13 +18,14 @@
 #include "report_text.h"
 
 /* Others come first: a proof can wait, a service on the same machine cannot. */
-static void lower_priority(void)
+static void lower_priority(bool idle)
 {
 	struct sched_param param = {0};
 
-	setpriority(PRIO_PROCESS, 0, 5);
-	sched_setscheduler(0, SCHED_BATCH, &param);
-	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
+	setpriority(PRIO_PROCESS, 0, idle ? 19 : 5);
+	sched_setscheduler(0, idle ? SCHED_IDLE : SCHED_BATCH, &param);
+	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+		idle ? IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0) : IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
 }
 
 static json_t *stats_json(const struct ct_session_stats *n, const struct ct_proof *proof)
@@ -77,6 +78,8 @@ static enum ct_verdict run(struct ct_recording *rec, bool damaged, const struct 
 		json_object_set_new(res, "error", json_string(err.msg));
 	} else if (!st->to) {
 		verdict = CT_UNPROVEN;
+	} else if (ct_verify_redacted(rec)) {
+		verdict = CT_REDACTED;
 	}
 	if (s && verdict == CT_DIVERGED) {
 		struct ct_report *r = ct_session_report(s);
@@ -120,7 +123,7 @@ static void write_all(int fd, const char *data, size_t len)
 }
 
 _Noreturn void ct_verify_worker(struct ct_recording *rec, bool damaged, const struct ct_stretch *st,
-				const struct ct_session_opts *opts, int fd, pid_t parent)
+				const struct ct_session_opts *opts, bool idle, int fd, pid_t parent)
 {
 	json_t *res = json_object();
 	struct ct_out text;
@@ -129,7 +132,7 @@ _Noreturn void ct_verify_worker(struct ct_recording *rec, bool damaged, const st
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent) /* it died before that */
 		_exit(1);
-	lower_priority();
+	lower_priority(idle);
 	ct_out_memory(&text);
 	json_object_set_new(res, "verdict", json_string(ct_verdict_name(run(rec, damaged, st, opts, res, &text))));
 	line = json_dumps(res, JSON_COMPACT);

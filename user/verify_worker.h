@@ -12,8 +12,8 @@
 #include "verify.h"
 
 /* Replays a stretch of the recording (damaged: known to be) in a session with these options and writes its result to
- * fd. */
+ * fd; idle: only while nobody else wants the CPU. */
 _Noreturn void ct_verify_worker(struct ct_recording *rec, bool damaged, const struct ct_stretch *st,
-				const struct ct_session_opts *opts, int fd, pid_t parent);
+				const struct ct_session_opts *opts, bool idle, int fd, pid_t parent);
 
 #endif

@@ -166,7 +166,8 @@ Test(retention, a_linked_part_outlives_the_whole)
 
 	to = ct_recording_create(below(dir, "part.ctr"), &err);
 	cr_assert_geq(to, 0);
-	cr_assert_eq(ct_stored_link(fd, to, 13, 2, &next, &err), 0, "%s", err.msg);
+	cr_assert_eq(ct_stored_link(fd, to, &(struct ct_stored_part){.end_seq = 13, .last_snapshot = 2}, &next, &err),
+		     0, "%s", err.msg);
 	cr_assert_eq(next, 3);
 	add_snapshot(&records, 13, 13000000, 2, CT_SNAP_FINAL);
 	add_note(&records, 14, 13000000);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "user/attach/target.h"
+#include "user/redact.h"
 
 #define STEP       (2u << 20)
 #define STEP_PAGES (STEP / CT_PAGE)
@@ -26,6 +27,7 @@ struct writer {
 	int file; /* behind the mapping being written, if it has probe sites */
 	struct stat st;
 	ct_u64 map_start, map_offset;
+	struct ct_redact *redact;
 	struct ct_error *err;
 };
 
@@ -90,6 +92,8 @@ static int add_run(struct writer *w, ct_u64 addr, size_t pages)
 				continue;
 			}
 		}
+		if (w->redact)
+			ct_redact_bytes(w->redact, w->buf, n * CT_PAGE, false);
 		if (ct_snapshot_add_pages(w->out, w->proc, addr + done * CT_PAGE, w->buf, n, w->err))
 			return -1;
 		done += n;
@@ -133,6 +137,8 @@ static int write_pages(struct writer *w)
 			const struct ct_shared_copy *c = &w->img->copies[next];
 
 			copied = true;
+			if (w->redact)
+				ct_redact_bytes(w->redact, c->data, c->len, false);
 			if (ct_snapshot_add_pages(w->out, w->proc, c->addr, c->data, c->len / CT_PAGE, w->err))
 				return -1;
 		}
@@ -174,11 +180,17 @@ static int keep_files(struct ct_image *img, ct_keep_file *keep, void *ctx)
 
 int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *snap, int dirfd, int level,
 		    struct ct_page_index *index, ct_keep_file *keep, void *keep_ctx, const struct ct_probe_site *sites,
-		    size_t nsites, struct ct_error *err)
+		    size_t nsites, struct ct_redact *redact, struct ct_error *err)
 {
 	struct ct_snapshot_writer *out = ct_snapshot_writer_create(dirfd, snap->id, level, index, err);
-	struct writer w = {
-		.out = out, .err = err, .pagemap = -1, .memfd = -1, .file = -1, .sites = sites, .nsites = nsites};
+	struct writer w = {.out = out,
+			   .err = err,
+			   .pagemap = -1,
+			   .memfd = -1,
+			   .file = -1,
+			   .sites = sites,
+			   .nsites = nsites,
+			   .redact = redact};
 	char path[64];
 	int ret = out ? 0 : -1;
 

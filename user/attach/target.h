@@ -183,9 +183,11 @@ struct ct_probe_site {
 /* Keeps mapped files: called for each mapping of a regular file; fills hash and ref. 0, or -1 with *err. */
 typedef int ct_keep_file(void *ctx, const char *path, const char *name, struct ct_file_ref *ref, ct_u8 hash[16],
 			 struct ct_error *err);
-/* Writes images (all of one snapshot) and the snapshot's state. Destroys the images' children. */
+struct ct_redact;
+/* Writes images (all of one snapshot) and the snapshot's state. Destroys the images' children. redact: what is not to
+ * be in their pages, or NULL. */
 int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *snap, int dirfd, int level,
 		    struct ct_page_index *index, ct_keep_file *keep, void *keep_ctx, const struct ct_probe_site *sites,
-		    size_t nsites, struct ct_error *err);
+		    size_t nsites, struct ct_redact *redact, struct ct_error *err);
 
 #endif
