@@ -450,6 +450,9 @@ int ct_replay_event(struct ct_session *s, struct ct_error *err)
 	switch (ev->type) {
 	case CT_EV_FILE:
 	case CT_EV_NOTE:
+	case CT_EV_FUNCTION: /* told by probes, of which the program knows nothing */
+	case CT_EV_CALL:
+	case CT_EV_RETURN:
 	case CT_EV_END: return 0;
 	case CT_EV_SWITCH: return on_switch(s, t, err);
 	case CT_EV_EXIT: return on_exit_record(s, t);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -257,6 +258,7 @@ static int add_function(struct native *n, const struct ct_elf_symbol *sym, ct_u8
 	size_t want = sym->room < CODE_MAX ? sym->room : CODE_MAX;
 	ssize_t got = ct_image_read(n->fd, code, want, sym->offset);
 	struct ct_site site = {.cost = CT_SITE_NONE, .why = "its code cannot be read"};
+	const bool exits = n->file->fragile || n->c->o->replayable;
 	ct_u32 id;
 
 	if (ct_elf_symbol_taboo(sym->name))
@@ -269,13 +271,27 @@ static int add_function(struct native *n, const struct ct_elf_symbol *sym, ct_u8
 		return 0;
 	}
 	id = ++n->c->nfunctions;
-	if (add_place(n->file->fragile ? &n->enter : &n->pairs, sym->offset + site.at,
-		      CT_SITE_COOKIE(id, site.nargs)) ||
-	    (n->file->fragile && add_exits(n, code, (size_t)got, sym, site.at, id)))
+	if (add_place(exits ? &n->enter : &n->pairs, sym->offset + site.at, CT_SITE_COOKIE(id, site.nargs)) ||
+	    (exits && add_exits(n, code, (size_t)got, sym, site.at, id)))
 		return -1;
 	st->functions++;
 	st->stepped += site.cost == CT_SITE_STEPPED;
 	tell(n, sym, id);
+	return 0;
+}
+
+static int note_sites(struct ct_calls *c, const struct native *n, struct ct_error *err)
+{
+	struct stat st;
+
+	if (c->stats.endless || !c->stats.functions)
+		return ct_fail(err, CT_EXIT_FAILED, "%s: '%s' cannot be timed: %s", n->file->name, c->o->functions[0],
+			       c->stats.functions          ? "where it ends cannot be seen"
+			       : c->stats.unprobed_name[0] ? c->stats.unprobed_name
+							   : "it cannot be probed");
+	if (fstat(n->fd, &st) || ct_probes_add_sites(c->probes, st.st_dev, st.st_ino, n->enter.offset, n->enter.n) ||
+	    ct_probes_add_sites(c->probes, st.st_dev, st.st_ino, n->leave.offset, n->leave.n))
+		return ct_fail_memory(err);
 	return 0;
 }
 
@@ -301,6 +317,8 @@ static int attach_file(struct ct_calls *c, pid_t pid, const struct ct_call_file 
 			ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		ct_lines_close(n.lines);
 	}
+	if (!ret && c->o->replayable)
+		ret = note_sites(c, &n, err);
 	/* Leaving first: then nothing that is entered is not seen to be left. */
 	if (!ret)
 		ret = attach(c, c->skel->progs.ct_call_leave, pid, file->path, &n.leave, 0, n.leave.n, 0, err);

@@ -27,6 +27,9 @@ struct ct_calls_opts {
 	ct_u64 min_ns;   /* only calls that took as long */
 	ct_u64 max_rate; /* calls a second of one thread; 0: any */
 	pid_t tid;       /* 0: all threads */
+	/* Of native functions only, and for recordings that can be replayed: every return is seen at the instruction
+	 * that makes it, since nothing on a stack may be changed, and snapshots know where the probes are. */
+	bool replayable;
 };
 
 /* What was attached. */

@@ -72,6 +72,8 @@ int ct_probes_look(struct ct_probes *p, const char *path, const char *name);
 bool ct_probes_needs_scan(struct ct_probes *p, pid_t pid, int fd);
 /* All sites known, a copy to be freed; NULL: none, or no memory (then *n is not 0). Any thread may ask. */
 struct ct_probe_site *ct_probes_sites(struct ct_probes *p, size_t *n);
+/* More of them, of probes that somebody else attaches. -1: no memory. */
+int ct_probes_add_sites(struct ct_probes *p, ct_u64 st_dev, ct_u64 st_ino, const ct_u64 *offsets, size_t n);
 /* Whether the file has sites. */
 bool ct_probes_has_sites(struct ct_probes *p, ct_u64 st_dev, ct_u64 st_ino);
 /* Probes in `pid` the sites of all files seen so far, mapped there or not yet. */

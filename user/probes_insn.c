@@ -54,16 +54,28 @@ static bool linked(struct ct_probes *p, pid_t pid, const struct ct_scanned *s)
 	return l != NULL;
 }
 
-/* Pages with a breakpoint in them look like the process's own: snapshots undo the breakpoint. */
-static void note_sites(struct ct_probes *p, const struct ct_scanned *s)
+/* Pages with a breakpoint in them look like the process's own: snapshots undo the breakpoint. The caller has the lock.
+ */
+static int note_sites(struct ct_probes *p, ct_u64 dev, ct_u64 ino, const ct_u64 *offsets, size_t n)
 {
-	struct ct_probe_site *more = realloc(p->sites, (p->nsites + s->probes.n) * sizeof(*more));
+	struct ct_probe_site *more = realloc(p->sites, (p->nsites + n) * sizeof(*more));
 
 	if (!more)
-		return;
+		return n ? -1 : 0;
 	p->sites = more;
-	for (size_t i = 0; i < s->probes.n; i++)
-		p->sites[p->nsites++] = (struct ct_probe_site){s->dev, s->ino, s->probes.offsets[i]};
+	for (size_t i = 0; i < n; i++)
+		p->sites[p->nsites++] = (struct ct_probe_site){dev, ino, offsets[i]};
+	return 0;
+}
+
+int ct_probes_add_sites(struct ct_probes *p, ct_u64 st_dev, ct_u64 st_ino, const ct_u64 *offsets, size_t n)
+{
+	int ret;
+
+	pthread_mutex_lock(&p->insn_lock);
+	ret = note_sites(p, st_dev, st_ino, offsets, n);
+	pthread_mutex_unlock(&p->insn_lock);
+	return ret;
 }
 
 /* What is known about the file open at fd; looks at it if it has not been seen. NULL: no regular file. */
@@ -98,7 +110,7 @@ static struct ct_scanned *look(struct ct_probes *p, int fd, const char *name, bo
 	}
 	pthread_mutex_lock(&p->insn_lock);
 	if (s->probes.n)
-		note_sites(p, s);
+		note_sites(p, s->dev, s->ino, s->probes.offsets, s->probes.n);
 	s->next = p->scanned;
 	p->scanned = s;
 	pthread_mutex_unlock(&p->insn_lock);

@@ -18,6 +18,7 @@ enum {
 	OPT_ON_EXIT,
 	OPT_ON_SIGNAL,
 	OPT_ON_LOG,
+	OPT_ON_LATENCY,
 	OPT_POST,
 	OPT_LIMIT,
 	OPT_NO_REPLAY,
@@ -59,6 +60,7 @@ static const struct option options[] = {
 	{"on-exit", required_argument, NULL, OPT_ON_EXIT},
 	{"on-signal", required_argument, NULL, OPT_ON_SIGNAL},
 	{"on-log", required_argument, NULL, OPT_ON_LOG},
+	{"on-latency", required_argument, NULL, OPT_ON_LATENCY},
 	{"post-trigger", required_argument, NULL, OPT_POST},
 	{"trigger-limit", required_argument, NULL, OPT_LIMIT},
 	{"no-replay", no_argument, NULL, OPT_NO_REPLAY},
@@ -175,8 +177,9 @@ static int check_calls(struct ct_record_args *a, char **argv)
 	const struct ct_calls_opts *c = &a->calls;
 
 	a->calls.functions = a->globs;
-	if (c->lib && !c->nfunctions)
-		return ct_cmd_usage(argv, "--lib says where the functions of --functions are");
+	a->o.trigger.slow_lib = c->lib;
+	if (c->lib && !c->nfunctions && !a->o.trigger.slow)
+		return ct_cmd_usage(argv, "--lib says where the functions of --functions and --on-latency are");
 	if (!c->nfunctions && !c->python && !c->told)
 		return c->depth || c->min_ns || c->max_rate || c->tid
 			       ? ct_cmd_usage(argv, "give --functions or --calls, too")
@@ -233,6 +236,11 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 			break;
 		case OPT_ON_CRASH: a->o.trigger.crash = true; break;
 		case OPT_ON_LOG: a->o.trigger.log = optarg; break;
+		case OPT_ON_LATENCY:
+			if (ct_parse_latency(&a->o.trigger, optarg))
+				return ct_cmd_usage(
+					argv, "--on-latency takes FUNCTION>TIME, like 'handle>50ms', not '%s'", optarg);
+			break;
 		case OPT_ON_EXIT:
 			if (ct_parse_exit(optarg, &a->o.trigger))
 				return ct_cmd_usage(argv, "--on-exit takes 0 to 255 or nonzero, not '%s'", optarg);
@@ -322,7 +330,7 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 	if (status >= 0)
 		return status;
 	if (a->o.no_replay && (a->o.keep_ns || a->o.keep_bytes || a->o.snapshot_ns || a->o.trigger.crash ||
-			       a->o.trigger.exits || a->o.trigger.signals || a->o.trigger.log))
+			       a->o.trigger.exits || a->o.trigger.signals || a->o.trigger.log || a->o.trigger.slow))
 		return ct_cmd_usage(argv,
 				    "--keep, --snapshot-every and --on-... need snapshots, which --no-replay does "
 				    "without");

@@ -31,6 +31,8 @@ int ct_parse_duration(const char *text, ct_u64 *ns);
 int ct_parse_keep(struct ct_record_opts *o, const char *text);
 /* "SEGV", "SIGSEGV", "11"; added to the set. */
 int ct_parse_signal(const char *text, ct_u64 *signals);
+/* "handle>50ms"; cuts the text. */
+int ct_parse_latency(struct ct_trigger_opts *t, char *text);
 int ct_parse_exit(const char *text, struct ct_trigger_opts *t);
 int ct_parse_compress(const char *text, int *level);
 

@@ -119,3 +119,14 @@ int ct_parse_duration(const char *text, ct_u64 *ns)
 		}
 	return -1;
 }
+
+int ct_parse_latency(struct ct_trigger_opts *t, char *text)
+{
+	char *at = strrchr(text, '>'); /* names of functions may have one, too */
+
+	if (!at || at == text || ct_parse_duration(at + 1, &t->slow_ns))
+		return -1;
+	*at = 0;
+	t->slow = text;
+	return 0;
+}

@@ -303,6 +303,8 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	    ct_recorder_prober_start(r, err) || ct_recorder_hearer_start(r, err))
 		return -1;
 	ct_wait_set_hook(ct_recorder_answer, r);
+	if (ct_recorder_slow_attach(r, command ? &command : o->pids, command ? 1 : o->npids, err))
+		return -1;
 	return ct_recorder_attach(r, command ? &command : o->pids, command ? 1 : o->npids, command, err);
 }
 
@@ -320,6 +322,8 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
 	if (r->calls)
 		ct_recorder_calls_stop(r, res);
+	if (r->slow)
+		ct_calls_stop(r->slow);
 	if (r->pipeline && !ct_pipeline_drain(r->pipeline, 1000, &ignored))
 		r->end_ns = ct_now_ns();
 	for (size_t i = 0; i < r->ntargets; i++) { /* only after a failed attach or final stop */
@@ -384,6 +388,7 @@ static int finish(struct ct_recorder *r, bool began, struct ct_record_result *re
 static void destroy(struct ct_recorder *r)
 {
 	ct_calls_destroy(r->calls);
+	ct_calls_destroy(r->slow);
 	ct_probes_destroy(&r->probes);
 	ct_inspector_destroy(r->inspector);
 	ct_page_index_destroy(r->index);

@@ -19,10 +19,12 @@ struct ct_trigger_opts {
 	bool crash; /* a process is ended by a signal */
 	bool exits; /* ... or ends with this status, -1: any but 0 */
 	int exit_status;
-	ct_u64 signals;  /* these are delivered: bit N-1 for signal N */
-	const char *log; /* what matches this regular expression is written */
-	ct_u64 post_ns;  /* recorded after it */
-	ct_u64 every_ns; /* at most one of these in that time */
+	ct_u64 signals;              /* these are delivered: bit N-1 for signal N */
+	const char *slow, *slow_lib; /* native functions of this name take ... */
+	ct_u64 slow_ns;              /* ... as long; lib: see struct ct_calls_opts */
+	const char *log;             /* what matches this regular expression is written */
+	ct_u64 post_ns;              /* recorded after it */
+	ct_u64 every_ns;             /* at most one of these in that time */
 };
 #define CT_TRIGGER_NAME 64
 bool ct_trigger_name_ok(const char *name);

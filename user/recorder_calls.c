@@ -31,6 +31,24 @@ int ct_recorder_calls_attach(struct ct_recorder *r, pid_t pid, struct ct_error *
 	return r->calls ? ct_calls_attach(r->calls, pid, tell, r, err) : 0;
 }
 
+int ct_recorder_slow_attach(struct ct_recorder *r, const pid_t *pids, size_t n, struct ct_error *err)
+{
+	const struct ct_trigger_opts *t = &r->opts->trigger;
+
+	if (!t->slow)
+		return 0;
+	r->slow_opts = (struct ct_calls_opts){
+		.functions = &t->slow, .nfunctions = 1, .lib = t->slow_lib, .min_ns = t->slow_ns, .replayable = true};
+	r->slow = ct_calls_create(&r->slow_opts, &r->probes, err);
+	for (size_t i = 0; r->slow && i < n; i++)
+		if (ct_calls_attach(r->slow, pids[i], tell, r, err))
+			return -1;
+	if (!r->slow)
+		return -1;
+	ct_calls_start(r->slow);
+	return 0;
+}
+
 static void note(struct ct_recorder *r, ct_u64 count, const char *why)
 {
 	if (count)

@@ -111,6 +111,8 @@ struct ct_recorder {
 	struct ct_probes probes;
 	struct ct_calls *calls; /* NULL: none are recorded */
 	unsigned char *calls_buf;
+	struct ct_calls_opts slow_opts;
+	struct ct_calls *slow; /* tells of calls that take long; NULL: not asked for */
 	struct ct_pipeline *pipeline;
 	struct ct_dedup *dedup;
 	struct ct_redact *redact; /* NULL: nothing is */
@@ -246,6 +248,8 @@ void ct_recorder_reap(struct ct_recorder *r);
 /* recorder_calls.c: calls are probed in `pid`; then, when all are, told of. */
 json_t *ct_recorder_calls_options(const struct ct_calls_opts *o); /* for the manifest */
 int ct_recorder_calls_attach(struct ct_recorder *r, pid_t pid, struct ct_error *err);
+/* --on-latency: slow calls are probed in the targets, before they are stopped. */
+int ct_recorder_slow_attach(struct ct_recorder *r, const pid_t *pids, size_t n, struct ct_error *err);
 void ct_recorder_calls_stop(struct ct_recorder *r, struct ct_record_result *res);
 
 /* recorder_files.c */

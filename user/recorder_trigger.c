@@ -37,6 +37,10 @@ struct ct_trigger {
 struct ct_triggers {
 	pthread_mutex_t lock; /* of the next four */
 	struct ct_trigger *waiting;
+	struct { /* the last call told of: consumer thread */
+		ct_u32 tid, depth;
+		ct_u64 entered_ns;
+	} slow;
 	ct_u64 last_ns; /* of an automatic one */
 	ct_u64 suppressed;
 	bool closed;
@@ -154,6 +158,20 @@ static void look_at_output(struct ct_recorder *r, const struct ct_event *ev)
 	}
 }
 
+/* Only calls that took long are told of, the CALL record right before the RETURN unless its own calls were, too. */
+static void slow_call(struct ct_recorder *r, const struct ct_event *ev)
+{
+	const struct ct_ev_return *ret = ct_event_payload(ev);
+	const struct ct_triggers *ts = r->triggers;
+
+	if (ts->slow.tid == ev->tid && ts->slow.depth == ret->depth && ev->time_ns > ts->slow.entered_ns)
+		fire(r, "latency", ev, "a call of %.60s in thread %u took %.3f ms", r->opts->trigger.slow, ev->tid,
+		     (double)(ev->time_ns - ts->slow.entered_ns) / 1e6);
+	else
+		fire(r, "latency", ev, "a call of %.60s in thread %u took more than %.3f ms", r->opts->trigger.slow,
+		     ev->tid, (double)r->opts->trigger.slow_ns / 1e6);
+}
+
 void ct_triggers_tap(struct ct_recorder *r, const struct ct_event *ev)
 {
 	const struct ct_trigger_opts *o = &r->opts->trigger;
@@ -165,6 +183,14 @@ void ct_triggers_tap(struct ct_recorder *r, const struct ct_event *ev)
 
 		if (s->sig >= 1 && s->sig <= 64 && (o->signals >> (s->sig - 1) & 1))
 			fire(r, "signal", ev, "signal %d for thread %u", s->sig, ev->tid);
+	} else if (ev->type == CT_EV_CALL) {
+		const struct ct_ev_call *c = ct_event_payload(ev);
+
+		r->triggers->slow.tid = ev->tid;
+		r->triggers->slow.depth = c->depth;
+		r->triggers->slow.entered_ns = c->entered_ns;
+	} else if (ev->type == CT_EV_RETURN) {
+		slow_call(r, ev);
 	} else if (ev->type == CT_EV_EXIT) {
 		const struct ct_ev_exit *x = ct_event_payload(ev);
 		int status = WEXITSTATUS(x->code);
