@@ -27,6 +27,7 @@ int ct_recording_create(const char *path, struct ct_error *err)
 {
 	static const char sub[][16] = {"segments", "snapshots", "files"};
 	size_t made = 0;
+	struct stat st;
 	int fd;
 
 	if (mkdir(path, 0700) < 0) {
@@ -36,6 +37,11 @@ int ct_recording_create(const char *path, struct ct_error *err)
 		return ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot create the recording's directory", path);
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* Who may write the directory above could have put one of his own in this one's place. */
+	if (fd >= 0 && (fstat(fd, &st) || st.st_uid != geteuid() || (st.st_mode & (S_IRWXG | S_IRWXO)))) {
+		close(fd);
+		return ct_fail(err, CT_EXIT_FAILED, "%s: somebody has put another directory in its place", path);
+	}
 	if (fd < 0) {
 		ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot open the recording's directory", path);
 		rmdir(path);

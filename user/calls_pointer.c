@@ -52,7 +52,8 @@ int ct_python_open(pid_t pid, const struct ct_python_target *t, struct ct_error 
 	char path[64];
 	int fd;
 
-	mkdir(CT_RUN_DIR, 0700);
+	if (ct_rundir_make(err))
+		return -1;
 	mark_path(path, pid);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)

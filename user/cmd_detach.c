@@ -92,6 +92,7 @@ static int detach_all(char **argv, struct ct_inspector *inspector)
 	}
 	if (dir)
 		closedir(dir);
+	ct_rundir_sweep();
 	return ret;
 }
 

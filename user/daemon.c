@@ -87,7 +87,7 @@ static int prepare_directory(const char *path, struct ct_error *err)
 			       "%s: refused: recordings go to a directory, no link, that belongs to root and nobody "
 			       "else may write (chmod go-w)",
 			       path);
-	return 0;
+	return ct_path_safe(path, err);
 }
 
 /* Takes the targets out of the configuration. Those that are as before go on as they are. */
@@ -276,8 +276,9 @@ static int listen_for_requests(struct ct_daemon *d, struct ct_error *err)
 {
 	int other;
 
-	if (mkdir(CT_RUN_DIR, 0700) && errno != EEXIST)
-		return ct_fail_errno(err, CT_EXIT_FAILED, CT_RUN_DIR ": cannot be made");
+	if (ct_rundir_make(err))
+		return -1;
+	ct_rundir_sweep();
 	d->run_fd = open(CT_RUN_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	other = d->run_fd >= 0 ? ct_control_send(d->run_fd, CT_DAEMON_SOCKET, "status") : -1;
 	if (other >= 0) {

@@ -2,7 +2,6 @@
 /* The daemon's configuration: sections of `key = value`. What it says is done by root: so nobody else may write it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "user/cmd.h"
 #include "user/daemon.h"
 #include "user/recorder.h"
+#include "user/rundir.h"
 
 #define TARGETS_MAX 64
 #define OPTIONS_MAX 64
@@ -21,26 +21,24 @@ static bool safe(const struct stat *st)
 	return (!st->st_uid || st->st_uid == geteuid()) && !(st->st_mode & (S_IWGRP | S_IWOTH));
 }
 
-/* The directory counts, too: who may write there can put another file in this one's place. */
 static FILE *open_safely(const char *path, struct ct_error *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	char *copy = strdup(path);
-	struct stat st, dir;
+	struct stat st;
 	FILE *f = NULL;
 
-	if (fd < 0 || !copy)
+	if (fd < 0)
 		ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot open the configuration%s", path,
 			      errno == ELOOP ? ", which must not be a symbolic link" : "");
-	else if (fstat(fd, &st) || stat(dirname(copy), &dir))
+	else if (fstat(fd, &st))
 		ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot tell whose it is", path);
-	else if (!S_ISREG(st.st_mode) || !safe(&st) || !safe(&dir))
+	else if (!S_ISREG(st.st_mode) || !safe(&st))
 		ct_fail(err, CT_EXIT_FAILED,
-			"%s: refused: %s must belong to root, and nobody else may write it (chown root, chmod go-w)",
-			path, S_ISREG(st.st_mode) && safe(&st) ? "its directory" : "the file");
-	else
+			"%s: refused: the file must belong to root, and nobody else may write it (chown root, chmod "
+			"go-w)",
+			path);
+	else if (!ct_path_safe(path, err))
 		f = fdopen(fd, "r");
-	free(copy);
 	if (!f && fd >= 0)
 		close(fd);
 	return f;

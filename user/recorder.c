@@ -21,6 +21,7 @@
 #include "formats/event_access.h"
 #include "formats/sysrule.h"
 #include "replay/pmu.h"
+#include "user/privileges.h"
 #include "user/recorder_priv.h"
 #include "user/stepper.h"
 #include "record.skel.h" /* after the headers with its types */
@@ -232,7 +233,9 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		if (command < 0 || (r->redact && ct_redact_learn(r->redact, command, err)))
 			return -1;
 	}
-	if (ct_recorder_create_directory(r, first, err))
+	/* No thread is there yet, but a command is, which keeps what it has. What is done with them from here on:
+	 * attaching, snapshots, probes for new programs, putting it all back. */
+	if (ct_privileges_drop(err) || ct_recorder_create_directory(r, first, err))
 		return -1;
 	r->index = ct_page_index_create();
 	if (!r->index)

@@ -31,7 +31,7 @@ struct ct_prover {
 	/* the worker's */
 	struct stretch *list; /* those that are kept, oldest first */
 	size_t n;
-	char place[600];
+	char place[64];
 
 	pthread_t thread;
 	pthread_mutex_t lock; /* of what follows */
@@ -383,7 +383,8 @@ int ct_prover_start(struct ct_recorder *r, struct ct_error *err)
 
 	if (!p)
 		return ct_fail_memory(err);
-	snprintf(p->place, sizeof(p->place), "%s/" PLACE, r->path);
+	/* By its descriptor: nobody can put another directory in its place. */
+	snprintf(p->place, sizeof(p->place), "/proc/%d/fd/%d/" PLACE, getpid(), r->dirfd);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->change, NULL);
 	r->prover = p;

@@ -419,6 +419,7 @@ static int compile(struct ct_triggers *ts, const char *text, struct ct_error *er
 int ct_triggers_create(struct ct_recorder *r, struct ct_error *err)
 {
 	struct ct_triggers *ts = calloc(1, sizeof(*ts));
+	struct ct_error ignored;
 	char *full;
 
 	if (!ts)
@@ -431,9 +432,9 @@ int ct_triggers_create(struct ct_recorder *r, struct ct_error *err)
 				 strerror(errno));
 	snprintf(ts->link, sizeof(ts->link), CT_RUN_DIR "/%d.recording", getpid());
 	full = realpath(r->path, NULL);
-	mkdir(CT_RUN_DIR, 0700);
+	ct_rundir_sweep();
 	unlink(ts->link);
-	if (!full || symlink(full, ts->link))
+	if (!full || ct_rundir_make(&ignored) || symlink(full, ts->link))
 		ts->link[0] = 0; /* found by its directory only */
 	free(full);
 	return r->opts->trigger.log ? compile(ts, r->opts->trigger.log, err) : 0;

@@ -9,12 +9,11 @@
 #include <sched.h>
 #include <stdbool.h>
 
+#include "user/rundir.h" /* what was changed in which process survives the recorder */
 #include "formats/error.h"
 #include "formats/probe.h"
 #include "formats/snapshot.h"
 #include "replay/tracee.h"
-
-#define CT_RUN_DIR "/run/ctbpf" /* what was changed in which process; survives the recorder */
 
 /* One thread of a target, as it was before ctbpf changed it, and its state while it is stopped. */
 struct ct_thread {

@@ -122,8 +122,8 @@ int ct_undo_save(const struct ct_target *t, struct ct_error *err)
 {
 	int lock, ret;
 
-	if (mkdir(CT_RUN_DIR, 0700) && errno != EEXIST)
-		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot make " CT_RUN_DIR);
+	if (ct_rundir_make(err))
+		return -1;
 	/* Two recorders that start at the same moment have both found the process free: here one of them comes first.
 	 */
 	lock = open(CT_RUN_DIR "/lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
