@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,9 +32,10 @@ static bool lock_byte(int fd, int command, short type, int byte)
 static void claim_cpu(struct ct_recorder *r, const cpu_set_t *allowed, const cpu_set_t *mine, cpu_set_t *busy)
 {
 	cpu_set_t left = *mine;
+	struct ct_error why;
 
 	CPU_ZERO(busy);
-	if (mkdir(CT_RUN_DIR, 0700) && errno != EEXIST)
+	if (ct_rundir_make(&why))
 		return;
 	r->cpu_lock = open(CT_RUN_DIR "/cpus", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (r->cpu_lock < 0 || !lock_byte(r->cpu_lock, F_OFD_SETLKW, F_WRLCK, CPU_SETSIZE))

@@ -76,6 +76,10 @@ assert_released() { # PID: nothing is known about it any more
 	[ ! -e "$RUN_DIR/$1.json" ] || fail "$RUN_DIR/$1.json is left"
 	assert_eq "$(tracer "$1")" 0 "tracer of $1"
 }
+daemon_port() { # no daemon runs; $port is free for the metrics of one
+	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	[ ! -e $RUN_DIR/daemon ] || assert_status 3 "$CTBPF" daemon status
+}
 recording() { [ -s "$1/snapshots/000001/state" ]; } # DIR: its first snapshot is complete
 
 # The public client that dap-session.js uses, by npm.

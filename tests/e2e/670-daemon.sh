@@ -8,8 +8,7 @@ source "$(dirname "$0")/100-common.sh"
 
 need curl systemd-analyze
 EINTR='[0-9]+'
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-[ ! -e $RUN_DIR/daemon ] || assert_status 3 "$CTBPF" daemon status
+daemon_port
 # Names of their own: other processes of the machine are none of the daemon's business.
 mkdir "$T/etc"
 cp "$PROGRAMS/answers" "$T/ct-one-$$"
