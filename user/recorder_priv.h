@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The recorder's own parts: recorder.c (life and loop), recorder_create.c (what it begins with), recorder_command.c (a
- * command of its own), recorder_state.c (stops and snapshots), recorder_files.c (keeping file contents), recorder_ui.c
- * (manifest, live line). */
+ * command of its own), recorder_state.c (stops and snapshots), recorder_files.c (keeping file contents),
+ * recorder_keep.c (the newest part only), recorder_trigger.c and recorder_part.c (parts of it for good),
+ * recorder_prove.c (verifying meanwhile), recorder_ui.c (manifest, live line). */
 #ifndef CT_RECORDER_PRIV_H
 #define CT_RECORDER_PRIV_H
 

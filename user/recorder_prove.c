@@ -223,16 +223,12 @@ static void collect(struct ct_recorder *r)
 
 	pthread_mutex_lock(&p->lock);
 	ended = p->busy && p->ended;
-	st = ended ? stretch_from(p, p->busy) : NULL;
+	st = ended && !p->given_up ? stretch_from(p, p->busy) : NULL;
 	if (ended) {
-		result = p->given_up ? NULL : p->result;
-		p->result = p->given_up ? p->result : NULL;
-		json_decref(p->result);
+		result = p->result;
 		p->result = NULL;
 		p->busy = 0;
 	}
-	if (p->given_up)
-		st = NULL;
 	pthread_mutex_unlock(&p->lock);
 	if (!ended)
 		return;
@@ -312,16 +308,14 @@ void ct_prover_written(struct ct_recorder *r, const struct ct_snapshot *snap, ct
 	/* The last segment is not closed yet when the final snapshot is there: that stretch is for the end. */
 	if (snap->kind == CT_SNAP_EXEC && open)
 		return;
-	if (open && snap->kind != CT_SNAP_FINAL) {
+	if (open && !open->end.id && snap->kind != CT_SNAP_FINAL) {
 		open->end = (struct ct_snapshot){.id = snap->id, .seq = snap->seq, .nprocs = snap->nprocs};
 		open->at_ns = at_ns;
 	}
-	more = realloc(p->list, (p->n + 1) * sizeof(*more));
-	if (more && snap->kind != CT_SNAP_FINAL) {
+	more = snap->kind != CT_SNAP_FINAL ? realloc(p->list, (p->n + 1) * sizeof(*more)) : NULL;
+	if (more) {
 		p->list = more;
 		p->list[p->n++] = (struct stretch){.from = snap->id, .oldest = oldest, .seq = snap->seq};
-	} else if (more) {
-		p->list = more;
 	}
 	ct_prover_go_on(r);
 }
