@@ -73,6 +73,15 @@ assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/m.ctr" -- "$T/together"
 assert_status 0 timeout 100 "$CTBPF" index --print --files together.c "$T/m.ctr"
 assert_eq "$(grep ' work return' <<<"$OUT" | awk '{ print $5 }' | sort -n | uniq -c | awk '{ print $1, $2 }' | paste -sd,)" "20 10,1 12,20 20,20 30" "results of work"
 assert_eq "$(grep ' work call' <<<"$OUT" | awk '{ print $1 }' | sort -u | wc -l)" 4 "threads that call it"
+assert_eq "$(grep -c ' main unwind <exit>$' <<<"$OUT")" 1 "calls in which the fork has ended"
+
+step "what the first process executes, be it static"
+gcc -g -O0 -static -pthread -o "$T/static" "$TESTS/together.c"
+for program in together static; do
+	assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/e-$program.ctr" -- sh -c "exec $T/$program"
+	assert_status 0 timeout 100 "$CTBPF" index --print --functions work --no-values "$T/e-$program.ctr"
+	assert_eq "$(grep -c ' work return' <<<"$OUT")" 61 "calls of work in $program"
+done
 
 step "attached to in the midst of its calls"
 start_target together "$T/together" on
