@@ -30,6 +30,11 @@ assert_eq "$(query "SELECT count(*) FROM calls JOIN functions f ON f.id = functi
 assert_eq "$(query "SELECT count(*) FROM values v JOIN functions f ON f.id = v.function_id WHERE kind = 'return' AND f.name = 'evaluate' AND value = 7.0")" \
 	"$(grep -c ' evaluate return 7.0$' "$T/steps")" "results of evaluate that are 7"
 
+step "a stack as CSV: what the table has"
+wanted=$("$CTBPF" query --where s:7 "$T/r.ctr" | grep -c '^      ')
+assert_ge "$wanted" 1 variables
+assert_eq "$("$CTBPF" query --csv --where s:7 "$T/r.ctr" | tr -d '\r' | tail -n +2 | grep -c '^[0-9]*,[0-9]*,[^,]*,[^,]*,[0-9]*,[a-z]')" "$wanted" "variables as CSV"
+
 step "exceptions"
 assert_eq "$(query "SELECT count(DISTINCT type) FROM values WHERE kind = 'exception'")" 2 "types of exceptions"
 assert_status 0 "$CTBPF" query --exceptions "$T/r.ctr"
