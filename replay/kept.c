@@ -7,7 +7,8 @@
 
 #include "formats/event_access.h"
 
-static void add(struct ct_kept_files *files, const char *path, size_t len, const ct_u8 hash[16])
+static void add(struct ct_kept_files *files, const char *path, size_t len, const ct_u8 hash[16],
+		const struct ct_file_ref *ref)
 {
 	struct ct_kept *more = realloc(files->list, (files->n + 1) * sizeof(*more));
 
@@ -15,6 +16,7 @@ static void add(struct ct_kept_files *files, const char *path, size_t len, const
 		return;
 	files->list = more;
 	more[files->n].path = strndup(path, len);
+	more[files->n].ref = ref ? *ref : (struct ct_file_ref){0};
 	memcpy(more[files->n].hash, hash, 16);
 	files->n += more[files->n].path != NULL;
 }
@@ -28,7 +30,7 @@ void ct_kept_in_snapshot(struct ct_kept_files *files, struct ct_recording *rec, 
 
 		for (ct_u32 i = 0; i < proc->nmaps; i++)
 			if ((proc->maps[i].flags & CT_MAPF_FILE) && proc->maps[i].name[0] == '/')
-				add(files, proc->maps[i].name, strlen(proc->maps[i].name), proc->maps[i].hash);
+				add(files, proc->maps[i].name, strlen(proc->maps[i].name), proc->maps[i].hash, NULL);
 	}
 	ct_snapshot_reader_close(snap);
 }
@@ -41,8 +43,11 @@ void ct_kept_in_log(struct ct_kept_files *files, struct ct_recording *rec)
 	size_t len;
 
 	while (cur && ct_cursor_next(cur, &ev, NULL) > 0)
-		if (ev->type == CT_EV_FILE && (path = ct_event_text(ev, &len)))
-			add(files, path, len, ((const struct ct_ev_file *)ct_event_payload(ev))->hash);
+		if (ev->type == CT_EV_FILE && (path = ct_event_text(ev, &len))) {
+			const struct ct_ev_file *f = ct_event_payload(ev);
+
+			add(files, path, len, f->hash, &f->ref);
+		}
 	ct_cursor_destroy(cur);
 }
 

@@ -11,6 +11,7 @@
 struct ct_kept {
 	char *path;
 	ct_u8 hash[16];
+	struct ct_file_ref ref; /* of those in the log */
 };
 struct ct_kept_files {
 	struct ct_kept *list;

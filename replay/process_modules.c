@@ -11,44 +11,24 @@
 
 #include "formats/event_access.h"
 #include "formats/snapshot.h"
+#include "replay/kept.h"
 
-struct kept {
-	struct ct_file_ref ref;
-	ct_u8 hash[16];
-	char *path;
-};
 struct modules {
 	struct ct_dwarf *d;
 	int dirfd;
-	struct kept *kept;
-	size_t nkept;
+	struct ct_kept_files kept;
 	ct_u64 *start; /* where something has been added */
 	size_t nstart;
 };
 
-static int keep(struct modules *m, const struct ct_file_ref *ref, const ct_u8 hash[16], const char *path, size_t len)
+static const struct ct_kept *find(const struct modules *m, const struct ct_file_ref *ref)
 {
-	struct kept *more = realloc(m->kept, (m->nkept + 1) * sizeof(*more));
-
-	if (!more)
-		return -1;
-	m->kept = more;
-	more += m->nkept;
-	more->ref = *ref;
-	memcpy(more->hash, hash, 16);
-	more->path = strndup(path, len);
-	m->nkept += more->path != NULL;
-	return more->path ? 0 : -1;
-}
-
-static const struct kept *find(const struct modules *m, const struct ct_file_ref *ref)
-{
-	for (size_t i = 0; i < m->nkept; i++) {
-		const struct ct_file_ref *k = &m->kept[i].ref;
+	for (size_t i = 0; i < m->kept.n; i++) {
+		const struct ct_file_ref *k = &m->kept.list[i].ref;
 
 		if (k->dev == ref->dev && k->ino == ref->ino && k->ctime_s == ref->ctime_s &&
 		    k->ctime_ns == ref->ctime_ns && k->size == ref->size)
-			return &m->kept[i];
+			return &m->kept.list[i];
 	}
 	return NULL;
 }
@@ -92,7 +72,7 @@ static void add_mapped(struct modules *m, const struct ct_event *ev)
 		return;
 	while (ct_buf_next(&it))
 		if (it.buf->kind == CT_BUF_FILE && it.buf->len >= sizeof(ref)) {
-			const struct kept *k;
+			const struct ct_kept *k;
 
 			memcpy(&ref, it.data, sizeof(ref));
 			k = find(m, &ref);
@@ -107,20 +87,13 @@ int ct_process_modules(struct ct_dwarf *d, struct ct_recording *rec, ct_u32 id, 
 	struct ct_snapshot_reader *snap = ct_snapshot_open(m.dirfd, id, err);
 	struct ct_cursor *cur = snap ? ct_cursor_create(rec, err) : NULL;
 	const struct ct_event *ev;
-	const char *path;
-	size_t len;
 	int ret = cur ? 0 : -1;
 
 	ct_dwarf_begin(d);
 	for (ct_u32 i = 0; snap && i < ct_snapshot_get(snap)->nprocs; i++)
 		if (ct_snapshot_get(snap)->procs[i].pid == pid)
 			add_snapshot(&m, &ct_snapshot_get(snap)->procs[i]);
-	while (!ret && cur && ct_cursor_next(cur, &ev, NULL) > 0)
-		if (ev->type == CT_EV_FILE && (path = ct_event_text(ev, &len))) {
-			const struct ct_ev_file *f = ct_event_payload(ev);
-
-			ret = keep(&m, &f->ref, f->hash, path, len) ? ct_fail(err, CT_EXIT_FAILED, "out of memory") : 0;
-		}
+	ct_kept_in_log(&m.kept, rec);
 	if (!ret && cur && !(ret = ct_cursor_seek_seq(cur, ct_snapshot_get(snap)->seq, err)))
 		while (ct_cursor_next(cur, &ev, NULL) > 0)
 			if (ev->type == CT_EV_SYSCALL && ev->pid == pid)
@@ -128,9 +101,7 @@ int ct_process_modules(struct ct_dwarf *d, struct ct_recording *rec, ct_u32 id, 
 	ct_dwarf_end(d);
 	ct_cursor_destroy(cur);
 	ct_snapshot_reader_close(snap);
-	for (size_t i = 0; i < m.nkept; i++)
-		free(m.kept[i].path);
-	free(m.kept);
+	ct_kept_free(&m.kept);
 	free(m.start);
 	return ret;
 }

@@ -17,7 +17,7 @@ static const char help[] =
 	"Interrupted, killed or out of space, it goes on where it was saved last when the same is asked for again.\n"
 	"Native code (C, C++, Rust) is indexed too, if debug information describes it, but only the functions or\n"
 	"files that -f or -F name: it stops at each of their lines, which takes some 0.2 ms.\n"
-	"Interpreters: CPython 3.11 to 3.14, Ruby 3.1 and 3.3 (without its JIT), whether or not they have symbols.\n"
+	"Interpreters: CPython 3.8 to 3.14, Ruby 3.1 and 3.3 (without its JIT), whether or not they have symbols.\n"
 	"\n"
 	"  -p, --print           no database: one line of text for each step, call and value\n"
 	"  -F, --files GLOB      only code of files like this: app.py, 'web/*.py', '*part*'; may be given several "

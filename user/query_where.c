@@ -12,7 +12,29 @@
 struct frame {
 	struct query *q;
 	bool failed;
+	/* As CSV: a row for each variable, or one for a frame that has none. */
+	struct query_rows rows;
+	unsigned n, locals;
+	ct_u64 call, location;
+	const struct ct_name *function;
 };
+
+static void put_row(struct frame *f, const struct ct_local *local, const char *name, const char *text, size_t len)
+{
+	struct query_rows *rows = &f->rows;
+	const struct ct_name *l = ct_stepdb_name(f->q->db, CT_LOCATIONS, f->location);
+	const struct ct_name *file = l ? ct_stepdb_name(f->q->db, CT_FILES, l->v[CT_LOC_FILE]) : NULL;
+
+	query_int(rows, f->n);
+	query_id(rows, f->call);
+	query_text(rows, f->function ? f->function->text : "", f->function ? f->function->len : 0);
+	query_text(rows, file ? file->text : "", file ? file->len : 0);
+	query_id(rows, l ? l->v[CT_LOC_LINE] : 0);
+	query_text(rows, name, strlen(name));
+	query_text(rows, text, len);
+	query_id(rows, local ? local->step : 0);
+	f->locals++;
+}
 
 static int put_local(void *arg, const struct ct_local *local)
 {
@@ -25,7 +47,9 @@ static int put_local(void *arg, const struct ct_local *local)
 
 	if (!text)
 		return f->failed = true, -1;
-	if (q->form == QUERY_JSON) {
+	if (q->form == QUERY_CSV) {
+		put_row(f, local, name ? name->text : "", text, n);
+	} else if (q->form == QUERY_JSON) {
 		ct_json_open(q->out, NULL, '{');
 		ct_json_str(q->out, "name", name ? name->text : NULL);
 		ct_json_strn(q->out, "value", text, n);
@@ -40,9 +64,8 @@ static int put_local(void *arg, const struct ct_local *local)
 	return 0;
 }
 
-static void put_frame(struct query *q, unsigned n, ct_u64 call, const ct_u64 *row, ct_u64 location)
+static void put_frame(struct query *q, unsigned n, ct_u64 call, const struct ct_name *function, ct_u64 location)
 {
-	const struct ct_name *function = ct_stepdb_name(q->db, CT_FUNCTIONS, row[CT_CALL_FUNCTION]);
 	const struct ct_name *l = ct_stepdb_name(q->db, CT_LOCATIONS, location);
 	const struct ct_name *file = l ? ct_stepdb_name(q->db, CT_FILES, l->v[CT_LOC_FILE]) : NULL;
 
@@ -89,22 +112,33 @@ static void put_head(struct query *q, ct_u64 step, const ct_u64 *at)
 int query_where(struct query *q, const char *text, struct ct_error *err)
 {
 	ct_u64 step, at[CT_STEP_NCOLS], row[CT_CALL_NCOLS], from[CT_STEP_NCOLS], call, caller, from_step, location;
-	struct frame f = {q, false};
+	static const char *const columns[] = {"frame", "call_id",  "function", "path",
+					      "line",  "variable", "value",    "since_step"};
+	struct frame f = {.q = q};
 	unsigned n = 0;
 
-	if (q->form == QUERY_CSV)
-		return ct_fail(err, CT_EXIT_USAGE, "--where has no CSV form; use --json");
 	if (ct_stepdb_find_step(q->db, q->rec, text, &step, err) < 0 || !ct_stepdb_step_row(q->db, step, at, err))
 		return -1;
-	put_head(q, step, at);
+	if (q->form == QUERY_CSV)
+		query_begin(&f.rows, q->out, q->form, columns, sizeof(columns) / sizeof(*columns), 0);
+	else
+		put_head(q, step, at);
 	location = at[CT_STEP_LOCATION];
 	for (call = at[CT_STEP_CALL]; call && !query_enough(q, n); call = caller) {
 		if (!ct_stepdb_call_row(q->db, call, row, err) ||
 		    ct_stepdb_caller(q->db, call, step, &caller, &from_step, err) < 0)
 			return -1;
-		put_frame(q, n++, call, row, location);
+		f.n = n++;
+		f.call = call;
+		f.location = location;
+		f.function = ct_stepdb_name(q->db, CT_FUNCTIONS, row[CT_CALL_FUNCTION]);
+		f.locals = 0;
+		if (q->form != QUERY_CSV)
+			put_frame(q, f.n, call, f.function, location);
 		if (ct_stepdb_locals(q->db, call, step, put_local, &f, err) < 0)
 			return f.failed ? ct_fail(err, CT_EXIT_FAILED, "out of memory") : -1;
+		if (q->form == QUERY_CSV && !f.locals)
+			put_row(&f, NULL, "", "", 0);
 		if (q->form == QUERY_JSON) {
 			ct_json_close(q->out, ']');
 			ct_json_close(q->out, '}');
@@ -124,7 +158,7 @@ int query_where(struct query *q, const char *text, struct ct_error *err)
 		ct_json_close(q->out, ']');
 		ct_json_close(q->out, '}');
 		ct_json_line(q->out);
-	} else if (call) {
+	} else if (call && q->form == QUERY_TABLE) {
 		ct_out_str(q->out, "more frames; --limit 0 shows all\n");
 	}
 	return 0;

@@ -356,7 +356,8 @@ bool ct_native_wants(const struct ct_native *n, const struct ct_event *ev)
 		return false;
 	switch (ev->type) {
 	case CT_EV_FORK: return is_ours(n, ev->pid);
-	case CT_EV_EXEC: return is_ours(n, ev->pid);
+	case CT_EV_EXEC:
+	case CT_EV_EXIT: return is_ours(n, ev->pid);
 	case CT_EV_SNAPSHOT: return true;
 	case CT_EV_SYSCALL:
 		if (ev->pid != n->pid || sc->ret < 0)
@@ -458,13 +459,33 @@ static int new_image(struct ct_native *n, ct_u32 pid, struct ct_error *err)
 	return 0;
 }
 
+/* What it was in never returns, as after longjmp. */
+static int thread_ends(struct ct_native *n, ct_u32 tid, struct ct_error *err)
+{
+	const struct ct_value v = {.tag = CT_VALUE_RAW, .type = "exit"};
+
+	for (size_t i = 0; i < n->nthreads; i++) {
+		struct native_thread *t = &n->thread[i];
+
+		if (t->tid != tid || !t->depth)
+			continue;
+		if (tell_moment(n, tid, err))
+			return -1;
+		while (t->depth)
+			if (ct_native_pop(n, t, CT_LEAVE_EXCEPTION, &v, err))
+				return -1;
+	}
+	return 0;
+}
+
 int ct_native_event(struct ct_native *n, const struct ct_event *ev, struct ct_error *err)
 {
 	const struct ct_ev_fork *fork = ct_event_payload(ev);
 	ct_u32 *more;
 
 	switch (ev->type) {
-	case CT_EV_EXEC: return new_image(n, ev->pid, err);
+	case CT_EV_EXIT: return thread_ends(n, ev->tid, err);
+	case CT_EV_EXEC: return new_image(n, ev->pid, err) || (ev->pid == n->pid && look(n, err)) ? -1 : 0;
 	case CT_EV_FORK:
 		if (fork->child_pid == ev->pid || !(fork->flags & CT_FORKF_FOLLOWED))
 			return 0;

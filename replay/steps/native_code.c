@@ -111,6 +111,7 @@ static bool take_function(void *ctx, const struct ct_dwarf_function *f, const ch
 	struct found *c = ctx;
 	struct ct_native *n = c->n;
 	struct native_function *more, *to = NULL;
+	struct ct_dwarf_line first;
 
 	if (!ct_step_wanted(n->filter, file, f->name))
 		return true;
@@ -119,6 +120,8 @@ static bool take_function(void *ctx, const struct ct_dwarf_function *f, const ch
 		if (n->function[i].f.entry == f->entry && !strcmp(n->function[i].name, f->name) &&
 		    !strcmp(n->function[i].file, file))
 			to = &n->function[i];
+	if (!line && ct_dwarf_line_at(ct_symbols_dwarf(n->symbols), f->entry, &first))
+		line = first.line; /* Go's compiler does not say */
 	if (!to) {
 		more = realloc(n->function, (n->nfunctions + 1) * sizeof(*more));
 		if (more)

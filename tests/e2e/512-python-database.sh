@@ -30,6 +30,27 @@ assert_eq "$(query "SELECT count(*) FROM calls JOIN functions f ON f.id = functi
 assert_eq "$(query "SELECT count(*) FROM values v JOIN functions f ON f.id = v.function_id WHERE kind = 'return' AND f.name = 'evaluate' AND value = 7.0")" \
 	"$(grep -c ' evaluate return 7.0$' "$T/steps")" "results of evaluate that are 7"
 
+step "the same of an interpreter that is a library"
+library=/usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0
+need gcc gdb # which comes with it
+gcc -include dlfcn.h -x c -o "$T/embeds" - <<C
+int main(int argc, char **argv)
+{
+	void *lib = dlopen("$library", RTLD_NOW | RTLD_GLOBAL);
+	int (*run)(int, char **) = lib ? (int (*)(int, char **))dlsym(lib, "Py_BytesMain") : 0;
+
+	return run ? run(argc, argv) : 99;
+}
+C
+assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/library.ctr" -- "$T/embeds" "$program"
+"$CTBPF" index --print --files "$program" "$T/library.ctr" >"$T/steps.library" || fail "index --print"
+cmp <(grep -o ' line$\|:[0-9]* .* line$' "$T/steps") <(grep -o ' line$\|:[0-9]* .* line$' "$T/steps.library") || fail "other lines"
+
+step "a stack as CSV: what the table has"
+wanted=$("$CTBPF" query --where s:7 "$T/r.ctr" | grep -c '^      ')
+assert_ge "$wanted" 1 variables
+assert_eq "$("$CTBPF" query --csv --where s:7 "$T/r.ctr" | tr -d '\r' | tail -n +2 | grep -c '^[0-9]*,[0-9]*,[^,]*,[^,]*,[0-9]*,[^,]')" "$wanted" "variables as CSV"
+
 step "exceptions"
 assert_eq "$(query "SELECT count(DISTINCT type) FROM values WHERE kind = 'exception'")" 2 "types of exceptions"
 assert_status 0 "$CTBPF" query --exceptions "$T/r.ctr"

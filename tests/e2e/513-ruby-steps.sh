@@ -54,9 +54,9 @@ assert_status 0 timeout 100 "$CTBPF" index --files "$program" "$T/r.ctr"
 assert_contains "$OUT" "$(grep -c ' line$' "$T/steps") lines, $(grep -c ' call #' "$T/steps") calls"
 query() { "$CTBPF" query --csv "$T/r.ctr" "$1" | tail -n +2 | tr -d '\r'; }
 assert_eq "$(query "SELECT DISTINCT language FROM functions ORDER BY 1" | paste -sd' ')" "c ruby" languages
-assert_eq "$(query "SELECT count(*) FROM calls JOIN functions f ON f.id = function_id WHERE f.name = 'String#match'")" \
-	"$(grep -c ' String#match call #' "$T/steps")" "calls of String#match"
-assert_ge "$(grep -c ' String#match call #' "$T/steps")" 1 "calls of String#match"
+assert_eq "$(query "SELECT count(*) FROM calls JOIN functions f ON f.id = function_id WHERE f.name = 'Class#new'")" \
+	"$(grep -c ' Class#new call #' "$T/steps")" "calls of Class#new"
+assert_ge "$(grep -c ' Class#new call #' "$T/steps")" 1 "calls of Class#new"
 assert_eq "$(query "SELECT count(*) FROM calls JOIN functions f ON f.id = function_id WHERE f.name = 'Parser#product'")" \
 	"$(grep -c ' Parser#product call #' "$T/steps")" "calls of Parser#product"
 assert_eq "$(query "SELECT count(*) FROM values v JOIN functions f ON f.id = v.function_id WHERE kind = 'return' AND f.name = 'Machine#run' AND type = 'Float' AND value = 6.0")" \

@@ -73,6 +73,38 @@ assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/m.ctr" -- "$T/together"
 assert_status 0 timeout 100 "$CTBPF" index --print --files together.c "$T/m.ctr"
 assert_eq "$(grep ' work return' <<<"$OUT" | awk '{ print $5 }' | sort -n | uniq -c | awk '{ print $1, $2 }' | paste -sd,)" "20 10,1 12,20 20,20 30" "results of work"
 assert_eq "$(grep ' work call' <<<"$OUT" | awk '{ print $1 }' | sort -u | wc -l)" 4 "threads that call it"
+assert_eq "$(grep -c ' main unwind <exit>$' <<<"$OUT")" 1 "calls in which the fork has ended"
+
+step "what the first process executes, be it static"
+gcc -g -O0 -static -pthread -o "$T/static" "$TESTS/together.c"
+for program in together static; do
+	assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/e-$program.ctr" -- sh -c "exec $T/$program"
+	assert_status 0 timeout 100 "$CTBPF" index --print --functions work --no-values "$T/e-$program.ctr"
+	assert_eq "$(grep -c ' work return' <<<"$OUT")" 61 "calls of work in $program"
+done
+
+# REGEX: calls, arguments and lines of it are in a recording of $T/other
+factorial() {
+	rm -rf "$T/o.ctr"
+	assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/o.ctr" -- "$T/other"
+	assert_status 0 timeout 100 "$CTBPF" index --print --functions factorial "$T/o.ctr"
+	assert_eq "$(grep -cE ":$1 [a-z:.]*factorial call #" <<<"$OUT")" 5 "calls of factorial"
+	assert_eq "$(sed -n 's/.* argument n = //p' <<<"$OUT" | paste -sd' ')" "5 4 3 2 1" "its arguments"
+	assert_eq "$(grep -c 'factorial return' <<<"$OUT")" 5 "its returns"
+}
+if command -v rustc >/dev/null; then
+	step "Rust"
+	printf 'fn factorial(n: u64) -> u64 {\n if n < 2 { return 1; }\n n * factorial(n - 1)\n}\nfn main() { println!("{}", factorial(5)); }\n' >"$T/other.rs"
+	rustc -g -o "$T/other" "$T/other.rs"
+	factorial 1
+	assert_contains "$OUT" "factorial return 120"
+fi
+if command -v go >/dev/null; then
+	step "Go"
+	printf 'package main\n\nfunc factorial(n int) int {\n\tif n < 2 {\n\t\treturn 1\n\t}\n\treturn n * factorial(n-1)\n}\n\nfunc main() { println(factorial(5)) }\n' >"$T/other.go"
+	GOCACHE=$T/go go build -gcflags='all=-N -l' -o "$T/other" "$T/other.go"
+	factorial 3
+fi
 
 step "attached to in the midst of its calls"
 start_target together "$T/together" on
