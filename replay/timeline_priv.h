@@ -83,12 +83,17 @@ int ct_tl_mark(struct ct_timeline *tl);
 /* The checkpoint right before this event, NULL: there is none. The next one that is made may destroy it. */
 const struct ct_checkpoint *ct_tl_marked(const struct ct_timeline *tl, ct_u64 next);
 void ct_tl_stopped(struct ct_timeline *tl, struct ct_stopped *stopped);
-/* To the moment one instruction of thread `tid` before this one. 0; 1: there is none, it stands at the beginning; -1.
- */
-int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, struct ct_error *err);
+/* To the moment one instruction of thread `tid` before this one; `alone`: those before that are not expected to be
+ * asked for. 0; 1: there is none, it stands at the beginning; -1. */
+int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, bool alone, struct ct_error *err);
 void ct_tl_forget_window(struct ct_timeline *tl);
-/* From anywhere in the instructions before event m->next to the one before m; 0; 1: not found that way; -1. */
-int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err);
+/* From anywhere in the instructions before event m->next to the one before m; `quick`: if that is easy. 0; 2: not found
+ * that way; -1. */
+int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, bool quick, struct ct_error *err);
+/* The calls that seem to be under way at the present moment, innermost first; known are those registers. */
+#define CT_CALLERS    3
+#define CT_CALL_KNOWN ((1u << CT_RSP) | (1u << CT_RIP))
+unsigned ct_tl_callers(struct ct_timeline *tl, const struct ct_moment *m, struct ct_regs call[CT_CALLERS]);
 /* The last event of the thread before `seq`, 0: none. */
 ct_u64 ct_tl_last_of(struct ct_timeline *tl, ct_u32 tid, ct_u64 seq, struct ct_error *err);
 #endif

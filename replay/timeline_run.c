@@ -166,7 +166,7 @@ static int backward(struct ct_timeline *tl, struct ct_stopped *stopped, struct c
 	*stopped = last.what;
 	if (ct_timeline_seek(tl, &last.at, err))
 		return -1;
-	return last.what.why == CT_ARRIVED_WATCH && ct_tl_back(tl, last.what.tid, err) < 0 ? -1 : 0;
+	return last.what.why == CT_ARRIVED_WATCH && ct_tl_back(tl, last.what.tid, true, err) < 0 ? -1 : 0;
 }
 
 int ct_timeline_run(struct ct_timeline *tl, bool back, struct ct_stopped *stopped, struct ct_error *err)
