@@ -59,7 +59,11 @@ struct ct_timeline {
 	struct ct_stopped caught;
 	bool has_caught;
 	struct ct_window window;
-	ct_u64 far;                 /* event before which more has been executed than is stepped through */
+	struct {
+		ct_u64 next; /* event before which more has been executed than a few instructions */
+		unsigned predicted;
+		bool far; /* ... than are stepped through without need */
+	} apart;
 	struct ct_checkpoint *home; /* of a diversion */
 	struct ct_moment home_moment;
 	bool written; /* in the diversion: memory */

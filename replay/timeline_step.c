@@ -6,10 +6,11 @@
 #include "replay/timeline_priv.h"
 
 #define CLOSE        600      /* instructions from an event on that are simply stepped through */
-#define FROM_CALLER  1500     /* ... from a call on that is under way */
-#define FROM_CALLERS 4000     /* ... in all */
+#define FROM_CALLER  1000     /* ... from a call on that is under way */
+#define FROM_CALLERS 2000     /* ... in all */
 #define NEAR         30000    /* ... from an event on if that has not helped */
 #define FAR          20000000 /* ... if there is no other way */
+#define PREDICTED    12       /* instructions behind one event that are predicted before they are stepped through */
 
 /* What an instruction changes is in the general registers: at least rip, or rcx of a repeated one. */
 static bool same_regs(const struct ct_regs *a, const struct ct_regs *b)
@@ -310,20 +311,28 @@ static int place_of(struct ct_timeline *tl, ct_u32 tid, struct ct_moment *m, str
 static int find_before(struct ct_timeline *tl, const struct ct_moment *m, bool alone, struct ct_error *err)
 {
 	const struct ct_moment start = ct_tl_between(m->next);
-	int ret = step_to_before(tl, m, CLOSE, err);
+	int ret = 2;
 
-	if (ret == 2 && alone) {
-		ct_tl_forget_window(tl);
-		ret = ct_timeline_seek(tl, &start, err) ? -1 : ct_tl_predict(tl, m, true, err);
+	if (tl->apart.next != m->next) {
+		ret = step_to_before(tl, m, CLOSE, err);
+		if (ret == 2 && !alone)
+			ret = step_from_caller(tl, m, err);
+		if (ret != 2)
+			return ret;
+		tl->apart.next = m->next;
+		tl->apart.predicted = 0;
+		tl->apart.far = false;
 	}
-	if (ret == 2)
-		ret = step_from_caller(tl, m, err);
-	if (ret == 2 && m->next != tl->far)
+	ct_tl_forget_window(tl);
+	/* One is found faster that way; of many the next ones are, if they have been stepped through once. */
+	if (alone || tl->apart.far || tl->apart.predicted++ < PREDICTED)
+		ret = ct_timeline_seek(tl, &start, err) ? -1 : ct_tl_predict(tl, m, true, err);
+	if (ret == 2 && !tl->apart.far)
 		ret = ct_timeline_seek(tl, &start, err) ? -1 : step_to_before(tl, m, NEAR, err);
 	if (ret != 2)
 		return ret;
 	ct_tl_forget_window(tl);
-	tl->far = m->next;
+	tl->apart.far = true;
 	ret = ct_timeline_seek(tl, &start, err) ? -1 : ct_tl_predict(tl, m, false, err);
 	if (ret == 2)
 		ret = ct_timeline_seek(tl, &start, err) ? -1 : step_to_before(tl, m, FAR, err);
