@@ -45,6 +45,7 @@ async function whole() {
   console.log("steps, and the same back");
   await s.lines([]);
   assert.strictEqual(await s.go("next"), "main:39", "over the call");
+  assert.strictEqual(s.stop.reason, "step");
   assert.strictEqual(await s.go("stepBack"), "main:38", "back over the call");
   assert.strictEqual(await s.go("stepIn"), "work:23");
   assert.strictEqual((await s.locals()).rounds, "20000");
