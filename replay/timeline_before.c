@@ -370,7 +370,7 @@ static int leads_there(struct before *b, int most, struct ct_moment *last)
 /* To the next moment that looks like the guess. 1; 0: there is none. */
 static int find_next(struct before *b, const struct guess *g)
 {
-	if (!ct_session_run_to_like(b->tl->s, &g->regs, g->unknown, b->err))
+	if (!(b->quick ? ct_tl_run_to_like_soon : ct_session_run_to_like)(b->tl->s, &g->regs, g->unknown, b->err))
 		return 1;
 	b->tl->broken = true; /* it has come to the event */
 	return 0;

@@ -91,6 +91,8 @@ void ct_tl_stopped(struct ct_timeline *tl, struct ct_stopped *stopped);
  * asked for. 0; 1: there is none, it stands at the beginning; -1. */
 int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, bool alone, struct ct_error *err);
 void ct_tl_forget_window(struct ct_timeline *tl);
+/* As ct_session_run_to_like, but not for long: a thread that a switch ends may spin for ever if nothing stops it. */
+int ct_tl_run_to_like_soon(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, struct ct_error *err);
 /* From anywhere in the instructions before event m->next to the one before m; `quick`: if that is easy. 0; 2: not found
  * that way; -1. */
 int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, bool quick, struct ct_error *err);

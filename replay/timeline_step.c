@@ -10,6 +10,7 @@
 #define FROM_CALLERS 2000     /* ... in all */
 #define NEAR         30000    /* ... from an event on if that has not helped */
 #define FAR          20000000 /* ... if there is no other way */
+#define SOON         200      /* ms: for a guess that is easy */
 #define PREDICTED    12       /* instructions behind one event that are predicted before they are stepped through */
 
 /* What an instruction changes is in the general registers: at least rip, or rcx of a repeated one. */
@@ -213,6 +214,15 @@ static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_
 	return go_to_step(tl, steps - 1, err);
 }
 
+int ct_tl_run_to_like_soon(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, struct ct_error *err)
+{
+	const unsigned was = ct_replica_patience(SOON);
+	const int ret = ct_session_run_to_like(s, regs, unknown, err);
+
+	ct_replica_patience(was);
+	return ret;
+}
+
 /* The same by way of a call that is under way at `m`, if it began not long ago: it is come to at full speed. 0; 2: not
  * found that way; -1. */
 static int step_from_caller(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err)
@@ -220,13 +230,14 @@ static int step_from_caller(struct ct_timeline *tl, const struct ct_moment *m, s
 	const struct ct_moment start = ct_tl_between(m->next);
 	struct ct_regs call[CT_CALLERS];
 	ct_u64 steps, left = FROM_CALLERS;
+	const ct_u64 began = ct_tl_ns();
 	unsigned n;
 
 	n = m->tid && !ct_timeline_seek(tl, m, err) ? ct_tl_callers(tl, m, call) : 0;
-	for (unsigned i = 0; i < n && left; i++) {
+	for (unsigned i = 0; i < n && left && ct_tl_ns() - began < SOON * 1000000ull; i++) {
 		int ret = ct_timeline_seek(tl, &start, err) ? -1 : 2;
 
-		while (ret == 2 && left && !ct_session_run_to_like(tl->s, &call[i], ~CT_CALL_KNOWN, err)) {
+		while (ret == 2 && left && !ct_tl_run_to_like_soon(tl->s, &call[i], ~CT_CALL_KNOWN, err)) {
 			ct_tl_forget_window(tl);
 			tl->window.next = m->next;
 			if (!(tl->window.cp[0] = ct_session_checkpoint(tl->s, err)))
