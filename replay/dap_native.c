@@ -153,37 +153,25 @@ static json_t *stack_trace(struct dap_debuggee *base, ct_u32 thread, size_t star
 static json_t *threads(struct dap_debuggee *base, struct ct_error *err)
 {
 	struct dap_native *d = dap_native_of(base);
-	struct ct_snapshot_reader *snap =
-		ct_snapshot_open(ct_recording_dirfd(d->rec), ct_timeline_snapshot(d->tl), NULL);
 	struct ct_session_thread *threads;
 	json_t *list = json_array();
 	size_t n;
 
 	if (ct_session_threads(ct_timeline_session(d->tl), &threads, &n, err)) {
-		ct_snapshot_reader_close(snap);
 		json_decref(list);
 		return NULL;
 	}
 	for (size_t i = 0; i < n; i++) {
-		const char *comm = "thread";
 		char name[64];
 
 		if (threads[i].pid != d->pid)
 			continue;
-		for (ct_u32 p = 0; snap && p < ct_snapshot_get(snap)->nprocs; p++) {
-			const struct ct_snap_proc *proc = &ct_snapshot_get(snap)->procs[p];
-
-			for (ct_u32 k = 0; proc->pid == d->pid && k < proc->nthreads; k++)
-				if (proc->threads[k].tid == threads[i].tid)
-					comm = proc->threads[k].comm;
-		}
-		snprintf(name, sizeof(name), "%.16s %u%s", comm, threads[i].tid,
+		snprintf(name, sizeof(name), "%s %u%s", threads[i].comm, threads[i].tid,
 			 threads[i].nr >= 0 ? " (in a system call)" : "");
 		json_array_append_new(
 			list, json_pack("{s:i, s:o}", "id", (int)threads[i].tid, "name", dap_text(name, strlen(name))));
 	}
 	free(threads);
-	ct_snapshot_reader_close(snap);
 	return list;
 }
 

@@ -2,7 +2,8 @@
  * Inside of the debuggee that is a replay of native code.
  *
  * dap_native.c: opening it, threads, stacks; dap_native_run.c: to breakpoints; dap_native_step.c: steps;
- * dap_native_breaks.c; dap_native_vars.c; dap_native_code.c: instructions, memory; dap_native_source.c. */
+ * dap_native_breaks.c, dap_native_log.c; dap_native_vars.c;
+ * dap_native_code.c: instructions, memory; dap_native_source.c. */
 #ifndef CT_DAP_NATIVE_H
 #define CT_DAP_NATIVE_H
 
@@ -49,7 +50,8 @@ struct dap_native {
 	struct ct_stopped last; /* how */
 	const char **files;     /* all source files, rising; owned is the list */
 	size_t nfiles;
-	ct_u64 told; /* output of events before this one has been told */
+	ct_u64 told;                  /* output of events before this one has been told */
+	struct native_logged *logged; /* what log points say is kept here for later */
 	/* Good until it moves: */
 	struct native_stack *stack;
 	size_t nstacks;
@@ -111,6 +113,12 @@ int native_hit(struct dap_native *d, struct dap_break *b, const struct ct_stoppe
 /* All hits' counts: it is left backwards from where it stands, or forgotten. */
 void native_leaves(struct dap_native *d, bool back);
 void native_forget_counts(struct dap_native *d);
+/* Tells what a log point says here. */
+void native_log(struct dap_native *d, const struct dap_break *b);
+/* Whether it is looked at when it has been gone back, and what all of those say on the way here from `from`, which is
+ * later. */
+bool native_logs_later(const struct dap_break *b);
+int native_log_back(struct dap_native *d, const struct ct_moment *from, struct ct_error *err);
 bool native_is_at(const struct dap_break *b, const struct ct_stopped *at);
 
 /* ---- Looking (dap_native_vars.c, dap_native_code.c, dap_native_source.c) ---- */

@@ -245,42 +245,6 @@ bool native_condition_met(struct dap_native *d, struct dap_break *b)
 	return is;
 }
 
-/* Each {EXPRESSION} by its value. */
-static void log_message(struct dap_native *d, const struct dap_break *b)
-{
-	char text[8192], expression[1024], value[1024];
-	struct ct_dwarf_place place;
-	struct ct_dwarf_value v;
-	struct ct_error err = {0};
-	const char *p = b->log;
-	json_t *where = NULL;
-	size_t n = 0;
-
-	if (native_frame(d, 0, &place, &err))
-		return;
-	while (*p && n < sizeof(text) - sizeof(value) - 2) {
-		const char *end = *p == '{' ? strchr(p, '}') : NULL;
-
-		if (!end || (size_t)(end - p) > sizeof(expression)) {
-			text[n++] = *p++;
-			continue;
-		}
-		*(char *)mempcpy(expression, p + 1, (size_t)(end - p - 1)) = 0;
-		if (ct_dwarf_eval(&place, expression, &v, &err))
-			snprintf(value, sizeof(value), "{%.200s}", err.msg);
-		else
-			ct_dwarf_text(&place, &v, value, sizeof(value));
-		n += (size_t)snprintf(text + n, sizeof(value), "%s", value);
-		p = end + 1;
-	}
-	text[n++] = '\n';
-	if (place.stack->frame[0].has_line)
-		where = json_pack("{s:o, s:I}", "source", native_source(d, place.stack->frame[0].line.file), "line",
-				  (json_int_t)place.stack->frame[0].line.line);
-	native_tell_output(d);
-	d->host->output(d->host->ctx, "console", text, n, where);
-}
-
 /* Hits from the beginning of the timeline on, up to the present moment: it is gone through once more. */
 static int count(struct dap_native *d, struct dap_break *b, ct_u64 *n, struct ct_error *err)
 {
@@ -343,7 +307,7 @@ int native_hit(struct dap_native *d, struct dap_break *b, const struct ct_stoppe
 	}
 	if (!b->log)
 		return 1;
-	log_message(d, b);
+	native_log(d, b);
 	return 0;
 }
 

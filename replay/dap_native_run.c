@@ -19,6 +19,11 @@ static bool is_armed(const struct dap_break *b)
 	return b->data && !b->broken && b->verified;
 }
 
+static bool stops(const struct dap_break *b, const struct native_run *how)
+{
+	return is_armed(b) && !(how->back && native_logs_later(b));
+}
+
 /* All places of breakpoints, and those of this run. */
 static int arm(struct dap_native *d, const struct native_run *how, struct ct_error *err)
 {
@@ -28,7 +33,7 @@ static int arm(struct dap_native *d, const struct native_run *how, struct ct_err
 	int ret;
 
 	for (const struct dap_break *b = *d->host->breaks; b; b = b->next)
-		if (is_armed(b))
+		if (stops(b, how))
 			n += ((struct native_place *)b->data)->at.n + ((struct native_place *)b->data)->nwatches;
 	list = malloc((n ? n : 1) * sizeof(*list));
 	if (!list)
@@ -38,7 +43,7 @@ static int arm(struct dap_native *d, const struct native_run *how, struct ct_err
 	for (const struct dap_break *b = *d->host->breaks; b; b = b->next) {
 		const struct native_place *p = b->data;
 
-		if (!is_armed(b))
+		if (!stops(b, how))
 			continue;
 		for (size_t i = 0; i < p->at.n; i++)
 			list[k++] = (struct ct_stop){CT_STOP_EXEC, p->at.addr[i], 1};
@@ -158,7 +163,7 @@ static bool counts(void *ctx, const struct ct_stop *stop, ct_u32 tid)
 	    (!run->how->back || !run->how->arrived || run->how->arrived(run->how->ctx, &at, &ignored)))
 		return true;
 	for (struct dap_break *b = *run->d->host->breaks; b; b = b->next)
-		if (is_armed(b) && native_is_at(b, &at) && native_condition_met(run->d, b))
+		if (stops(b, run->how) && native_is_at(b, &at) && native_condition_met(run->d, b))
 			return true;
 	return false;
 }
@@ -180,14 +185,17 @@ int native_run(struct dap_native *d, const struct native_run *how, struct dap_st
 	struct ct_stopped at;
 
 	for (;;) {
+		struct ct_moment from;
 		int user, own = 0;
 
 		native_leaves(d, how->back);
-		if (arm(d, how, err) || native_run_timeline(d, how, &at, err))
+		if (ct_timeline_now(d->tl, &from, err) || arm(d, how, err) || native_run_timeline(d, how, &at, err))
 			return -1;
 		d->last = at;
 		if (at.tid)
 			d->tid = at.tid;
+		if (how->back && at.why != CT_ARRIVED_INTERRUPT && native_log_back(d, &from, err))
+			return -1;
 		if (at.why == CT_ARRIVED_BEGIN || at.why == CT_ARRIVED_END || at.why == CT_ARRIVED_INTERRUPT)
 			return at_end(d, at.why, stop);
 		user = hits(d, &at, how->back, stop, err);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -251,6 +252,25 @@ static void limit_stack(struct ct_rthread *t, const struct ct_ev_syscall *sc)
 		ct_replica_call(t, SYS_prlimit64, 0, RLIMIT_STACK, limit, 0, 0, 0);
 }
 
+bool ct_renames(const struct ct_ev_syscall *sc)
+{
+	return sc->nr == SYS_prctl && (ct_u32)sc->args[0] == PR_SET_NAME && sc->ret == 0;
+}
+
+/* As long as the kernel keeps of it. */
+static void rename_thread(struct ct_session *s, struct ct_rthread *t)
+{
+	struct ct_buf_iter it = ct_buf_iter(s->ev);
+
+	while (ct_buf_next(&it))
+		if (it.buf->kind == CT_BUF_IN) {
+			memset(t->comm, 0, sizeof(t->comm));
+			memcpy(t->comm, it.data,
+			       strnlen((const char *)it.data,
+				       it.buf->len < sizeof(t->comm) ? it.buf->len : sizeof(t->comm) - 1));
+		}
+}
+
 int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err)
 {
 	const struct ct_syscall *row = ct_syscall(sc->nr);
@@ -274,6 +294,8 @@ int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_sy
 		else if (sc->args[0] == 0x1001) /* ARCH_SET_GS */
 			r.r[CT_GS_BASE] = sc->args[1];
 	}
+	if (ct_renames(sc))
+		rename_thread(s, t);
 	if (sc->nr == SYS_set_tid_address)
 		t->clear_tid = sc->args[0];
 	if (sc->nr == SYS_set_robust_list && sc->ret == 0)
@@ -327,6 +349,7 @@ int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_
 		return -1;
 	if (!(f->flags & CT_FORKF_FOLLOWED))
 		return 0;
+	memcpy(child.comm, t->comm, sizeof(child.comm));
 	read_clone(t, &r, &c);
 	xlen = ct_get_xsave(t->real, xsave);
 	if (f->child_pid == t->proc->pid) {

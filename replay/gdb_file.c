@@ -12,6 +12,8 @@
 
 #include "replay/gdb_priv.h"
 
+#define MOST_ARGUMENTS (1 << 17) /* bytes */
+
 /* errno, as the protocol numbers it. */
 enum { NO_ENTRY = 2, BAD_FD = 9, NO_ACCESS = 13, INVALID = 22, TOO_MANY = 24, READ_ONLY = 30 };
 
@@ -134,57 +136,113 @@ int ct_gdb_sysroot(struct ct_timeline *tl, const char *dir, struct ct_error *err
 
 /* ---- vFile ------------------------------------------------------------------------------------------------------ */
 
-/* "/proc/PID/maps", "/proc/PID/task/TID/maps": gdb looks for the vDSO there. */
-static bool is_maps(struct ct_gdb *g, const char *path)
+/* "/proc/PID/maps", "/proc/PID/task/TID/maps": what is behind the last slash; NULL: nothing of the process. */
+static const char *of_process(struct ct_gdb *g, const char *path)
 {
 	unsigned pid, tid;
 	int end = 0;
 
-	if ((sscanf(path, "/proc/%u/maps%n", &pid, &end) == 1 && end) ||
-	    (sscanf(path, "/proc/%u/task/%u/maps%n", &pid, &tid, &end) == 2 && end))
-		return !path[end] && pid == ct_timeline_pid(g->tl);
-	return false;
+	if ((sscanf(path, "/proc/%u/task/%u/%n", &pid, &tid, &end) != 2 || !end) &&
+	    (sscanf(path, "/proc/%u/%n", &pid, &end) != 1 || !end))
+		return NULL;
+	return pid == ct_timeline_pid(g->tl) ? path + end : NULL;
 }
 
-static int open_maps(struct ct_gdb *g)
+/* What a replica has mapped are files of the recording: the path that such a one had. */
+static const char *recorded_name(struct ct_gdb *g, const char *name)
 {
-	int fd = memfd_create("ctbpf-maps", MFD_CLOEXEC);
+	const char *hash = strrchr(name, '/');
+	char hex[33];
+
+	if (!g->looked_for_kept)
+		look_for_kept(g);
+	for (size_t i = 0; hash && i < g->kept.n; i++) {
+		ct_hash_format(g->kept.list[i].hash, hex);
+		if (!strcmp(hex, hash + 1))
+			return g->kept.list[i].path;
+	}
+	return name;
+}
+
+static int put_maps(struct ct_gdb *g, int fd)
+{
 	struct ct_maps maps;
 
-	if (fd < 0 || ct_session_maps(ct_timeline_session(g->tl), ct_timeline_pid(g->tl), &maps, NULL)) {
-		if (fd >= 0)
-			close(fd);
+	if (ct_session_maps(ct_timeline_session(g->tl), ct_timeline_pid(g->tl), &maps, NULL))
 		return -1;
-	}
 	for (size_t i = 0; i < maps.count; i++) {
 		const struct ct_map *m = &maps.map[i];
 
 		dprintf(fd, "%llx-%llx %c%c%c%c %08llx %02x:%02x %llu %s\n", (unsigned long long)m->start,
 			(unsigned long long)m->end, m->prot & 1 ? 'r' : '-', m->prot & 2 ? 'w' : '-',
 			m->prot & 4 ? 'x' : '-', m->shared ? 's' : 'p', (unsigned long long)m->offset, m->dev_major,
-			m->dev_minor, (unsigned long long)m->ino, m->name);
+			m->dev_minor, (unsigned long long)m->ino, recorded_name(g, m->name));
 	}
 	ct_maps_deinit(&maps);
-	return fd;
+	return 0;
+}
+
+static int put_arguments(struct ct_gdb *g, int fd)
+{
+	struct ct_snapshot_reader *snap;
+	const struct ct_snap_proc *p = ct_gdb_process(g, &snap);
+	ct_u64 at = p ? p->arg_start : 0;
+	const ct_u64 end = p && p->arg_end - at < MOST_ARGUMENTS ? p->arg_end : at;
+
+	ct_snapshot_reader_close(snap);
+	for (; at < end; at++) {
+		char c;
+
+		if (ct_session_read(ct_timeline_session(g->tl), ct_timeline_pid(g->tl), at, &c, 1, NULL) ||
+		    write(fd, &c, 1) != 1)
+			return -1;
+	}
+	return 0;
+}
+
+/* What gdb looks for there: the vDSO; `info proc`. -1: it is none of these. */
+static int open_of_process(struct ct_gdb *g, const char *name)
+{
+	static const struct {
+		const char *name;
+		int (*put)(struct ct_gdb *g, int fd);
+	} files[] = {{"maps", put_maps}, {"cmdline", put_arguments}};
+
+	for (size_t i = 0; name && i < sizeof(files) / sizeof(*files); i++)
+		if (!strcmp(files[i].name, name)) {
+			const int fd = memfd_create("ctbpf-proc", MFD_CLOEXEC);
+
+			if (fd < 0 || !files[i].put(g, fd))
+				return fd;
+			close(fd);
+		}
+	return -1;
+}
+
+static bool get_path(struct ct_gdb_text *t, char *path, size_t room)
+{
+	size_t len;
+
+	if (!ct_gdb_bytes(t, path, room - 1, &len))
+		return false;
+	path[len] = 0;
+	return true;
 }
 
 static void open_file(struct ct_gdb *g, struct ct_gdb_text t)
 {
 	const ct_u8 *hash;
 	char path[4096];
-	size_t len;
 	int slot = 0;
 
-	if (!ct_gdb_bytes(&t, path, sizeof(path) - 1, &len)) {
+	if (!get_path(&t, path, sizeof(path))) {
 		refuse(g, INVALID);
 		return;
 	}
-	path[len] = 0;
 	while (slot < CT_GDB_FILES && g->files[slot])
 		slot++;
-	if (slot < CT_GDB_FILES && is_maps(g, path)) {
-		g->files[slot] = open_maps(g) + 1;
-		ct_gdb_putf(&g->out, g->files[slot] ? "F%x" : "F-1,2", slot);
+	if (slot < CT_GDB_FILES && (g->files[slot] = open_of_process(g, of_process(g, path)) + 1)) {
+		ct_gdb_putf(&g->out, "F%x", slot);
 		return;
 	}
 	hash = resolve(g, path);
@@ -284,6 +342,24 @@ static void stat_file(struct ct_gdb *g, struct ct_gdb_text t)
 	ct_gdb_put_binary(&g->out, packed, sizeof(packed));
 }
 
+static void read_link(struct ct_gdb *g, struct ct_gdb_text t)
+{
+	struct ct_snapshot_reader *snap = NULL;
+	const struct ct_snap_proc *p = NULL;
+	const char *name, *target = NULL;
+	char path[4096];
+
+	if (get_path(&t, path, sizeof(path)) && (name = of_process(g, path)) && (p = ct_gdb_process(g, &snap)))
+		target = !strcmp(name, "exe") ? p->exe : !strcmp(name, "cwd") ? p->cwd : NULL;
+	if (target) {
+		ct_gdb_putf(&g->out, "F%zx;", strlen(target));
+		ct_gdb_put_binary(&g->out, target, strlen(target));
+	} else {
+		refuse(g, INVALID);
+	}
+	ct_snapshot_reader_close(snap);
+}
+
 void ct_gdb_file(struct ct_gdb *g, struct ct_gdb_text t)
 {
 	if (ct_gdb_word(&t, "setfs:"))
@@ -297,7 +373,7 @@ void ct_gdb_file(struct ct_gdb *g, struct ct_gdb_text t)
 	else if (ct_gdb_word(&t, "fstat:"))
 		stat_file(g, t);
 	else if (ct_gdb_word(&t, "readlink:"))
-		refuse(g, INVALID);
+		read_link(g, t);
 	else if (ct_gdb_word(&t, "pwrite:") || ct_gdb_word(&t, "unlink:"))
 		refuse(g, READ_ONLY);
 }

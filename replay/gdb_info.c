@@ -26,8 +26,7 @@ static bool read_string(struct ct_gdb *g, ct_u64 addr, char *text, size_t room)
 	return false;
 }
 
-/* Of the process as its last snapshot says; the reader is the caller's. */
-static const struct ct_snap_proc *process(struct ct_gdb *g, struct ct_snapshot_reader **snap)
+const struct ct_snap_proc *ct_gdb_process(struct ct_gdb *g, struct ct_snapshot_reader **snap)
 {
 	const struct ct_snapshot *sn;
 
@@ -46,7 +45,7 @@ static const struct ct_snap_proc *process(struct ct_gdb *g, struct ct_snapshot_r
 static bool put_auxv(struct ct_gdb *g)
 {
 	struct ct_snapshot_reader *snap;
-	const struct ct_snap_proc *p = process(g, &snap);
+	const struct ct_snap_proc *p = ct_gdb_process(g, &snap);
 
 	if (!p)
 		return false;
@@ -58,7 +57,7 @@ static bool put_auxv(struct ct_gdb *g)
 static bool put_exec_file(struct ct_gdb *g)
 {
 	struct ct_snapshot_reader *snap;
-	const struct ct_snap_proc *p = process(g, &snap);
+	const struct ct_snap_proc *p = ct_gdb_process(g, &snap);
 
 	if (!p)
 		return false;
@@ -69,28 +68,19 @@ static bool put_exec_file(struct ct_gdb *g)
 
 static bool put_threads(struct ct_gdb *g)
 {
-	struct ct_snapshot_reader *snap;
-	const struct ct_snap_proc *p = process(g, &snap);
 	struct ct_session_thread *list;
 	size_t n;
 
-	if (ct_session_threads(ct_timeline_session(g->tl), &list, &n, NULL)) {
-		ct_snapshot_reader_close(snap);
+	if (ct_session_threads(ct_timeline_session(g->tl), &list, &n, NULL))
 		return false;
-	}
 	ct_gdb_putf(&g->text, "<?xml version=\"1.0\"?><threads>");
 	for (size_t i = 0; i < n; i++) {
-		const char *name = p ? p->comm : "";
-
 		if (list[i].pid != ct_timeline_pid(g->tl))
 			continue;
-		for (ct_u32 k = 0; p && k < p->nthreads; k++)
-			if (p->threads[k].tid == list[i].tid)
-				name = p->threads[k].comm;
 		ct_gdb_putf(&g->text, "<thread id=\"");
 		ct_gdb_put_thread(g, &g->text, list[i].tid);
 		ct_gdb_putf(&g->text, "\" name=\"");
-		ct_gdb_put_xml(&g->text, name);
+		ct_gdb_put_xml(&g->text, list[i].comm);
 		ct_gdb_putf(&g->text, "\">%s</thread>",
 			    list[i].current   ? "runs"
 			    : list[i].nr >= 0 ? "in a system call"
@@ -98,7 +88,6 @@ static bool put_threads(struct ct_gdb *g)
 	}
 	ct_gdb_putf(&g->text, "</threads>");
 	free(list);
-	ct_snapshot_reader_close(snap);
 	return true;
 }
 
@@ -108,7 +97,7 @@ static bool put_threads(struct ct_gdb *g)
 static ct_u64 find_r_debug(struct ct_gdb *g)
 {
 	struct ct_snapshot_reader *snap;
-	const struct ct_snap_proc *p = process(g, &snap);
+	const struct ct_snap_proc *p = ct_gdb_process(g, &snap);
 	ct_u64 phdr = 0, phnum = 0, dynamic = 0, base = 0;
 	Elf64_Phdr ph;
 	Elf64_Dyn dyn;

@@ -26,26 +26,48 @@ static void when(struct ct_gdb *g, const char *args)
 			(unsigned long long)end - 1);
 }
 
+/* What going somewhere has come to. */
+static void gone(struct ct_gdb *g, int failed, const struct ct_error *err)
+{
+	if (failed)
+		ct_gdb_putf_hex(&g->out, "%s\n", err->msg);
+	else
+		g->last = (struct ct_stopped){.why = CT_ARRIVED_STEP, .tid = 0};
+}
+
 static void seek(struct ct_gdb *g, const char *args)
 {
 	struct ct_error err;
 
 	if (!*args)
 		ct_gdb_putf_hex(&g->out, "seek POS: e:NUMBER, e:NUMBER@ADDRESS#PASS, t:+1.25s, start, end\n");
-	else if (ct_timeline_seek_text(g->tl, args, &err))
-		ct_gdb_putf_hex(&g->out, "%s\n", err.msg);
 	else
-		g->last = (struct ct_stopped){.why = CT_ARRIVED_STEP, .tid = 0};
+		gone(g, ct_timeline_seek_text(g->tl, args, &err), &err);
 }
+
+/* ---- moments to come back to ------------------------------------------------------------------------------------ */
 
 static void checkpoint(struct ct_gdb *g, const char *args)
 {
+	struct ct_gdb_checkpoint *c = realloc(g->checkpoints, (g->ncheckpoints + 1) * sizeof(*c));
 	struct ct_timeline_stats st;
 	struct ct_error err;
 
 	(void)args;
-	if (ct_timeline_mark(g->tl, &err))
+	if (!c) {
+		ct_gdb_putf_hex(&g->out, "out of memory\n");
+		return;
+	}
+	g->checkpoints = c;
+	c += g->ncheckpoints;
+	if (ct_timeline_mark(g->tl, &err) || ct_timeline_now(g->tl, &c->at, &err) ||
+	    ct_timeline_now_text(g->tl, c->text, &err)) {
 		ct_gdb_putf_hex(&g->out, "%s\n", err.msg);
+		return;
+	}
+	c->number = ++g->last_checkpoint;
+	g->ncheckpoints++;
+	ct_gdb_putf_hex(&g->out, "checkpoint %u at %s\n", c->number, c->text);
 	ct_timeline_stats(g->tl, &st);
 	ct_gdb_putf_hex(
 		&g->out,
@@ -53,6 +75,48 @@ static void checkpoint(struct ct_gdb *g, const char *args)
 		st.checkpoints, (double)st.bytes / 1e6, (double)st.spacing_us / 1e3, (unsigned long long)st.restores,
 		(unsigned long long)st.steps);
 }
+
+static void checkpoints(struct ct_gdb *g, const char *args)
+{
+	(void)args;
+	for (size_t i = 0; i < g->ncheckpoints; i++)
+		ct_gdb_putf_hex(&g->out, "%u at %s\n", g->checkpoints[i].number, g->checkpoints[i].text);
+	if (!g->ncheckpoints)
+		ct_gdb_putf_hex(&g->out, "no checkpoints\n");
+}
+
+/* NULL: there is none of this number, which has been said. */
+static struct ct_gdb_checkpoint *find_checkpoint(struct ct_gdb *g, const char *args)
+{
+	unsigned number;
+
+	for (size_t i = 0; sscanf(args, "%u", &number) == 1 && i < g->ncheckpoints; i++)
+		if (g->checkpoints[i].number == number)
+			return &g->checkpoints[i];
+	ct_gdb_putf_hex(&g->out, "there is no checkpoint '%s'\n", args);
+	return NULL;
+}
+
+static void restart(struct ct_gdb *g, const char *args)
+{
+	const struct ct_gdb_checkpoint *c = find_checkpoint(g, args);
+	struct ct_error err;
+
+	if (c)
+		gone(g, ct_timeline_seek(g->tl, &c->at, &err), &err);
+}
+
+static void forget(struct ct_gdb *g, const char *args)
+{
+	struct ct_gdb_checkpoint *c = find_checkpoint(g, args), *end = g->checkpoints + g->ncheckpoints;
+
+	if (c) {
+		memmove(c, c + 1, (size_t)((char *)end - (char *)(c + 1)));
+		g->ncheckpoints--;
+	}
+}
+
+/* ---- what was recorded ------------------------------------------------------------------------------------------ */
 
 static void events(struct ct_gdb *g, const char *args)
 {
@@ -140,7 +204,11 @@ static const struct {
 } commands[] = {
 	{"when", when, "the present position: gdb's `monitor seek` and `ctbpf replay --to` take it"},
 	{"seek", seek, "POS: go there"},
-	{"checkpoint", checkpoint, "make a checkpoint here, and say how many there are"},
+	{"checkpoint", checkpoint,
+	 "give this moment a number to come back to, and say how many copies of the program there are"},
+	{"checkpoints", checkpoints, "these numbers"},
+	{"restart", restart, "N: go to the checkpoint N"},
+	{"forget", forget, "N: the checkpoint N"},
 	{"events", events, "[N]: the N events before this moment and behind it"},
 	{"stdout", program_output, "what the program has written to standard output and error so far"},
 	{"help", help, "this list"},
@@ -150,7 +218,7 @@ static void help(struct ct_gdb *g, const char *args)
 {
 	(void)args;
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		ct_gdb_putf_hex(&g->out, "monitor %-10s %s\n", commands[i].name, commands[i].text);
+		ct_gdb_putf_hex(&g->out, "monitor %-11s %s\n", commands[i].name, commands[i].text);
 }
 
 void ct_gdb_monitor(struct ct_gdb *g, struct ct_gdb_text hex)

@@ -14,6 +14,13 @@
 #define CT_GDB_FILES  64 /* open at the same time */
 #define CT_GDB_POINTS 1024
 
+/* A moment that gdb's user comes back to by its number. */
+struct ct_gdb_checkpoint {
+	unsigned number;
+	struct ct_moment at;
+	char text[CT_MOMENT_TEXT];
+};
+
 struct ct_gdb {
 	struct ct_timeline *tl;
 	int fd;
@@ -31,6 +38,9 @@ struct ct_gdb {
 	size_t npoints;
 	ct_u64 pass; /* signals that gdb does not want to see */
 	bool syscalls;
+	struct ct_gdb_checkpoint *checkpoints;
+	size_t ncheckpoints;
+	unsigned last_checkpoint; /* numbers are not used again */
 	struct ct_kept_files kept;
 	bool looked_for_kept;
 	int files[CT_GDB_FILES]; /* descriptors + 1 */
@@ -61,6 +71,8 @@ bool ct_gdb_condition_met(void *g, const struct ct_stop *stop, ct_u32 tid);
 /* Shown by gdb; not an answer. */
 void ct_gdb_say_error(struct ct_gdb *g, const struct ct_error *err);
 
+/* The process as its last snapshot says, NULL: it is in none; the reader is the caller's. */
+const struct ct_snap_proc *ct_gdb_process(struct ct_gdb *g, struct ct_snapshot_reader **snap);
 /* Answers "qXfer:...". */
 void ct_gdb_xfer(struct ct_gdb *g, struct ct_gdb_text request);
 /* Answers "vFile:...". */

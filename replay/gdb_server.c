@@ -487,6 +487,7 @@ int ct_gdb_serve(struct ct_timeline *tl, int fd, struct ct_error *err)
 	ct_gdb_forget_points(g);
 	ct_timeline_set_stops(tl, NULL, 0, NULL);
 	ct_gdb_close_files(g);
+	free(g->checkpoints);
 	ct_gdb_free(&g->out);
 	ct_gdb_free(&g->text);
 	free(g);

@@ -176,7 +176,7 @@ static bool answerable(struct ct_rthread *t, const struct ct_event *ev, struct c
 		return false;
 	a->real = 0;
 	switch (row->rules.action) {
-	case CT_ACT_EMULATE: return sc->nr != SYS_arch_prctl;
+	case CT_ACT_EMULATE: return sc->nr != SYS_arch_prctl && !ct_renames(sc);
 	case CT_ACT_EXECUTE: break;
 	default: return false;
 	}

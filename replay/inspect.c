@@ -65,13 +65,15 @@ int ct_session_threads(struct ct_session *s, struct ct_session_thread **list, si
 	for (size_t i = 0; i < s->nthreads; i++) {
 		const struct ct_rthread *t = s->threads[i];
 
-		if (t->live && !t->proc->gone)
-			(*list)[(*count)++] = (struct ct_session_thread){
-				.tid = t->tid,
-				.pid = t->proc->pid,
-				.nr = t->at_entry || t->restart ? t->nr : -1,
-				.current = t->tid == current,
-			};
+		if (!t->live || t->proc->gone)
+			continue;
+		(*list)[*count] = (struct ct_session_thread){
+			.tid = t->tid,
+			.pid = t->proc->pid,
+			.nr = t->at_entry || t->restart ? t->nr : -1,
+			.current = t->tid == current,
+		};
+		memcpy((*list)[(*count)++].comm, t->comm, sizeof(t->comm) - 1);
 	}
 	return 0;
 }

@@ -449,6 +449,7 @@ static int restore_thread(struct ct_rthread *t, const struct ct_snap_thread *s, 
 	long ax = (long)r.r[CT_RAX];
 
 	t->tid = s->tid;
+	memcpy(t->comm, s->comm, sizeof(t->comm));
 	t->live = true;
 	t->clear_tid = s->clear_child_tid;
 	t->robust = s->robust_list;

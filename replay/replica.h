@@ -28,6 +28,7 @@ struct ct_mm;
 struct ct_rthread {
 	ct_u32 tid; /* recorded */
 	pid_t real; /* ours */
+	char comm[16];
 	struct ct_replica *proc;
 	bool live;
 	bool at_entry;    /* stopped at the entry of system call `nr`, which will not be made */

@@ -61,6 +61,7 @@ struct ct_session_thread {
 	ct_u32 tid, pid; /* as recorded */
 	ct_s32 nr;       /* the system call it is in, -1: user code */
 	bool current;    /* the one that runs next */
+	char comm[16];   /* its name, 0-terminated; as of now, but for one that another thread has given it */
 };
 /* Live threads, in no particular order; *list is malloc'ed. */
 int ct_session_threads(struct ct_session *s, struct ct_session_thread **list, size_t *count, struct ct_error *err);

@@ -147,6 +147,8 @@ struct ct_real_call;
 int ct_real_call(const struct ct_event *ev, const struct ct_ev_syscall *sc, ct_u64 *brk, struct ct_real_call *call);
 /* Reads kept content of a file. */
 bool ct_file_content(struct ct_session *s, const struct ct_file_ref *ref, void *buf, size_t len);
+/* Whether it has given the calling thread another name. */
+bool ct_renames(const struct ct_ev_syscall *sc);
 int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_syscall *sc, struct ct_error *err);
 int ct_apply_bufs(struct ct_session *s, struct ct_rthread *t, struct ct_error *err);
 /* The thread or process a FORK record speaks of, made from `t`, which is at the entry of its call. */

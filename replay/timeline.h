@@ -72,6 +72,11 @@ int ct_timeline_run(struct ct_timeline *tl, bool back, struct ct_stopped *stoppe
 /* One instruction of this thread; other threads run as they did, and may come to a stop first. */
 int ct_timeline_step(struct ct_timeline *tl, ct_u32 tid, bool back, struct ct_stopped *stopped, struct ct_error *err);
 
+/* Forwards to this moment. The condition is asked at each breakpoint on the way, whatever it says. 0; 1: interrupted;
+ * -1.
+ */
+int ct_timeline_visit(struct ct_timeline *tl, const struct ct_moment *until, struct ct_error *err);
+
 int ct_timeline_now(struct ct_timeline *tl, struct ct_moment *m, struct ct_error *err);
 int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err);
 bool ct_moment_same(const struct ct_moment *a, const struct ct_moment *b);

@@ -10,7 +10,6 @@
 
 #define AROUND            4096 /* bytes of code in which jumps to an address are looked for */
 #define MOST_GUESSES      24
-#define CALLERS           3
 #define STACK_LOOKED_AT   1024 /* bytes */
 #define STEPS_FROM_CALLER 1500
 #define MOST_FROM_CALLER  50
@@ -20,6 +19,7 @@
 #define SEEN_BITS         14 /* instructions of functions that are looked at: half of this many */
 #define SEEN              (1u << SEEN_BITS)
 #define PATIENCE          20000000000ull /* ns */
+#define QUICK             30000000ull    /* ns: of a guess that is easy */
 
 /* Registers that a called function may change (System V ABI). */
 #define BIT(reg) (1u << (reg))
@@ -41,6 +41,7 @@ struct before {
 	struct guess guess[MOST_GUESSES];
 	unsigned n;
 	ct_u64 began;
+	bool quick;
 	unsigned char near[2 * AROUND + 16]; /* code around the moment, as far as there is any */
 	ct_u64 near_at;
 };
@@ -274,12 +275,12 @@ static void guess_call(struct before *b)
 /* Whoever called what runs now: the values on the stack that have a call before them. From there it may be near. */
 static void guess_callers(struct before *b)
 {
-	struct guess g = {.regs = b->m->regs, .unknown = ~(BIT(CT_RSP) | BIT(CT_RIP)), .steps = STEPS_FROM_CALLER};
+	struct guess g = {.regs = b->m->regs, .unknown = ~CT_CALL_KNOWN, .steps = STEPS_FROM_CALLER};
 	ct_u64 at, back;
 	unsigned n = 0;
 	struct code c;
 
-	for (ct_u64 slot = b->m->regs.r[CT_RSP]; slot < b->m->regs.r[CT_RSP] + STACK_LOOKED_AT && n < CALLERS;
+	for (ct_u64 slot = b->m->regs.r[CT_RSP]; slot < b->m->regs.r[CT_RSP] + STACK_LOOKED_AT && n < CT_CALLERS;
 	     slot += 8) {
 		if (ct_session_read(b->tl->s, b->tl->pid, slot, &back, sizeof(back), NULL))
 			break;
@@ -298,7 +299,8 @@ static void guess_callers(struct before *b)
 
 static bool out_of_time(const struct before *b)
 {
-	return ct_tl_ns() - b->began > PATIENCE || (b->tl->interrupt && b->tl->interrupt(b->tl->interrupt_ctx));
+	return ct_tl_ns() - b->began > (b->quick ? QUICK : PATIENCE) ||
+	       (b->tl->interrupt && b->tl->interrupt(b->tl->interrupt_ctx));
 }
 
 static int to_start(struct before *b)
@@ -368,7 +370,7 @@ static int leads_there(struct before *b, int most, struct ct_moment *last)
 /* To the next moment that looks like the guess. 1; 0: there is none. */
 static int find_next(struct before *b, const struct guess *g)
 {
-	if (!ct_session_run_to_like(b->tl->s, &g->regs, g->unknown, b->err))
+	if (!(b->quick ? ct_tl_run_to_like_soon : ct_session_run_to_like)(b->tl->s, &g->regs, g->unknown, b->err))
 		return 1;
 	b->tl->broken = true; /* it has come to the event */
 	return 0;
@@ -538,18 +540,41 @@ static int to_call(struct before *b)
 	return to_start(b) ? -1 : find_next(b, &g);
 }
 
-int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err)
+static struct before *begin(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err)
 {
 	struct before *b = calloc(1, sizeof(*b));
-	int ret = 0;
 
 	if (!b)
-		return 1;
+		return NULL;
 	b->tl = tl;
 	b->m = m;
 	b->err = err;
 	b->began = ct_tl_ns();
 	ZydisDecoderInit(&b->dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	return b;
+}
+
+unsigned ct_tl_callers(struct ct_timeline *tl, const struct ct_moment *m, struct ct_regs call[CT_CALLERS])
+{
+	struct before *b = begin(tl, m, NULL);
+	unsigned n = 0;
+
+	if (!b)
+		return 0;
+	for (guess_callers(b); n < b->n; n++)
+		call[n] = b->guess[n].regs;
+	free(b);
+	return n;
+}
+
+int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, bool quick, struct ct_error *err)
+{
+	struct before *b = begin(tl, m, err);
+	int ret = 0;
+
+	if (!b)
+		return 2;
+	b->quick = quick;
 	/* The code, and the return address, as they are at the moment. */
 	if (!m->tid) {
 		ret = to_call(b);
@@ -560,8 +585,10 @@ int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, struct ct_e
 		add_round(b, m->regs.r[CT_RIP]);
 		guess_linear(b);
 		guess_jumps(b);
-		guess_call(b);
-		guess_callers(b);
+		if (!quick) {
+			guess_call(b);
+			guess_callers(b);
+		}
 	}
 	for (unsigned i = 0; i < b->n && !ret; i++) {
 		ret = b->guess[i].call ? try_call(b, &b->guess[i]) : try_guess(b, &b->guess[i]);
@@ -570,5 +597,5 @@ int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, struct ct_e
 	}
 	free(b);
 	memset(err, 0, sizeof(*err));
-	return ret > 0 ? 0 : 1;
+	return ret > 0 ? 0 : 2;
 }

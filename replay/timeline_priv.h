@@ -59,7 +59,11 @@ struct ct_timeline {
 	struct ct_stopped caught;
 	bool has_caught;
 	struct ct_window window;
-	ct_u64 far;                 /* event before which more has been executed than is stepped through */
+	struct {
+		ct_u64 next; /* event before which more has been executed than a few instructions */
+		unsigned predicted;
+		bool far; /* ... than are stepped through without need */
+	} apart;
 	struct ct_checkpoint *home; /* of a diversion */
 	struct ct_moment home_moment;
 	bool written; /* in the diversion: memory */
@@ -83,12 +87,19 @@ int ct_tl_mark(struct ct_timeline *tl);
 /* The checkpoint right before this event, NULL: there is none. The next one that is made may destroy it. */
 const struct ct_checkpoint *ct_tl_marked(const struct ct_timeline *tl, ct_u64 next);
 void ct_tl_stopped(struct ct_timeline *tl, struct ct_stopped *stopped);
-/* To the moment one instruction of thread `tid` before this one. 0; 1: there is none, it stands at the beginning; -1.
- */
-int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, struct ct_error *err);
+/* To the moment one instruction of thread `tid` before this one; `alone`: those before that are not expected to be
+ * asked for. 0; 1: there is none, it stands at the beginning; -1. */
+int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, bool alone, struct ct_error *err);
 void ct_tl_forget_window(struct ct_timeline *tl);
-/* From anywhere in the instructions before event m->next to the one before m; 0; 1: not found that way; -1. */
-int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err);
+/* As ct_session_run_to_like, but not for long: a thread that a switch ends may spin for ever if nothing stops it. */
+int ct_tl_run_to_like_soon(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, struct ct_error *err);
+/* From anywhere in the instructions before event m->next to the one before m; `quick`: if that is easy. 0; 2: not found
+ * that way; -1. */
+int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, bool quick, struct ct_error *err);
+/* The calls that seem to be under way at the present moment, innermost first; known are those registers. */
+#define CT_CALLERS    3
+#define CT_CALL_KNOWN ((1u << CT_RSP) | (1u << CT_RIP))
+unsigned ct_tl_callers(struct ct_timeline *tl, const struct ct_moment *m, struct ct_regs call[CT_CALLERS]);
 /* The last event of the thread before `seq`, 0: none. */
 ct_u64 ct_tl_last_of(struct ct_timeline *tl, ct_u32 tid, ct_u64 seq, struct ct_error *err);
 #endif

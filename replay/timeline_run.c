@@ -166,7 +166,7 @@ static int backward(struct ct_timeline *tl, struct ct_stopped *stopped, struct c
 	*stopped = last.what;
 	if (ct_timeline_seek(tl, &last.at, err))
 		return -1;
-	return last.what.why == CT_ARRIVED_WATCH && ct_tl_back(tl, last.what.tid, err) < 0 ? -1 : 0;
+	return last.what.why == CT_ARRIVED_WATCH && ct_tl_back(tl, last.what.tid, true, err) < 0 ? -1 : 0;
 }
 
 int ct_timeline_run(struct ct_timeline *tl, bool back, struct ct_stopped *stopped, struct ct_error *err)
@@ -174,4 +174,25 @@ int ct_timeline_run(struct ct_timeline *tl, bool back, struct ct_stopped *stoppe
 	if (tl->home && ct_timeline_undivert(tl, err))
 		return -1;
 	return back ? backward(tl, stopped, err) : forward(tl, stopped, err);
+}
+
+int ct_timeline_visit(struct ct_timeline *tl, const struct ct_moment *until, struct ct_error *err)
+{
+	struct ct_moment now;
+	int ret;
+
+	if (ct_tl_arm(tl, err))
+		return -1;
+	ct_session_pass_stop(tl->s);
+	while ((ret = ct_tl_advance(tl, until->next, err)) > 0 && !tl->interrupted)
+		ct_session_pass_stop(tl->s);
+	while (!ret && until->tid && (ret = ct_session_run_to_place(tl->s, &until->regs, &until->fp, err)) > 0) {
+		ret = ct_timeline_now(tl, &now, err);
+		if (ret || ct_moment_same(&now, until))
+			break;
+		if (!ct_tl_pass_unmet(tl))
+			ct_session_pass_stop(tl->s);
+	}
+	ct_tl_disarm(tl);
+	return ret;
 }

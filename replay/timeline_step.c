@@ -5,8 +5,13 @@
 
 #include "replay/timeline_priv.h"
 
-#define NEAR 30000    /* instructions from an event on that are simply stepped through */
-#define FAR  20000000 /* that are stepped through if there is no other way */
+#define CLOSE        600      /* instructions from an event on that are simply stepped through */
+#define FROM_CALLER  1000     /* ... from a call on that is under way */
+#define FROM_CALLERS 2000     /* ... in all */
+#define NEAR         30000    /* ... from an event on if that has not helped */
+#define FAR          20000000 /* ... if there is no other way */
+#define SOON         200      /* ms: for a guess that is easy */
+#define PREDICTED    12       /* instructions behind one event that are predicted before they are stepped through */
 
 /* What an instruction changes is in the general registers: at least rip, or rcx of a repeated one. */
 static bool same_regs(const struct ct_regs *a, const struct ct_regs *b)
@@ -37,7 +42,7 @@ int ct_timeline_step(struct ct_timeline *tl, ct_u32 tid, bool back, struct ct_st
 		return -1;
 	*stopped = (struct ct_stopped){.why = CT_ARRIVED_STEP, .tid = tid};
 	if (back) {
-		ret = ct_tl_back(tl, tid, err);
+		ret = ct_tl_back(tl, tid, false, err);
 		if (ret > 0)
 			stopped->why = CT_ARRIVED_BEGIN;
 		return ret < 0 ? -1 : 0;
@@ -151,13 +156,45 @@ static bool in_window(struct ct_timeline *tl, const struct ct_moment *m)
 	return w->next && w->at > w->step[0] && ct_moment_same(&w->now, m) && window_begin(tl);
 }
 
-/* To one instruction before `m`, which is on the way to event m->next; without registers (`m->tid` 0): to the last
- * moment before that event. Steps from where the timeline stands, which must be right behind the event before. 0; 1: it
- * stands there already, so there is none; 2: `most` steps have not been enough; -1. */
-static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_u64 most, struct ct_error *err)
+/* Steps to `m`, which is on the way to event m->next; without registers (`m->tid` 0) to the last moment before that
+ * event. 0: it is there; 1: the event was the last step; 2: `most` steps have not been enough; -1. */
+static int walk(struct ct_timeline *tl, const struct ct_moment *m, ct_u64 most, ct_u64 *steps, struct ct_error *err)
 {
 	struct ct_moment now;
 	struct ct_regs regs;
+	int ret;
+
+	for (*steps = 0;; (*steps)++) {
+		if (m->tid) {
+			if (ct_session_regs(tl->s, m->tid, &regs, err))
+				return -1;
+			if (same_regs(&regs, &m->regs)) {
+				if (ct_timeline_now(tl, &now, err))
+					return -1;
+				if (!now.tid || ct_same_fingerprint(&now.fp, &m->fp))
+					return 0;
+			}
+		}
+		if (*steps == most)
+			return 2;
+		if (!(*steps & 1023) && tl->interrupt && tl->interrupt(tl->interrupt_ctx))
+			return ct_fail(err, CT_EXIT_FAILED, "interrupted while looking for the instruction before");
+		if (keep_in_reach(tl, *steps, err))
+			return -1;
+		ret = step(tl, err);
+		if (ret < 0)
+			return -1;
+		if (!ret) {
+			(*steps)++;
+			return 1;
+		}
+	}
+}
+
+/* To one instruction before `m`, from where the timeline stands, which must be right behind the event before. 0; 1: it
+ * stands there already, so there is none; 2: `most` steps have not been enough; -1. */
+static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_u64 most, struct ct_error *err)
+{
 	ct_u64 steps;
 	int ret;
 
@@ -166,38 +203,55 @@ static int step_to_before(struct ct_timeline *tl, const struct ct_moment *m, ct_
 		return ct_fail(err, CT_EXIT_FAILED, "no checkpoint can be made at event %llu",
 			       (unsigned long long)m->next);
 	tl->window.next = m->next;
-	for (steps = 0;; steps++) {
-		if (m->tid) {
-			if (ct_session_regs(tl->s, m->tid, &regs, err))
-				return -1;
-			if (same_regs(&regs, &m->regs)) {
-				if (ct_timeline_now(tl, &now, err))
-					return -1;
-				if (!now.tid || ct_same_fingerprint(&now.fp, &m->fp))
-					break;
-			}
-		}
-		if (steps == most)
-			return 2;
-		if (!(steps & 1023) && tl->interrupt && tl->interrupt(tl->interrupt_ctx))
-			return ct_fail(err, CT_EXIT_FAILED, "interrupted while looking for the instruction before");
-		if (keep_in_reach(tl, steps, err))
-			return -1;
-		ret = step(tl, err);
-		if (ret < 0)
-			return -1;
-		if (!ret) {
-			if (m->tid)
-				return ct_fail(err, CT_EXIT_FAILED,
-					       "the moment on the way to event %llu is not found again",
-					       (unsigned long long)m->next);
-			steps++; /* the event was the step */
-			break;
-		}
-	}
+	ret = walk(tl, m, most, &steps, err);
+	if (ret == 1 && m->tid)
+		return ct_fail(err, CT_EXIT_FAILED, "the moment on the way to event %llu is not found again",
+			       (unsigned long long)m->next);
+	if (ret < 0 || ret == 2)
+		return ret;
 	if (!steps)
 		return 1;
 	return go_to_step(tl, steps - 1, err);
+}
+
+int ct_tl_run_to_like_soon(struct ct_session *s, const struct ct_regs *regs, ct_u32 unknown, struct ct_error *err)
+{
+	const unsigned was = ct_replica_patience(SOON);
+	const int ret = ct_session_run_to_like(s, regs, unknown, err);
+
+	ct_replica_patience(was);
+	return ret;
+}
+
+/* The same by way of a call that is under way at `m`, if it began not long ago: it is come to at full speed. 0; 2: not
+ * found that way; -1. */
+static int step_from_caller(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err)
+{
+	const struct ct_moment start = ct_tl_between(m->next);
+	struct ct_regs call[CT_CALLERS];
+	ct_u64 steps, left = FROM_CALLERS;
+	const ct_u64 began = ct_tl_ns();
+	unsigned n;
+
+	n = m->tid && !ct_timeline_seek(tl, m, err) ? ct_tl_callers(tl, m, call) : 0;
+	for (unsigned i = 0; i < n && left && ct_tl_ns() - began < SOON * 1000000ull; i++) {
+		int ret = ct_timeline_seek(tl, &start, err) ? -1 : 2;
+
+		while (ret == 2 && left && !ct_tl_run_to_like_soon(tl->s, &call[i], ~CT_CALL_KNOWN, err)) {
+			ct_tl_forget_window(tl);
+			tl->window.next = m->next;
+			if (!(tl->window.cp[0] = ct_session_checkpoint(tl->s, err)))
+				return -1;
+			ret = walk(tl, m, left < FROM_CALLER ? left : FROM_CALLER, &steps, err);
+			if (!ret && steps)
+				return go_to_step(tl, steps - 1, err);
+			left -= steps < left ? steps : left;
+		}
+		tl->broken = true; /* the event has come, or the session does not know where it is */
+	}
+	ct_tl_forget_window(tl);
+	memset(err, 0, sizeof(*err));
+	return 2;
 }
 
 ct_u64 ct_tl_last_of(struct ct_timeline *tl, ct_u32 tid, ct_u64 seq, struct ct_error *err)
@@ -264,7 +318,42 @@ static int place_of(struct ct_timeline *tl, ct_u32 tid, struct ct_moment *m, str
 	return 0;
 }
 
-int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, struct ct_error *err)
+/* From the event before on: to one instruction before `m`. As step_to_before. */
+static int find_before(struct ct_timeline *tl, const struct ct_moment *m, bool alone, struct ct_error *err)
+{
+	const struct ct_moment start = ct_tl_between(m->next);
+	int ret = 2;
+
+	if (tl->apart.next != m->next) {
+		ret = step_to_before(tl, m, CLOSE, err);
+		if (ret == 2 && !alone)
+			ret = step_from_caller(tl, m, err);
+		if (ret != 2)
+			return ret;
+		tl->apart.next = m->next;
+		tl->apart.predicted = 0;
+		tl->apart.far = false;
+	}
+	ct_tl_forget_window(tl);
+	/* One is found faster that way; of many the next ones are, if they have been stepped through once. */
+	if (alone || tl->apart.far || tl->apart.predicted++ < PREDICTED)
+		ret = ct_timeline_seek(tl, &start, err) ? -1 : ct_tl_predict(tl, m, true, err);
+	if (ret == 2 && !tl->apart.far)
+		ret = ct_timeline_seek(tl, &start, err) ? -1 : step_to_before(tl, m, NEAR, err);
+	if (ret != 2)
+		return ret;
+	ct_tl_forget_window(tl);
+	tl->apart.far = true;
+	ret = ct_timeline_seek(tl, &start, err) ? -1 : ct_tl_predict(tl, m, false, err);
+	if (ret == 2)
+		ret = ct_timeline_seek(tl, &start, err) ? -1 : step_to_before(tl, m, FAR, err);
+	return ret != 2 ? ret
+			: ct_fail(err, CT_EXIT_FAILED,
+				  "the instruction before is more than %d instructions behind event %llu", FAR,
+				  (unsigned long long)m->next - 1);
+}
+
+int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, bool alone, struct ct_error *err)
 {
 	struct ct_moment m, start;
 	struct ct_regs before, now;
@@ -283,23 +372,7 @@ int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, struct ct_error *err)
 		start = ct_tl_between(ret ? tl->begin : m.next);
 		if (ct_timeline_seek(tl, &start, err) || ret)
 			return ret < 0 ? -1 : ret;
-		ret = m.next == tl->far ? 2 : step_to_before(tl, &m, NEAR, err);
-		if (ret == 2) {
-			ct_tl_forget_window(tl);
-			tl->far = m.next;
-			if (ct_timeline_seek(tl, &start, err) || (ret = ct_tl_predict(tl, &m, err)) < 0)
-				return -1;
-			if (ret) {
-				if (ct_timeline_seek(tl, &start, err))
-					return -1;
-				ret = step_to_before(tl, &m, FAR, err);
-				if (ret == 2)
-					return ct_fail(err, CT_EXIT_FAILED,
-						       "the instruction before is more than %d instructions behind "
-						       "event %llu",
-						       FAR, (unsigned long long)m.next - 1);
-			}
-		}
+		ret = find_before(tl, &m, alone, err);
 		if (ret < 0)
 			return -1;
 		if (!ret && !ct_session_regs(tl->s, tid, &now, NULL) && !same_regs(&before, &now))

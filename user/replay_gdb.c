@@ -29,6 +29,7 @@ static const char gdbinit[] =
 	"set breakpoint pending on\n"
 	"set confirm off\n"
 	"set height %s\n"
+	"set directories $cdir:$cwd%s%s\n"
 	"target remote %s/socket\n"
 	"define when\n"
 	"monitor when\n"
@@ -36,14 +37,34 @@ static const char gdbinit[] =
 	"document when\n"
 	"The present position in the recording.\n"
 	"end\n"
-	"define seek\n"
-	"monitor seek $arg0\n"
+	"define ctbpf-moved\n"
 	"maintenance flush register-cache\n"
 	"sharedlibrary\n"
 	"frame\n"
 	"end\n"
+	"document ctbpf-moved\n"
+	"What seek and restart do when they have gone somewhere.\n"
+	"end\n"
+	"define seek\n"
+	"monitor seek $arg0\n"
+	"ctbpf-moved\n"
+	"end\n"
 	"document seek\n"
 	"Go to a position of the recording: e:NUMBER, e:NUMBER@ADDRESS#PASS, t:+1.25s, start, end.\n"
+	"end\n"
+	/* gdb's own ones fork processes of this machine. */
+	"define checkpoint\n"
+	"monitor checkpoint\n"
+	"end\n"
+	"define restart\n"
+	"monitor restart $arg0\n"
+	"ctbpf-moved\n"
+	"end\n"
+	"define info checkpoints\n"
+	"monitor checkpoints\n"
+	"end\n"
+	"define delete checkpoint\n"
+	"monitor forget $arg0\n"
 	"end\n";
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -70,9 +91,26 @@ static bool in_path(const char *name)
 	return false;
 }
 
-static int put_text(const char *dir, const char *name, bool batch, struct ct_error *err)
+/* Where the program ran, for sources whose paths are relative; "": gdb would not take it for one directory. */
+static void where_it_ran(struct ct_timeline *tl, char cwd[PATH_MAX])
 {
-	char path[PATH_MAX];
+	struct ct_snapshot_reader *snap =
+		ct_snapshot_open(ct_recording_dirfd(ct_timeline_recording(tl)), ct_timeline_snapshot(tl), NULL);
+
+	*cwd = 0;
+	for (ct_u32 i = 0; snap && i < ct_snapshot_get(snap)->nprocs; i++) {
+		const struct ct_snap_proc *p = &ct_snapshot_get(snap)->procs[i];
+
+		if (p->pid == ct_timeline_pid(tl) && p->cwd[0] == '/' && strlen(p->cwd) < PATH_MAX &&
+		    !strpbrk(p->cwd, ": \t\n\\\"'$"))
+			strcpy(cwd, p->cwd);
+	}
+	ct_snapshot_reader_close(snap);
+}
+
+static int put_text(struct ct_timeline *tl, const char *dir, const char *name, bool batch, struct ct_error *err)
+{
+	char path[PATH_MAX], cwd[PATH_MAX];
 	FILE *f;
 	int ret;
 
@@ -80,7 +118,8 @@ static int put_text(const char *dir, const char *name, bool batch, struct ct_err
 	f = fopen(path, "we");
 	if (!f)
 		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot write %s", path);
-	ret = fprintf(f, gdbinit, dir, batch ? "0" : "unlimited", dir) < 0;
+	where_it_ran(tl, cwd);
+	ret = fprintf(f, gdbinit, dir, batch ? "0" : "unlimited", *cwd ? ":" : "", cwd, dir) < 0;
 	return fclose(f) || ret ? ct_fail_errno(err, CT_EXIT_FAILED, "cannot write %s", path) : 0;
 }
 
@@ -140,7 +179,7 @@ static int with_gdb(struct ct_timeline *tl, const struct ct_replay_gdb *opts, co
 	snprintf(root, sizeof(root), "%s/root", dir);
 	if (mkdir(root, 0700) || ct_gdb_sysroot(tl, root, err))
 		return -1;
-	if (put_text(dir, "gdbinit", opts->batch, err))
+	if (put_text(tl, dir, "gdbinit", opts->batch, err))
 		return -1;
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/socket", dir);
 	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

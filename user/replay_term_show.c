@@ -356,8 +356,9 @@ int term_threads(struct term *t, const char *args, struct ct_error *err)
 		found = true;
 		t->tid = list[i].tid;
 		term_forget_stack(t);
-		ct_out_fmt(&t->out, "%s %u %s", list[i].tid == (tid ? tid : was) ? "->" : "  ", list[i].tid,
-			   list[i].current ? "runs: " : "");
+		ct_out_fmt(&t->out, "%s %u ", list[i].tid == (tid ? tid : was) ? "->" : "  ", list[i].tid);
+		ct_out_quoted(&t->out, list[i].comm, strlen(list[i].comm), sizeof(list[i].comm));
+		ct_out_str(&t->out, list[i].current ? " runs: " : " ");
 		if (list[i].nr >= 0 && !list[i].current) {
 			char label[CT_HUMAN];
 

@@ -163,6 +163,11 @@ for body in (b"m", b"m0,0", b"m0,ffffffffffffffff", b"mffffffffffffffff,ffff", b
              b"qXfer:siginfo:read::0,0", b"qXfer::read", b"vFile:open:2f,0,0", b"vFile:open:" + b"41" * 9000, b"vFile:pread:0,1,0",
              b"vFile:pread:ffffffffffffffff,1,0", b"vFile:fstat:-1", b"vFile:close:40", b"qRcmd,zz", b"qRcmd,", b"qRcmd," + b"41" * 4000,
              b"qRcmd," + b"seek e:99999999999999999999@0#0".hex().encode(), b"qRcmd," + b"events -5".hex().encode(),
+             *(b"qRcmd," + command.hex().encode() for command in (b"restart 1", b"checkpoint", b"forget 99999999999999", b"restart",
+                                                                  b"forget 1", b"forget 1", b"checkpoints x", b"restart 1")),
+             *(b"vFile:" + call + path.hex().encode() + rest for call, rest in ((b"open:", b",0,0"), (b"readlink:", b""))
+               for path in (b"/proc/1/maps", b"/proc/1/exe", b"/proc/1/task/1/", b"/proc/", b"/etc/shadow", b"/proc/self/cmdline")),
+             b"vFile:readlink:", b"vFile:readlink:" + b"2f" * 5000,
              b"QPassSignals:" + b"ff;" * 5000, b"QCatchSyscalls", b"qSupported" + b":;" * 3000, b"!" * 100000, bytes(range(128, 250))):
     ask(body)
     still_there()

@@ -163,7 +163,7 @@ before e:[0-9]+$
 ^->.*<.*printf
 ^rip +0x[0-9a-f]+$
 ^[0-9a-f]+  (..  ?){16}
-^-> [0-9]+ runs: .*printf
+^-> [0-9]+ "corrupt" runs: .*printf
 ^process [0-9]+, threads: 1, e:[0-9]+ to e:[0-9]+; checkpoints: [0-9]+, of
 ^\$rip > 4096 = 1$
 ^&items = .*0x

@@ -40,6 +40,7 @@ async function whole() {
   const count = (await s.lines([])).length;
   assert.strictEqual(count, 0);
   assert.strictEqual(await s.go("next"), "Account.deposit:16");
+  assert.strictEqual(s.stop.reason, "step");
   assert.strictEqual((await s.locals()).self, "Account(owner='ann', balance=28, log=[1, 2, 3, 4, 5, 6])");
   assert.strictEqual(await s.go("stepBack"), "Account.deposit:15");
   assert.strictEqual(await s.go("next"), "Account.deposit:16");
@@ -86,6 +87,8 @@ async function whole() {
   await c.setFunctionBreakpointsRequest({ breakpoints: [{ name: "factorial" }, { name: "countdown" }] });
   const entries = await s.bothWays();
   assert.deepStrictEqual(entries.forth, entries.back);
+  await s.go("continue");
+  assert.strictEqual(s.stop.reason, "function breakpoint");
   assert.deepStrictEqual(entries.forth.map((h) => h.place), ["countdown:32", ...Array(5).fill("factorial:38")]);
   await c.setFunctionBreakpointsRequest({ breakpoints: [] });
   await s.exceptions("raised");

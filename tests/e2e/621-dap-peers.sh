@@ -30,6 +30,10 @@ assert_contains "$out" "initialize first"
 assert_contains "$out" "launch first"
 assert_contains "$out" 'has no \"recording\"'
 assert_contains "$out" "'flyToTheMoon' is not supported"
+out=$(talk <<<"[[\"initialize\", {}], [\"attach\", {\"recording\": \"$T/r.ctr\", \"mode\": \"native\"}], [\"configurationDone\", {}],
+	[\"threads\", {}], [\"disconnect\", {}]]")
+assert_contains "$out" '"reason":"entry"'
+assert_matches "$out" '"name":"python3.11 [0-9]+'
 
 step "a file that is gone is shown as the program read it"
 cp "$program" "$T/gone.py"

@@ -45,6 +45,7 @@ async function whole() {
   console.log("steps, and the same back");
   await s.lines([]);
   assert.strictEqual(await s.go("next"), "main:39", "over the call");
+  assert.strictEqual(s.stop.reason, "step");
   assert.strictEqual(await s.go("stepBack"), "main:38", "back over the call");
   assert.strictEqual(await s.go("stepIn"), "work:23");
   assert.strictEqual((await s.locals()).rounds, "20000");
@@ -88,6 +89,15 @@ async function whole() {
   await s.go("ctbpf/seek", { position: "start" });
   await s.go("continue");
   assert.strictEqual(s.output.console, `3: 1024\n4: ${BigInt(/0x\w+/.exec(await nameBefore(s))[0])}\n`);
+  s.output.console = "";
+  await s.lines([{ line: 18, logMessage: "{from} {i}" }, { line: 39, logMessage: "to {round}", condition: "round % 2" }]);
+  await s.go("ctbpf/seek", { position: "start" });
+  await s.go("continue");
+  const said = s.output.console.trim().split("\n");
+  assert.strictEqual(said.length, 40 * 4 + 1 + 20);
+  s.output.console = "";
+  await s.go("reverseContinue");
+  assert.deepStrictEqual(s.output.console.trim().split("\n").reverse(), said, "what log points say backwards");
   await s.lines([]);
 
   console.log("who wrote this? back to it");
