@@ -45,6 +45,50 @@ static __always_inline void log_waiters(u32 tgid, u32 tid, const struct pt_regs 
 	EVENT_SUBMIT(e);
 }
 
+#define ROBUST_LIST_LIMIT 2048 /* of the kernel's walk, too */
+#define OWNER_DIED        0x40000000u
+#define TID_MASK          0x3fffffffu
+
+struct robust_walk {
+	u64 head, at, marked;
+	s64 offset;
+};
+static long robust_step(u32 i, struct robust_walk *w)
+{
+	u64 next;
+	u32 word;
+
+	if (w->at == w->head || bpf_probe_read_user(&word, sizeof(word), (void *)(w->at + w->offset)) ||
+	    bpf_probe_read_user(&next, sizeof(next), (void *)w->at) || !(word & OWNER_DIED) || (word & TID_MASK))
+		return 1;
+	w->marked = w->at + w->offset;
+	w->at = next & ~1ull; /* the lowest bit: a futex with priority inheritance */
+	return 0;
+}
+
+/* How far the kernel has come with the futexes of a thread that dies: whoever is next on the CPU may look at them, take
+ * one that was marked, and with it its entry of the list. The kernel has read where that leads before. */
+static __always_inline void note_robust(u64 head)
+{
+	struct {
+		u64 next;
+		s64 offset;
+	} list;
+	struct robust_walk w = {.head = head};
+
+	cur.t.flags &= ~TS_ROBUST_AT;
+	if (bpf_probe_read_user(&list, sizeof(list), (void *)head))
+		return;
+	w.offset = list.offset;
+	w.at = cur.t.robust_next ? cur.t.robust_next : list.next & ~1ull;
+	bpf_loop(ROBUST_LIST_LIMIT, robust_step, &w, 0);
+	if (!w.marked)
+		return;
+	cur.t.robust_next = w.at;
+	cur.t.regs.r[CT_RDI] = w.marked;
+	cur.t.flags |= TS_ROBUST_AT;
+}
+
 SEC("tp_btf/sched_switch")
 int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
@@ -93,6 +137,8 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 				cur.t.flags |= TS_TID_CLEARED;
 			if (!prev->robust_list)
 				cur.t.flags |= TS_ROBUST;
+			else
+				note_robust((u64)prev->robust_list);
 		}
 		if (!dead && (!(cur.t.flags & TS_EXITING) || bpf_map_lookup_elem(&threads, &prev_tid)))
 			bpf_map_update_elem(&threads, &prev_tid, &cur.t, BPF_ANY);

@@ -355,6 +355,26 @@ static __always_inline void look_for_writes(const struct pt_regs *regs, s32 nr, 
 		say_unsound(tgid, tid, CT_UNSOUND_WRITTEN, fd);
 }
 
+#define O_TRUNC 01000
+
+/* A file that is opened with O_TRUNC may have been mapped by somebody who does not write: watch_writes knows nothing.
+ */
+static __always_inline void look_for_truncation(const struct pt_regs *regs, s32 nr, s64 fd, u32 tgid, u32 tid)
+{
+	u64 flags = 0;
+
+	switch (nr) {
+	case 2: /* open */ flags = regs->si; break;
+	case 85: /* creat */ flags = O_TRUNC; break;
+	case 257: /* openat */ flags = regs->dx; break;
+	case 437: /* openat2: the first member of its struct open_how */
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)regs->dx);
+		break;
+	}
+	if (flags & O_TRUNC && file_is_mapped((s32)fd))
+		say_unsound(tgid, tid, CT_UNSOUND_WRITTEN, fd);
+}
+
 /* ---- the programs ----------------------------------------------------------------------------------------- */
 
 static __always_inline void set_args(struct call *c, const struct pt_regs *regs)
@@ -500,6 +520,8 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 		if (c->flags & CT_SYSF_UNKNOWN)
 			say_unsound(tgid, tid, CT_UNSOUND_SYSCALL, nr);
 	}
+	if (ret >= 0)
+		look_for_truncation(regs, nr, ret, tgid, tid);
 	if (c->have_ref && nr == 9 && !file_is_kept(&c->ref)) {
 		/* One that is answered late is the recorder's to judge. */
 		if (hold(CT_HOLD_FILE, tgid, tid, c->ret, &c->ref) < 0)

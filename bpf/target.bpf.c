@@ -81,6 +81,8 @@ __noinline int log_switch(u32 to_pid, u32 to, u32 flags, u64 fpstate)
 		flags |= CT_SWF_TID_CLEARED;
 	if (cur.t.flags & TS_ROBUST)
 		flags |= CT_SWF_ROBUST;
+	else if (cur.t.flags & TS_ROBUST_AT)
+		flags |= CT_SWF_ROBUST_AT;
 	if ((cur.t.flags & TS_USER) && (cur.t.flags & TS_FP)) {
 		fp = bpf_map_lookup_elem(&fingerprints, &cur.tid);
 		if (fp) {

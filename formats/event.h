@@ -233,7 +233,7 @@ struct ct_ev_switch {
 	ct_u32 to_pid;
 	ct_u32 flags;        /* CT_SWF_* */
 	ct_s32 nr;           /* the system call it is in, if CT_SWF_INSYS */
-	struct ct_regs regs; /* of the leaving thread */
+	struct ct_regs regs; /* of the leaving thread, unless CT_SWF_EXITING */
 };
 #define CT_SWF_INSYS       0x01 /* left inside a system call */
 #define CT_SWF_USER        0x02 /* left in user code: position given by regs and fingerprint */
@@ -241,6 +241,7 @@ struct ct_ev_switch {
 #define CT_SWF_EXITING     0x08 /* it is exiting */
 #define CT_SWF_TID_CLEARED 0x10 /* ... and clear_child_tid has been stored already */
 #define CT_SWF_ROBUST      0x40 /* ... and its robust futex list has been walked */
+#define CT_SWF_ROBUST_AT   0x80 /* ... or as far as the futex at regs.r[CT_RDI], with it */
 #define CT_SWF_FPU         0x20 /* saved FPU state of `to` follows: it had been left in user code */
 
 /* First part of the XSAVE image (legacy area, header, first extended component). If bit 63 of the XCOMP_BV

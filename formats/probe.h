@@ -95,6 +95,7 @@ struct ct_thread_state {
 	ct_u64 frame;        /* address of its pt_regs: constant over a thread's life */
 	ct_u64 task;         /* ... and of its task_struct, once that is known */
 	ct_u64 ticks;        /* its conditional branches so far, if they are counted */
+	ct_u64 robust_next;  /* while it exits: entry of its robust list at which the walk goes on; 0: the first */
 	struct ct_regs regs; /* at its last switch-out */
 };
 #define TS_INSYS       0x01
@@ -106,6 +107,7 @@ struct ct_thread_state {
 /* While TS_EXITING, at its last switch-out: the kernel had walked its robust list, had stored to clear_child_tid. */
 #define TS_ROBUST      0x40
 #define TS_TID_CLEARED 0x80
+#define TS_ROBUST_AT   0x100 /* since the one before: as far as the futex at regs.r[CT_RDI] */
 
 /* The recorded thread that has the pinned CPU (or had it last). */
 struct ct_current_state {

@@ -328,16 +328,6 @@ static struct ct_rthread *exited(const struct ct_session *s, ct_u32 tid)
 	return NULL;
 }
 
-/* A dying thread leaves the CPU while the kernel walks its list: to the one it has woken by the last word written. */
-static void wake_by_death(struct ct_session *s, struct ct_rthread *t, ct_u32 tid)
-{
-	const struct ct_rthread *to = ct_session_thread(s, tid);
-	struct ct_regs r;
-
-	if (to && to->at_entry && to->nr == SYS_futex && !ct_get_regs(to->real, &r) && ct_futex_is_held(t, r.r[CT_RDI]))
-		ct_futex_death(t, r.r[CT_RDI]);
-}
-
 static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
 	const struct ct_ev_switch *sw = ct_event_payload(s->ev);
@@ -359,8 +349,8 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 
 		if ((sw->flags & CT_SWF_ROBUST) || cleared)
 			ct_futex_death(t, 0);
-		else
-			wake_by_death(s, t, sw->to);
+		else if (sw->flags & CT_SWF_ROBUST_AT)
+			ct_futex_death(t, sw->regs.r[CT_RDI]);
 		if (cleared)
 			clear_tid(t);
 		return 0;

@@ -58,25 +58,3 @@ void ct_futex_death(struct ct_rthread *t, ct_u64 until)
 		mark(t, (head.pending & ~(ct_u64)PI) + (ct_u64)head.offset);
 	t->robust = 0;
 }
-
-bool ct_futex_is_held(struct ct_rthread *t, ct_u64 word)
-{
-	struct {
-		ct_u64 next;
-		ct_s64 offset;
-		ct_u64 pending;
-	} head;
-	ct_u64 at;
-	bool found = false;
-
-	if (!read_word(t, t->robust, &head, sizeof(head)))
-		return false;
-	at = (t->robust_at ? t->robust_at : head.next) & ~(ct_u64)PI;
-	for (int limit = ROBUST_LIST_LIMIT; at != t->robust && limit > 0 && !found; limit--) {
-		found = at + (ct_u64)head.offset == word;
-		if (!read_word(t, at, &at, sizeof(at)))
-			break;
-		at &= ~(ct_u64)PI;
-	}
-	return found;
-}

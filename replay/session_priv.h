@@ -165,9 +165,8 @@ int ct_shared_view(void *ctx, const struct ct_snapshot *snap, const struct ct_sn
 void ct_shared_free(struct ct_shared_file *list, size_t n);
 
 /* futex.c: what the kernel does to the futexes that a dying thread holds: to all that are left, or up to the one at
- * `until`. Whether `word` is one of those that are left. */
+ * `until`. */
 void ct_futex_death(struct ct_rthread *t, ct_u64 until);
-bool ct_futex_is_held(struct ct_rthread *t, ct_u64 word);
 
 /* position.c: runs `t` until its registers are `regs` and memory matches fp (NULL: registers only). */
 int ct_run_to(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, const struct ct_fingerprint *fp,

@@ -185,6 +185,7 @@ static void switch_json(const struct ct_dump *dump, const struct ct_event *ev)
 						 {CT_SWF_EXITING, "exiting"},
 						 {CT_SWF_TID_CLEARED, "tid_cleared"},
 						 {CT_SWF_ROBUST, "robust_done"},
+						 {CT_SWF_ROBUST_AT, "robust_at_rdi"},
 						 {CT_SWF_FPU, "fpu"},
 						 {0, NULL}};
 	struct ct_out *out = dump->out;

@@ -87,6 +87,9 @@ static void switch_line(struct ct_out *out, const struct ct_event *ev)
 		ct_out_fmt(out, " (at %#llx", (unsigned long long)sw->regs.r[CT_RIP]);
 	if (sw->flags & CT_SWF_EXITING)
 		ct_out_str(out, ", exiting");
+	if (sw->flags & CT_SWF_ROBUST_AT)
+		ct_out_fmt(out, ", its robust futexes marked up to that at %#llx",
+			   (unsigned long long)sw->regs.r[CT_RDI]);
 	if (sw->flags & CT_SWF_REPAIRED)
 		ct_out_str(out, ", repaired");
 	ct_out_char(out, ')');

@@ -12,6 +12,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +45,8 @@ static void tap(void *ctx, const struct ct_event *ev)
 
 		if (s->nbufs >= 2 && ((const struct ct_buf *)(s + 1))->kind == CT_BUF_FILE)
 			ct_recorder_offer(r, ev);
+		if (s->nr == SYS_truncate && !s->ret && !r->opts->no_replay)
+			ct_recorder_truncated(r, ev);
 		break;
 	}
 	case CT_EV_UNSOUND: {

@@ -465,6 +465,36 @@ void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev)
 	}
 }
 
+void ct_recorder_truncated(struct ct_recorder *r, const struct ct_event *ev)
+{
+	struct ct_buf_iter it = ct_buf_iter(ev);
+	struct ct_maps maps;
+	struct stat st, of;
+	char path[4200];
+	bool mapped = false;
+	int len;
+
+	if (!ct_buf_next(&it) || it.buf->kind != CT_BUF_IN || !it.buf->len)
+		return;
+	len = (int)strnlen((const char *)it.data, it.buf->len);
+	snprintf(path, sizeof(path), "/proc/%u/%s/%.*s", ev->pid, *(const char *)it.data == '/' ? "root" : "cwd", len,
+		 (const char *)it.data);
+	if (stat(path, &st) || ct_maps_read((pid_t)ev->pid, &maps, NULL))
+		return;
+	for (size_t i = 0; i < maps.count && !mapped; i++) {
+		if (maps.map[i].ino != st.st_ino)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", ev->pid,
+			 (unsigned long long)maps.map[i].start, (unsigned long long)maps.map[i].end);
+		mapped = !stat(path, &of) && of.st_dev == st.st_dev && of.st_ino == st.st_ino;
+	}
+	ct_maps_deinit(&maps);
+	if (mapped)
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_WRITTEN, ev->pid, 0,
+				 "it resized a file that is mapped, which changes memory: %.*s", len,
+				 (const char *)it.data);
+}
+
 void ct_recorder_keep_mapped(struct ct_recorder *r, int fd, const struct ct_mapped_as *as, const char *name, pid_t pid,
 			     bool now)
 {

@@ -264,6 +264,8 @@ void ct_recorder_file_ref(struct ct_file_ref *ref, const struct stat *st);
 bool ct_recorder_same_file(const struct ct_file_ref *a, const struct ct_file_ref *b);
 /* From the tap: the kernel side saw a read of a file it would like to log by reference. */
 void ct_recorder_offer(struct ct_recorder *r, const struct ct_event *ev);
+/* From the tap: a file was truncated by its name. The kernel side does not see which one that is. */
+void ct_recorder_truncated(struct ct_recorder *r, const struct ct_event *ev);
 /* From the pipeline: bytes that calls have returned more than once. */
 ct_dedup_keep ct_recorder_keep_bytes;
 /* Whether it has not been changed for so long that its ctime would show the next change. */

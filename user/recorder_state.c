@@ -17,6 +17,9 @@
 #define DRAIN_MS   5000
 #define MISSING_NS 1000000000ull /* who ends needs the CPU for that; on a busy machine it waits its turn */
 #define STOPS      60            /* at attach, while a handler has interrupted the vDSO */
+#define RUN_NS     1500000ull    /* of CPU that it gets between two of them ... */
+#define WAIT_NS    100000000ull  /* ... if it wants any */
+#define IDLE       6             /* stops for which a wait in vain counts */
 
 /* The C library and the loader that this program uses are those that most children will map: it is known early what is
  * in them. */
@@ -72,24 +75,45 @@ static struct ct_job *new_snapshot(struct ct_recorder *r, enum ct_snapshot_kind 
 	return job;
 }
 
+static ct_u64 cpu_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	return clock_gettime(clock, &ts) ? 0 : ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+/* Lets it have some CPU, for which it has to wait on a busy machine. False: it does not want any. */
+static bool let_run(pid_t pid)
+{
+	const ct_u64 until = ct_now_ns() + WAIT_NS;
+	clockid_t clock;
+	ct_u64 want;
+
+	if (clock_getcpuclockid(pid, &clock))
+		return false;
+	want = cpu_ns(clock) + RUN_NS;
+	do
+		nanosleep(&(struct timespec){.tv_nsec = RUN_NS}, NULL);
+	while (cpu_ns(clock) < want && ct_now_ns() < until);
+	return cpu_ns(clock) >= want;
+}
+
 /* Stopped, inspected, and with no thread that is in the vDSO or will return there from a handler: such a call has begun
  * before it can be patched. Handlers are short as a rule; who waits in one for longer is recorded all the same, and the
  * recording may then be found not to be the same by verification. */
 static int stop_to_attach(struct ct_recorder *r, struct ct_target *t, struct ct_error *err)
 {
-	const struct timespec moment = {.tv_nsec = 1500000};
-
-	for (unsigned n = 0;; n++) {
+	for (unsigned n = 0;;) {
 		int ret = ct_target_stop(t, err), frames = 0;
 
 		if (!ret && !t->fresh && (frames = ct_vdso_leave(t, err)) < 0)
 			ret = -1;
 		if (ret || ct_target_inspect(t, r->inspector, err))
 			return -1;
-		if (!frames || n == STOPS)
+		if (!frames || n >= STOPS)
 			return 0;
 		ct_target_release(t);
-		nanosleep(&moment, NULL);
+		n += let_run(t->pid) ? 1 : IDLE;
 	}
 }
 
