@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Forward to a crash, watch the word that is wrong, and back to the store that wrote it: racing threads, redis, CPython.
 # (A C program's heap: 610-gdb.)
+# timeout: 300
 # shellcheck source-path=SCRIPTDIR source=600-gdb.sh disable=SC2154,SC2119,SC2016
 source "$(dirname "$0")/600-gdb.sh"
 

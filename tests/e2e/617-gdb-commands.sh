@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # gdb: every kind of breakpoint and catchpoint, every backward command, checkpoints, names of threads, `info proc`, sources.
+# timeout: 300
 # shellcheck source-path=SCRIPTDIR source=600-gdb.sh disable=SC2154,SC2119,SC2016
 source "$(dirname "$0")/600-gdb.sh"
 
@@ -10,11 +11,11 @@ step "hardware breakpoints, read and access watchpoints, catchpoints: the same s
 in_gdb "$T/c.ctr" <<'GDB'
 python
 def both(command):
-    """Registers at twelve stops of this one, and then at those backwards, in the same order."""
+    """Registers at eight stops of this one, and then at those backwards, in the same order."""
     gdb.execute("seek start")
     gdb.execute(command)
     forth, back = [], []
-    while len(forth) < 12:
+    while len(forth) < 8:
         go("continue", "breakpoint")
         forth.append(registers())
     while go("reverse-continue") == "breakpoint":
@@ -27,7 +28,7 @@ for command in ("hbreak fill", "catch syscall write", "catch syscall"):
 # Backwards it stops before an access, not behind it: but as often.
 for kind in ("watch", "rwatch", "awatch"):
     forth, back = both("%s checksum" % kind)
-    assert len(back) == 12, (kind, len(back))
+    assert len(back) == 8, (kind, len(back))
 end
 GDB
 

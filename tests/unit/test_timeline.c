@@ -444,3 +444,31 @@ Test(timeline, diversions_leave_no_trace)
 	cr_assert_eq(digest(), d);
 	cr_assert_eq(run(false).why, CT_ARRIVED_BREAK);
 }
+
+/* How many checkpoints there are after one has been asked for at each of 40 events. */
+static size_t checkpoints_of_forty(ct_u64 memory)
+{
+	const struct ct_timeline_opts opts = {.memory = memory};
+	struct ct_timeline_stats stats;
+	ct_u64 begin, end;
+
+	ct_timeline_destroy(tl);
+	tl = ct_timeline_create(rec, &opts, &err);
+	cr_assert(tl, "%s", err.msg);
+	ct_timeline_range(tl, &begin, &end);
+	cr_assert_gt(end - begin, 400);
+	for (ct_u64 i = 1; i <= 40; i++) {
+		const struct ct_moment m = {.next = begin + 10 * i};
+
+		cr_assert_eq(ct_timeline_seek(tl, &m, &err), 0, "%s", err.msg);
+		cr_assert_eq(ct_timeline_mark(tl, &err), 0, "%s", err.msg);
+	}
+	ct_timeline_stats(tl, &stats);
+	return stats.checkpoints;
+}
+
+Test(timeline, checkpoints_keep_to_their_memory)
+{
+	cr_assert_gt(checkpoints_of_forty(0), 30);
+	cr_assert_lt(checkpoints_of_forty(4096), 13);
+}
