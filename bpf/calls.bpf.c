@@ -83,6 +83,12 @@ struct {
 	__type(key, u32);
 	__type(value, struct ct_python_probe);
 } pythons SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CT_CALL_PYTHONS);
+	__type(key, u32);
+	__type(value, struct ct_ruby_probe);
+} rubies SEC(".maps");
 struct code {
 	u32 id;
 	u32 generator; /* or coroutine */
@@ -190,8 +196,8 @@ static __always_inline u64 read64(u64 addr)
 
 /* ---- a thread's stack ---------------------------------------------------------------------------------- */
 
-/* The call that has `depth` others around it. The compiler would leave the mask out where it can tell the bounds itself,
- * and 6.1's verifier cannot follow it there. */
+/* The call that has `depth` others around it. The compiler would leave the mask out where it can tell the bounds
+ * itself, and 6.1's verifier cannot follow it there. */
 static __always_inline struct open_call *call_at(struct call_stack *s, u32 depth)
 {
 	barrier_var(depth);
@@ -323,12 +329,26 @@ static long tell_one(u32 i, struct telling *t)
 	return 0;
 }
 
+static __always_inline void tell_return(const struct open_call *c, u32 depth, u32 flags, u64 value, u64 now)
+{
+	u64 seq = next_seq();
+	struct return_record *e = reserve(sizeof(*e));
+
+	if (!e)
+		return;
+	fill(&e->h, sizeof(*e), CT_EV_RETURN, seq, now);
+	e->r.function = c->function;
+	e->r.depth = depth;
+	e->r.flags = flags;
+	e->r.value = flags & CT_LEFT_VALUE ? value : 0;
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
 /* The call with `depth` - 1 others around it ends. */
 static __always_inline int pop(struct call_stack *s, u32 depth, u32 flags, u64 value)
 {
 	const struct open_call *c = call_at(s, depth - 1);
-	u64 now = bpf_ktime_get_ns(), seq;
-	struct return_record *e;
+	u64 now = bpf_ktime_get_ns();
 
 	s->depth = depth - 1;
 	if (min_ns) {
@@ -342,16 +362,7 @@ static __always_inline int pop(struct call_stack *s, u32 depth, u32 flags, u64 v
 		}
 		s->told = depth - 1;
 	}
-	seq = next_seq();
-	e = reserve(sizeof(*e));
-	if (!e)
-		return 0;
-	fill(&e->h, sizeof(*e), CT_EV_RETURN, seq, now);
-	e->r.function = c->function;
-	e->r.depth = depth;
-	e->r.flags = flags;
-	e->r.value = flags & CT_LEFT_VALUE ? value : 0;
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	tell_return(c, depth, flags, value, now);
 	return 0;
 }
 
@@ -567,3 +578,5 @@ int ct_python_session(struct pt_regs *ctx)
 }
 
 #include "sdk.bpf.h"
+/* after it */
+#include "ruby.bpf.h"

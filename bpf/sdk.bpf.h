@@ -9,6 +9,8 @@ static __always_inline bool same_stack(u64 a, u64 b)
 	return b && (a >> 63 ? b >> 63 : a >> 32 == b >> 32);
 }
 
+#define RUBY_FRAME_ISEQ 16 /* in rb_control_frame_t */
+
 /* Down a stack, from the innermost call on, to the first one that the program has told of and that is less deep. */
 struct walk {
 	struct call_stack *s;
@@ -16,16 +18,22 @@ struct walk {
 	u32 depth; /* still to be looked at */
 	u32 keep;  /* calls that are open when none of those told of is as deep as `least` */
 	u32 found; /* calls up to the one looked for, 0: there is none */
+	u64 end;   /* 0, or of a stack of Ruby's frames, whose memory tells whether a call is still open */
 };
+/* The frame of this call has no other in its place. */
+static __always_inline bool frame_is_there(u64 end, const struct open_call *c)
+{
+	return read64(end - (u32)c->depth + RUBY_FRAME_ISEQ) == c->told;
+}
 static long walk_one(u32 i, struct walk *w)
 {
-	u64 other;
+	const struct open_call *c;
 
 	if (!w->depth)
 		return 1;
-	other = call_at(w->s, w->depth - 1)->depth;
-	if (same_stack(w->least, other)) {
-		if (other < w->least) {
+	c = call_at(w->s, w->depth - 1);
+	if (same_stack(w->least, c->depth)) {
+		if (c->depth < w->least && (!w->end || frame_is_there(w->end, c))) {
 			w->found = w->depth;
 			return 1;
 		}
@@ -119,33 +127,40 @@ static __always_inline u32 id_of(u64 function)
 	return known ? known->id : intern_told(&key);
 }
 
-SEC("uprobe")
-int ct_told_entry(struct pt_regs *ctx)
+/* A call of c->function, as deep as c->depth says; `end` as in struct walk. */
+static __always_inline int enter_told(struct open_call *c, u64 sp, u64 end)
 {
-	struct open_call c = {.told = ctx->di, .depth = ctx->si};
-	struct walk w = {.least = c.depth};
+	struct walk w = {.least = c->depth, .end = end};
 	struct call_stack *s;
 	u32 depth;
 
-	if (!wanted() || !c.depth)
-		return 0;
-	c.function = id_of(c.told);
-	if (!c.function)
+	if (!c->function)
 		return 0;
 	w.s = s = this_stack(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!s) {
 		count(&stats.no_room);
 		return 0;
 	}
-	walk(&w, ctx->sp);
+	walk(&w, sp);
 	depth = w.keep;
 	/* It ends with the native call around it, if there is one, whose stack pointer is a multiple of 8. */
-	c.sp = ~7ull;
+	c->sp = ~7ull;
 	if (depth && depth <= CT_CALL_DEPTH)
-		c.sp = call_at(s, depth - 1)->sp;
-	c.sp -= !(c.sp & 7);
-	push(s, depth, &c, NULL);
+		c->sp = call_at(s, depth - 1)->sp;
+	c->sp -= !(c->sp & 7);
+	push(s, depth, c, NULL);
 	return 0;
+}
+
+SEC("uprobe")
+int ct_told_entry(struct pt_regs *ctx)
+{
+	struct open_call c = {.told = ctx->di, .depth = ctx->si};
+
+	if (!wanted() || !c.depth)
+		return 0;
+	c.function = id_of(c.told);
+	return enter_told(&c, ctx->sp, 0);
 }
 
 SEC("uprobe")

@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ struct ct_calls {
 	size_t nlinks, links_cap;
 	struct interpreter *interp;
 	size_t ninterp;
+	struct ct_ruby_target *ruby;
+	size_t nruby;
 	ct_u32 nfunctions;
 	struct ct_calls_stats stats;
 	bool stopped;
@@ -70,6 +73,7 @@ static int load(struct ct_calls *c, struct ct_probes *probes, struct ct_error *e
 {
 	struct calls_bpf *skel = c->skel = calls_bpf__open();
 	struct record_bpf *rec = probes->skel;
+	struct bpf_program *prog;
 
 	if (!skel)
 		return ct_fail_errno(err, CT_EXIT_MISSING, "cannot open the BPF programs for calls");
@@ -83,15 +87,8 @@ static int load(struct ct_calls *c, struct ct_probes *probes, struct ct_error *e
 	if (share(skel->maps.ring, rec->maps.ring, err) || share(skel->maps.shared, rec->maps.bss, err) ||
 	    share(skel->maps.procs, rec->maps.procs, err))
 		return -1;
-	bpf_program__set_expected_attach_type(skel->progs.ct_call_enter, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_call_leave, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_python_enter, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_python_leave, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_entry, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_exit, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_lines, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_value, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_message, ct_uprobe_attach_type(c->multi));
+	bpf_object__for_each_program(prog, skel->obj)
+		bpf_program__set_expected_attach_type(prog, ct_uprobe_attach_type(c->multi));
 	bpf_program__set_expected_attach_type(skel->progs.ct_call_session, CT_UPROBE_SESSION_TYPE);
 	bpf_program__set_expected_attach_type(skel->progs.ct_python_session, CT_UPROBE_SESSION_TYPE);
 	bpf_program__set_autoload(skel->progs.ct_call_session, c->session);
@@ -355,14 +352,43 @@ static int attach_native(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, 
 	return ret;
 }
 
-/* ---- CPython ------------------------------------------------------------------------------------------- */
+/* ---- interpreters -------------------------------------------------------------------------------------- */
+
+/* One more of an interpreter's kind; what is found is `ret` as of ct_python_target. 1: go on. */
+static int found(struct ct_calls *c, pid_t pid, int ret, const char *what, struct ct_error *err)
+{
+	if (ret || c->o->any)
+		return ret;
+	return ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d runs no interpreter of %s", pid, what);
+}
+
+/* Their probes find it in this map. */
+static int map_interpreter(const struct bpf_map *map, ct_u32 index, const void *probe, struct ct_error *err)
+{
+	if (bpf_map_update_elem(bpf_map__fd(map), &index, probe, BPF_ANY))
+		return ct_fail(err, CT_EXIT_FAILED, "more than %d processes with an interpreter", CT_CALL_PYTHONS);
+	return 0;
+}
+
+static void name_interpreter(struct ct_calls *c, const char *format, ...)
+{
+	size_t len = strlen(c->stats.interpreters);
+	va_list ap;
+
+	if (len)
+		len += (size_t)snprintf(c->stats.interpreters + len, sizeof(c->stats.interpreters) - len, ", ");
+	if (len >= sizeof(c->stats.interpreters))
+		return;
+	va_start(ap, format);
+	vsnprintf(c->stats.interpreters + len, sizeof(c->stats.interpreters) - len, format, ap);
+	va_end(ap);
+}
 
 static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 {
 	struct interpreter *more = reallocarray(c->interp, c->ninterp + 1, sizeof(*more)), *in;
 	ct_u32 index = (ct_u32)c->ninterp;
 	struct places at = {0};
-	size_t len = strlen(c->stats.python);
 	int ret;
 
 	if (!more)
@@ -372,26 +398,54 @@ static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	memset(in, 0, sizeof(*in));
 	in->pid = pid;
 	in->fd = -1;
-	ret = ct_python_target(pid, &in->t, err);
-	if (!ret && c->o->any)
-		return 0;
+	ret = found(c, pid, ct_python_target(pid, &in->t, err), "Python whose calls can be seen (CPython 3.11 to 3.14)",
+		    err);
 	if (ret <= 0)
-		return ret < 0 ? -1
-			       : ct_fail(err, CT_EXIT_NOT_ATTACHED,
-					 "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
-					 "3.14)",
-					 pid);
+		return ret;
 	c->ninterp++;
-	if (bpf_map_update_elem(bpf_map__fd(c->skel->maps.pythons), &index, &in->t.probe, BPF_ANY))
-		return ct_fail(err, CT_EXIT_FAILED, "more than %d processes with an interpreter", CT_CALL_PYTHONS);
+	if (map_interpreter(c->skel->maps.pythons, index, &in->t.probe, err))
+		return -1;
 	ret = add_place(&at, in->t.offset, index) ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
 						  : attach_pairs(c, pid, in->t.path, &at, true, err);
 	free_places(&at);
 	if (ret || (in->fd = ct_python_open(pid, &in->t, err)) < 0)
 		return -1;
-	snprintf(c->stats.python + len, sizeof(c->stats.python) - len, "%sPython %u.%u.%u", len ? ", " : "",
-		 in->t.version >> 24, in->t.version >> 16 & 255, in->t.version >> 8 & 255);
+	name_interpreter(c, "Python %u.%u.%u", in->t.version >> 24, in->t.version >> 16 & 255,
+			 in->t.version >> 8 & 255);
 	return 0;
+}
+
+static int attach_ruby(struct ct_calls *c, pid_t pid, struct ct_error *err)
+{
+	struct ct_ruby_target *more = reallocarray(c->ruby, c->nruby + 1, sizeof(*more)), *t;
+	ct_u32 index = (ct_u32)c->nruby;
+	struct places at = {0};
+	char path[64];
+	int ret;
+
+	if (!more)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	c->ruby = more;
+	t = &more[c->nruby];
+	ret = found(c, pid, ct_ruby_target(pid, t, err), "Ruby whose calls can be seen (3.1)", err);
+	if (ret <= 0)
+		return ret;
+	c->nruby++;
+	if (map_interpreter(c->skel->maps.rubies, index, &t->probe, err))
+		return -1;
+	/* Only names are read there: without it, methods are told of without their classes. */
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	t->reader.memfd = open(path, O_RDONLY | O_CLOEXEC);
+	ret = 0;
+	for (unsigned i = 0; i < t->nsites && !ret; i++)
+		ret = add_place(&at, t->site[i].offset,
+				CT_RUBY_COOKIE(index, t->site[i].what, t->site[i].ec, t->site[i].compared));
+	ret = ret < 0 ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
+		      : attach(c, c->skel->progs.ct_ruby, pid, t->path, &at, 0, at.n, 0, err);
+	free_places(&at);
+	if (!ret)
+		name_interpreter(c, "Ruby %u.%u", t->major, t->minor);
+	return ret;
 }
 
 /* ---- what programs tell -------------------------------------------------------------------------------- */
@@ -451,10 +505,12 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 		ret = attach_told(c, pid, err);
 	if (!ret && c->o->python)
 		ret = attach_python(c, pid, err);
-	if (!ret && c->o->told && !c->o->nfunctions && !c->ninterp && !c->stats.told)
+	if (!ret && c->o->ruby)
+		ret = attach_ruby(c, pid, err);
+	if (!ret && c->o->told && !c->o->nfunctions && !c->stats.interpreters[0] && !c->stats.told)
 		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED,
 			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
-					  "3.14), nor does it tell of itself (ctbpf.h)"
+					  "3.14, Ruby 3.1), nor does it tell of itself (ctbpf.h)"
 					: "process %d does not tell of itself: nothing in it was made with ctbpf.h",
 			      pid);
 	clock_gettime(CLOCK_MONOTONIC, &b);
@@ -520,10 +576,14 @@ void ct_calls_destroy(struct ct_calls *c)
 	calls_bpf__destroy(c->skel);
 	free(c->links);
 	free(c->interp);
+	for (size_t i = 0; i < c->nruby; i++)
+		if (c->ruby[i].reader.memfd >= 0)
+			close(c->ruby[i].reader.memfd);
+	free(c->ruby);
 	free(c);
 }
 
-const struct ct_event *ct_calls_rewrite(void *buf, const struct ct_event *ev)
+const struct ct_event *ct_calls_rewrite(struct ct_calls *c, void *buf, const struct ct_event *ev)
 {
 	const struct ct_ev_function *f = ct_event_payload(ev);
 	const char *file, *name;
@@ -535,6 +595,13 @@ const struct ct_event *ct_calls_rewrite(void *buf, const struct ct_event *ev)
 	if (ev->type != CT_EV_FUNCTION || !(f->flags & CT_FNF_UNITS) ||
 	    (size_t)f->name_len + f->file_len > CT_CALL_NAME_MAX + CT_CALL_FILE_MAX)
 		return ev;
+	if (f->flags & CT_FNF_RUBY) {
+		size_t i = 0;
+
+		while (i < c->nruby && c->ruby[i].pid != (pid_t)ev->pid)
+			i++;
+		return ct_ruby_rewrite(i < c->nruby ? &c->ruby[i] : NULL, buf, ev);
+	}
 	name = ct_event_function(ev, &file);
 	*out = *ev;
 	*g = *f;
