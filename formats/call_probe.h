@@ -16,6 +16,7 @@
 #define CT_SITE_COOKIE(function, nargs) ((ct_u64)(function) | (ct_u64)(nargs) << 32)
 #define CT_SITE_LEAVES                  (1ull << 35) /* at an instruction that leaves the function: ret, or ... */
 #define CT_SITE_JUMPS                   (1ull << 36) /* ... a jump to another function */
+#define CT_SITE_SILENT                  (1ull << 37) /* without values */
 /* That of a probe in CPython is its index in the map `pythons`. In Ruby, bits 0..31 are the index in `rubies`, the
  * next four the register of the execution context, then one that is compared with Qundef, then what is seen there. */
 #define CT_RUBY_COOKIE(index, what, ec, compared)                                                                      \
@@ -87,6 +88,17 @@ struct ct_ruby_name {
 };
 #define CT_CALL_NAME_MAX 128 /* bytes */
 #define CT_CALL_FILE_MAX 256
+
+/* Which functions are told of, and whether with values: the last rule that fits decides. Patterns have * and ?. */
+#define CT_CALL_RULES   64
+#define CT_CALL_PATTERN 256
+enum ct_call_rule_says { CT_RULE_NOTHING, CT_RULE_YES, CT_RULE_NO };
+struct ct_call_rule {
+	ct_u16 file; /* looked for in the path of its file; else in its name */
+	ct_u16 len;
+	ct_u16 calls, values; /* enum ct_call_rule_says */
+	char pattern[CT_CALL_PATTERN];
+};
 
 struct ct_call_counters {
 	ct_u64 calls;      /* that were told */

@@ -13,6 +13,7 @@
 #include "formats/error.h"
 #include "formats/event_access.h"
 #include "replay/agents/ruby.h"
+#include "user/call_filter.h"
 
 struct ct_calls;
 struct ct_probes;
@@ -22,12 +23,14 @@ struct ct_calls_opts {
 	size_t nfunctions;
 	const char *lib; /* pattern of files they are in; NULL: the program itself */
 	bool python, ruby;
-	bool told;       /* what programs tell by themselves, through ctbpf.h */
-	bool any;        /* of these: what there is */
-	unsigned depth;  /* 0: any; of probed calls */
-	ct_u64 min_ns;   /* only calls that took as long */
-	ct_u64 max_rate; /* calls a second of one thread; 0: any */
-	pid_t tid;       /* 0: all threads */
+	bool told;                           /* what programs tell by themselves, through ctbpf.h */
+	bool any;                            /* of these: what there is */
+	unsigned depth;                      /* 0: any; of probed calls */
+	ct_u64 min_ns;                       /* only calls that took as long */
+	ct_u64 max_rate;                     /* calls a second of one thread; 0: any */
+	pid_t tid;                           /* 0: all threads */
+	const struct ct_call_filter *filter; /* NULL: none; from this file: */
+	const char *filter_path;
 	/* Of native functions only, and for recordings that can be replayed: every return is seen at the instruction
 	 * that makes it, since nothing on a stack may be changed, and snapshots know where the probes are. */
 	bool replayable;

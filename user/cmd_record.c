@@ -54,6 +54,7 @@ static const char help[] =
 	"      --min-duration T    only calls that took as long: 10us, 1.5ms, 2s\n"
 	"      --max-rate N        not more than N calls a second of each thread; the rest is counted\n"
 	"      --thread TID        only calls of this thread\n"
+	"      --filter FILE       only calls of functions that this trace-filter file (TOML) wants traced\n"
 	"      --redact REGEX      overwrite what matches with '*' before it is stored: in what calls read and write,\n"
 	"                          in memory; may be given several times. Bytes are missing then: a replay goes\n"
 	"                          another way where they matter, and is never VERIFIED\n"
@@ -134,8 +135,10 @@ static void calls_summary(const struct ct_record_args *a, const struct ct_record
 			c->interpreters[0] || c->told ? ", " : "");
 	if (c->told)
 		fprintf(stderr, "%zu file%s that tell%s of %s%s", c->told, c->told == 1 ? "" : "s",
-			c->told == 1 ? "s" : "", c->told == 1 ? "itself" : "themselves", c->interpreters[0] ? ", " : "");
-	fprintf(stderr, "%s; attached in %.0f ms, detached in %.0f ms\n", c->interpreters, c->attach_ms, res->detach_ms);
+			c->told == 1 ? "s" : "", c->told == 1 ? "itself" : "themselves",
+			c->interpreters[0] ? ", " : "");
+	fprintf(stderr, "%s; attached in %.0f ms, detached in %.0f ms\n", c->interpreters, c->attach_ms,
+		res->detach_ms);
 	if (c->stepped || c->returns)
 		fprintf(stderr,
 			"single-stepped, which costs some 10 us each: the entry of %zu of them, %zu instructions that "

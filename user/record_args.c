@@ -42,6 +42,7 @@ enum {
 	OPT_MIN_DURATION,
 	OPT_MAX_RATE,
 	OPT_THREAD,
+	OPT_FILTER,
 	OPT_JSON,
 	OPT_HELP
 };
@@ -84,6 +85,7 @@ static const struct option options[] = {
 	{"min-duration", required_argument, NULL, OPT_MIN_DURATION},
 	{"max-rate", required_argument, NULL, OPT_MAX_RATE},
 	{"thread", required_argument, NULL, OPT_THREAD},
+	{"filter", required_argument, NULL, OPT_FILTER},
 	{"quiet", no_argument, NULL, 'q'},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPT_JSON},
@@ -168,6 +170,7 @@ static int parse_calls(struct ct_record_args *a, int opt, char **argv)
 			return ct_cmd_usage(argv, "--thread takes the id of a thread, not '%s'", optarg);
 		a->calls.tid = (pid_t)n;
 		return -1;
+	case OPT_FILTER: a->filter = optarg; return -1;
 	default: return -2;
 	}
 }
@@ -181,7 +184,7 @@ static int check_calls(struct ct_record_args *a, char **argv)
 	if (c->lib && !c->nfunctions && !a->o.trigger.slow)
 		return ct_cmd_usage(argv, "--lib says where the functions of --functions and --on-latency are");
 	if (!c->nfunctions && !c->python && !c->ruby && !c->told)
-		return c->depth || c->min_ns || c->max_rate || c->tid
+		return c->depth || c->min_ns || c->max_rate || c->tid || a->filter
 			       ? ct_cmd_usage(argv, "give --functions or --calls, too")
 			       : -1;
 	if (!a->o.no_replay)
@@ -190,6 +193,14 @@ static int check_calls(struct ct_record_args *a, char **argv)
 	if ((c->python || c->ruby || c->told) && a->o.command)
 		return ct_cmd_usage(argv, "--calls needs a program that has started: run the command first, then "
 					  "give -p PID");
+	if (a->filter) {
+		struct ct_error err = {0};
+
+		if (ct_call_filter_read(a->filter, &a->rules, &err))
+			return ct_cmd_fail(argv, &err);
+		a->calls.filter = &a->rules;
+		a->calls.filter_path = a->filter;
+	}
 	a->o.calls = c;
 	return -1;
 }
