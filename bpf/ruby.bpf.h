@@ -22,24 +22,31 @@ enum { ISEQ_METHOD = 1, ISEQ_BLOCK, ISEQ_RESCUE = 4, ISEQ_ENSURE };
 struct ruby_context {
 	u64 stack, size, cfp;
 };
-struct ruby_frame {
-	u64 pc, sp, iseq, self, ep;
+struct ruby_frame { /* from its third word on */
+	u64 iseq, self, ep;
 };
-struct ruby_body {
-	u64 type, encoded, param[6];
+struct ruby_body { /* its location, at the ninth word */
 	u64 path, base_label, label, line;
 };
+#define LOCATION 64
 struct ruby_env { /* the three words up to where ep leads */
 	u64 method, outer, flags;
 };
 
+/* What is looked at in a probe: one for each thread, for want of room on the stack. */
 struct ruby {
-	struct ct_ruby_probe *probe;
 	struct ruby_context ec;
 	struct ruby_frame frame;
 	struct ruby_body body;
 	u64 depth, end; /* end: of the stack */
+	u32 type;       /* enum iseq_type */
 };
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct ruby);
+} looked_at SEC(".maps");
 
 static __always_inline u64 register_of(const struct pt_regs *ctx, u32 n)
 {
@@ -72,15 +79,15 @@ static __always_inline u64 register_of(const struct pt_regs *ctx, u32 n)
 #undef REGISTER
 }
 
-/* The frame at ec.cfp, or the one below it. false: unreadable, or not Ruby's. */
-static __always_inline bool read_ruby(struct ruby *r, u64 ec, bool below)
+/* The frame at ec.cfp, or the one so many bytes below it. false: unreadable, or not Ruby's. */
+static __always_inline bool read_ruby(struct ruby *r, u64 ec, u64 below)
 {
 	u64 cfp;
 
 	if (bpf_probe_read_user(&r->ec, sizeof(r->ec), (void *)ec))
 		return false;
-	cfp = r->ec.cfp - (below ? r->probe->cfp_size : 0);
-	if (bpf_probe_read_user(&r->frame, sizeof(r->frame), (void *)cfp) || !r->frame.iseq)
+	cfp = r->ec.cfp - below;
+	if (bpf_probe_read_user(&r->frame, sizeof(r->frame), (void *)(cfp + RUBY_FRAME_ISEQ)) || !r->frame.iseq)
 		return false;
 	/* Which stack it is, in the upper half: see same_stack. */
 	r->end = r->ec.stack + r->ec.size * 8;
@@ -90,7 +97,10 @@ static __always_inline bool read_ruby(struct ruby *r, u64 ec, bool below)
 
 static __always_inline bool read_body(struct ruby *r)
 {
-	return !bpf_probe_read_user(&r->body, sizeof(r->body), (void *)read64(r->frame.iseq + 16));
+	u64 body = read64(r->frame.iseq + 16);
+
+	return !bpf_probe_read_user(&r->type, sizeof(r->type), (void *)body) &&
+	       !bpf_probe_read_user(&r->body, sizeof(r->body), (void *)(body + LOCATION));
 }
 
 /* A string's bytes: how many. 0: it has none, or it is no string. */
@@ -116,7 +126,7 @@ static __always_inline u32 read_ruby_str(const struct ct_ruby_probe *rb, u64 str
 }
 
 /* The method that an environment belongs to, as rb_vm_frame_method_entry finds it; 0: none. */
-static __always_inline u64 method_of(u64 ep)
+static __noinline u64 method_of(u64 ep)
 {
 	for (u32 i = 0; i < 16; i++) {
 		struct ruby_env env;
@@ -146,7 +156,7 @@ static __noinline u32 intern_ruby(u32 index, const struct ct_code_key *key, u64 
 	struct ct_ruby_name name;
 	struct code code = {};
 	bool cut = false;
-	u64 path[4];
+	u64 path[2];
 	u32 at, len;
 
 	if (!rb)
@@ -163,10 +173,11 @@ static __noinline u32 intern_ruby(u32 index, const struct ct_code_key *key, u64 
 	e->f.name_len = at;
 	/* One string; or two in an array, the second one the file's real path, if there is one. */
 	len = 0;
-	if (!bpf_probe_read_user(path, sizeof(path), (void *)key->filename) && (path[0] & T_MASK) == T_ARRAY) {
-		len = read_ruby_str(rb, path[3], e->text + at, CT_CALL_FILE_MAX, &cut);
+	if ((read64(key->filename) & T_MASK) == T_ARRAY &&
+	    !bpf_probe_read_user(path, sizeof(path), (void *)(key->filename + 16))) {
+		len = read_ruby_str(rb, path[1], e->text + at, CT_CALL_FILE_MAX, &cut);
 		if (!len)
-			len = read_ruby_str(rb, path[2], e->text + at, CT_CALL_FILE_MAX, &cut);
+			len = read_ruby_str(rb, path[0], e->text + at, CT_CALL_FILE_MAX, &cut);
 	} else {
 		len = read_ruby_str(rb, key->filename, e->text + at, CT_CALL_FILE_MAX, &cut);
 	}
@@ -185,19 +196,19 @@ static __noinline u32 intern_ruby(u32 index, const struct ct_code_key *key, u64 
 	return tell_function(e, at + sizeof(name), key, &code);
 }
 
-static __always_inline int ruby_enter(struct ruby *r, u32 index, u64 sp)
+static __always_inline int ruby_enter(struct ruby *r, const struct ct_ruby_probe *rb, u32 index, u64 sp)
 {
 	struct ct_code_key key = {.code = r->frame.iseq, .filename = r->body.path, .qualname = r->body.label};
 	struct open_call c = {.told = r->frame.iseq, .depth = r->depth};
 	const struct code *known;
 	struct ruby_env env;
-	u32 type = r->body.type;
+	u32 type = r->type;
 	u64 ep = r->frame.ep;
 
 	if (type == ISEQ_RESCUE || type == ISEQ_ENSURE) /* part of what is around it */
 		return 0;
-	key.line = r->probe->line_tagged ? r->body.line >> 1 : r->body.line;
-	key.tgid = r->probe->tgid;
+	key.line = rb->line_tagged ? r->body.line >> 1 : r->body.line;
+	key.tgid = rb->tgid;
 	/* One definition may run for several classes, and makes a method of each. */
 	if ((type == ISEQ_METHOD || type == ISEQ_BLOCK) && !bpf_probe_read_user(&env, sizeof(env), (void *)(ep - 16))) {
 		if (type == ISEQ_BLOCK && (env.flags & FRAME_BMETHOD))
@@ -227,11 +238,11 @@ static long end_one(u32 i, struct ending *e)
 }
 
 /* The frame goes on: calls below it have ended, by an exception that it rescues, or by break, throw, return. */
-static __always_inline int ruby_resume(struct ruby *r, u64 sp)
+static __noinline int ruby_resume(struct ruby *r, u64 sp)
 {
 	struct ending e = {.now = bpf_ktime_get_ns(), .s = this_stack(0)};
 	struct walk w = {.s = e.s, .least = r->depth + 1, .end = r->end};
-	u32 type = r->body.type;
+	u32 type = r->type;
 	u64 error;
 
 	if (!e.s)
@@ -251,7 +262,7 @@ static __always_inline int ruby_resume(struct ruby *r, u64 sp)
 	return 0;
 }
 
-static __always_inline int ruby_leave(struct ruby *r, u64 sp)
+static __noinline int ruby_leave(struct ruby *r, u64 sp)
 {
 	struct call_stack *s = this_stack(0);
 	u32 depth = s ? find_told(s, sp, r->frame.iseq, r->depth) : 0;
@@ -264,19 +275,25 @@ int ct_ruby(struct pt_regs *ctx)
 {
 	u64 cookie = bpf_get_attach_cookie(ctx);
 	u32 index = cookie, what = cookie >> 40 & 3;
-	struct ruby r;
+	struct ct_ruby_probe *rb;
+	struct ruby *r;
 
-	if (!wanted() || !(r.probe = bpf_map_lookup_elem(&rubies, &index)))
+	if (!wanted() || !(rb = bpf_map_lookup_elem(&rubies, &index)))
 		return 0;
-	if (what == CT_RUBY_MAY && register_of(ctx, cookie >> 36 & 15) != r.probe->undef)
+	if (what == CT_RUBY_MAY && register_of(ctx, cookie >> 36 & 15) != rb->undef)
 		return 0;
-	if (!read_ruby(&r, register_of(ctx, cookie >> 32 & 15), what == CT_RUBY_LEAVES))
+	r = bpf_task_storage_get(&looked_at, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!r) {
+		count(&stats.no_room);
+		return 0;
+	}
+	if (!read_ruby(r, register_of(ctx, cookie >> 32 & 15), what == CT_RUBY_LEAVES ? rb->cfp_size : 0))
 		return 0;
 	if (what == CT_RUBY_LEAVES)
-		return ruby_leave(&r, ctx->sp);
-	if (!read_body(&r)) {
+		return ruby_leave(r, ctx->sp);
+	if (!read_body(r)) {
 		count(&stats.unreadable);
 		return 0;
 	}
-	return what == CT_RUBY_RESUMES ? ruby_resume(&r, ctx->sp) : ruby_enter(&r, index, ctx->sp);
+	return what == CT_RUBY_RESUMES ? ruby_resume(r, ctx->sp) : ruby_enter(r, rb, index, ctx->sp);
 }
