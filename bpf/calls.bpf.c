@@ -603,5 +603,5 @@ int ct_python_session(struct pt_regs *ctx)
 }
 
 #include "sdk.bpf.h"
-/* after it */
+/* ... which this one builds on */
 #include "ruby.bpf.h"
