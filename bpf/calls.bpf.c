@@ -19,6 +19,8 @@ const volatile ct_u32 only_tid = 0;            /* 0: any */
 const volatile ct_u32 any_process = 0;         /* probes are hit in others, too: look in `procs` */
 const volatile ct_u64 min_ns = 0;
 const volatile ct_u64 max_rate = 0; /* calls a second of one thread; 0: any */
+const volatile ct_u32 nrules = 0;
+const volatile ct_u32 skip_by_default = 0, silent_by_default = 0; /* what no rule speaks of */
 
 /* Changed while running. */
 volatile ct_u32 on = 0;
@@ -50,7 +52,8 @@ struct open_call {
 	u64 told, depth; /* what the program itself has said, see sdk.bpf.h; 0: nothing */
 	u32 function;
 	u16 nargs;
-	u16 tail; /* entered by a jump from the call that was here before */
+	u8 tail;   /* entered by a jump from the call that was here before */
+	u8 silent; /* its values are not told */
 };
 struct call_stack {
 	u64 mm; /* an execve makes another stack */
@@ -83,9 +86,16 @@ struct {
 	__type(key, u32);
 	__type(value, struct ct_python_probe);
 } pythons SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CT_CALL_PYTHONS);
+	__type(key, u32);
+	__type(value, struct ct_ruby_probe);
+} rubies SEC(".maps");
 struct code {
-	u32 id;
-	u32 generator; /* or coroutine */
+	u32 id;        /* 0: not told of */
+	u16 generator; /* or coroutine */
+	u16 silent;    /* its values are not told */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -94,6 +104,13 @@ struct {
 	__type(key, struct ct_code_key);
 	__type(value, struct code);
 } codes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CT_CALL_RULES);
+	__type(key, u32);
+	__type(value, struct ct_call_rule);
+} rules SEC(".maps");
 
 extern bool bpf_session_is_return(void) __ksym __weak;
 
@@ -190,8 +207,8 @@ static __always_inline u64 read64(u64 addr)
 
 /* ---- a thread's stack ---------------------------------------------------------------------------------- */
 
-/* The call that has `depth` others around it. The compiler would leave the mask out where it can tell the bounds itself,
- * and 6.1's verifier cannot follow it there. */
+/* The call that has `depth` others around it. The compiler would leave the mask out where it can tell the bounds
+ * itself, and 6.1's verifier cannot follow it there. */
 static __always_inline struct open_call *call_at(struct call_stack *s, u32 depth)
 {
 	barrier_var(depth);
@@ -323,12 +340,26 @@ static long tell_one(u32 i, struct telling *t)
 	return 0;
 }
 
+static __always_inline void tell_return(const struct open_call *c, u32 depth, u32 flags, u64 value, u64 now)
+{
+	u64 seq = next_seq();
+	struct return_record *e = reserve(sizeof(*e));
+
+	if (!e)
+		return;
+	fill(&e->h, sizeof(*e), CT_EV_RETURN, seq, now);
+	e->r.function = c->function;
+	e->r.depth = depth;
+	e->r.flags = flags;
+	e->r.value = flags & CT_LEFT_VALUE ? value : 0;
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
 /* The call with `depth` - 1 others around it ends. */
 static __always_inline int pop(struct call_stack *s, u32 depth, u32 flags, u64 value)
 {
 	const struct open_call *c = call_at(s, depth - 1);
-	u64 now = bpf_ktime_get_ns(), seq;
-	struct return_record *e;
+	u64 now = bpf_ktime_get_ns();
 
 	s->depth = depth - 1;
 	if (min_ns) {
@@ -342,16 +373,7 @@ static __always_inline int pop(struct call_stack *s, u32 depth, u32 flags, u64 v
 		}
 		s->told = depth - 1;
 	}
-	seq = next_seq();
-	e = reserve(sizeof(*e));
-	if (!e)
-		return 0;
-	fill(&e->h, sizeof(*e), CT_EV_RETURN, seq, now);
-	e->r.function = c->function;
-	e->r.depth = depth;
-	e->r.flags = flags;
-	e->r.value = flags & CT_LEFT_VALUE ? value : 0;
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	tell_return(c, depth, flags, value, now);
 	return 0;
 }
 
@@ -373,6 +395,11 @@ static __always_inline int leave(u64 sp, u32 flags, u64 value)
 }
 
 /* ---- native code --------------------------------------------------------------------------------------- */
+
+static __always_inline u32 native_left(u64 cookie)
+{
+	return cookie & (CT_SITE_JUMPS | CT_SITE_SILENT) ? 0 : CT_LEFT_VALUE;
+}
 
 static __always_inline int native_enter(struct pt_regs *ctx)
 {
@@ -397,8 +424,7 @@ int ct_call_leave(struct pt_regs *ctx)
 	if (!wanted())
 		return 0;
 	cookie = bpf_get_attach_cookie(ctx);
-	return leave(cookie & CT_SITE_LEAVES ? ctx->sp : ctx->sp - 8, cookie & CT_SITE_JUMPS ? 0 : CT_LEFT_VALUE,
-		     ctx->ax);
+	return leave(cookie & CT_SITE_LEAVES ? ctx->sp : ctx->sp - 8, native_left(cookie), ctx->ax);
 }
 
 SEC("uprobe")
@@ -406,7 +432,8 @@ int ct_call_session(struct pt_regs *ctx)
 {
 	if (!wanted())
 		return 1; /* nor at its return */
-	return bpf_session_is_return() ? leave(ctx->sp - 8, CT_LEFT_VALUE, ctx->ax) : native_enter(ctx);
+	return bpf_session_is_return() ? leave(ctx->sp - 8, native_left(bpf_get_attach_cookie(ctx)), ctx->ax)
+				       : native_enter(ctx);
 }
 
 /* ---- CPython ------------------------------------------------------------------------------------------- */
@@ -456,13 +483,22 @@ static __always_inline struct function_record *reserve_function(void)
 	return e;
 }
 
+#include "filter.bpf.h"
+
 /* The record has `text` bytes of text. */
 static __always_inline u32 tell_function(struct function_record *e, u32 text, const struct ct_code_key *key,
 					 struct code *code)
 {
-	u32 id = code->id = __sync_fetch_and_add(&next_id, 1);
-	u64 seq = next_seq();
+	u32 id;
+	u64 seq;
 
+	if (left_out(e, code)) {
+		bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+		bpf_map_update_elem(&codes, key, code, BPF_ANY);
+		return 0;
+	}
+	id = code->id = __sync_fetch_and_add(&next_id, 1);
+	seq = next_seq();
 	e->f.id = id;
 	e->f.line = key->line;
 	e->f.addr = 0;
@@ -567,3 +603,5 @@ int ct_python_session(struct pt_regs *ctx)
 }
 
 #include "sdk.bpf.h"
+/* ... which this one builds on */
+#include "ruby.bpf.h"

@@ -9,6 +9,8 @@ static __always_inline bool same_stack(u64 a, u64 b)
 	return b && (a >> 63 ? b >> 63 : a >> 32 == b >> 32);
 }
 
+#define RUBY_FRAME_ISEQ 16 /* in rb_control_frame_t */
+
 /* Down a stack, from the innermost call on, to the first one that the program has told of and that is less deep. */
 struct walk {
 	struct call_stack *s;
@@ -16,16 +18,22 @@ struct walk {
 	u32 depth; /* still to be looked at */
 	u32 keep;  /* calls that are open when none of those told of is as deep as `least` */
 	u32 found; /* calls up to the one looked for, 0: there is none */
+	u64 end;   /* 0, or of a stack of Ruby's frames, whose memory tells whether a call is still open */
 };
+/* The frame of this call has no other in its place. */
+static __always_inline bool frame_is_there(u64 end, const struct open_call *c)
+{
+	return read64(end - (u32)c->depth + RUBY_FRAME_ISEQ) == c->told;
+}
 static long walk_one(u32 i, struct walk *w)
 {
-	u64 other;
+	const struct open_call *c;
 
 	if (!w->depth)
 		return 1;
-	other = call_at(w->s, w->depth - 1)->depth;
-	if (same_stack(w->least, other)) {
-		if (other < w->least) {
+	c = call_at(w->s, w->depth - 1);
+	if (same_stack(w->least, c->depth)) {
+		if (c->depth < w->least && (!w->end || frame_is_there(w->end, c))) {
 			w->found = w->depth;
 			return 1;
 		}
@@ -99,7 +107,7 @@ static __noinline u32 intern_told(const struct ct_code_key *key)
 	return tell_function(e, at + len, key, &code);
 }
 
-static __always_inline u32 id_of(u64 function)
+static __always_inline u32 id_of(u64 function, u8 *silent)
 {
 	struct ct_told_function f;
 	struct ct_code_key key = {};
@@ -116,36 +124,51 @@ static __always_inline u32 id_of(u64 function)
 	key.line = f.line;
 	key.tgid = bpf_get_current_pid_tgid() >> 32;
 	known = bpf_map_lookup_elem(&codes, &key);
-	return known ? known->id : intern_told(&key);
+	if (!known) {
+		u32 id = intern_told(&key);
+
+		known = bpf_map_lookup_elem(&codes, &key);
+		*silent = known ? known->silent : nrules || silent_by_default;
+		return id;
+	}
+	*silent = known->silent;
+	return known->id;
 }
 
-SEC("uprobe")
-int ct_told_entry(struct pt_regs *ctx)
+/* A call of c->function, as deep as c->depth says; `end` as in struct walk. */
+static __always_inline int enter_told(struct open_call *c, u64 sp, u64 end)
 {
-	struct open_call c = {.told = ctx->di, .depth = ctx->si};
-	struct walk w = {.least = c.depth};
+	struct walk w = {.least = c->depth, .end = end};
 	struct call_stack *s;
 	u32 depth;
 
-	if (!wanted() || !c.depth)
-		return 0;
-	c.function = id_of(c.told);
-	if (!c.function)
+	if (!c->function)
 		return 0;
 	w.s = s = this_stack(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!s) {
 		count(&stats.no_room);
 		return 0;
 	}
-	walk(&w, ctx->sp);
+	walk(&w, sp);
 	depth = w.keep;
 	/* It ends with the native call around it, if there is one, whose stack pointer is a multiple of 8. */
-	c.sp = ~7ull;
+	c->sp = ~7ull;
 	if (depth && depth <= CT_CALL_DEPTH)
-		c.sp = call_at(s, depth - 1)->sp;
-	c.sp -= !(c.sp & 7);
-	push(s, depth, &c, NULL);
+		c->sp = call_at(s, depth - 1)->sp;
+	c->sp -= !(c->sp & 7);
+	push(s, depth, c, NULL);
 	return 0;
+}
+
+SEC("uprobe")
+int ct_told_entry(struct pt_regs *ctx)
+{
+	struct open_call c = {.told = ctx->di, .depth = ctx->si};
+
+	if (!wanted() || !c.depth)
+		return 0;
+	c.function = id_of(c.told, &c.silent);
+	return enter_told(&c, ctx->sp, 0);
 }
 
 SEC("uprobe")
@@ -163,7 +186,7 @@ int ct_told_exit(struct pt_regs *ctx)
 }
 
 /* The call that lines or a value belong to; what belongs to none is counted. */
-static __always_inline u32 owner(u64 sp, u64 function, u64 told_depth, u32 *id)
+static __always_inline u32 owner(u64 sp, u64 function, u64 told_depth, u32 *id, u8 *silent)
 {
 	struct call_stack *s = this_stack(0);
 	u32 depth = s ? find_told(s, sp, function, told_depth) : 0;
@@ -173,6 +196,7 @@ static __always_inline u32 owner(u64 sp, u64 function, u64 told_depth, u32 *id)
 		return 0;
 	}
 	*id = call_at(s, depth - 1)->function;
+	*silent = call_at(s, depth - 1)->silent;
 	return depth;
 }
 
@@ -193,10 +217,11 @@ int ct_told_lines(struct pt_regs *ctx)
 	struct lines_record *e;
 	u32 depth, id = 0;
 	u64 seq, bytes;
+	u8 silent;
 
 	if (!wanted() || bpf_probe_read_user(&b, sizeof(b), from) || !b.count || b.count > CT_TOLD_LINES)
 		return 0;
-	depth = owner(ctx->sp, b.function, b.depth, &id);
+	depth = owner(ctx->sp, b.function, b.depth, &id, &silent);
 	if (!depth)
 		return 0;
 	seq = next_seq();
@@ -213,32 +238,6 @@ int ct_told_lines(struct pt_regs *ctx)
 	e->l.count = bytes / 4;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
-}
-
-/* Where a record of any length is put together: one for each thread, which other threads' probes do not interrupt. */
-struct told_record {
-	struct ct_event h;
-	union {
-		struct ct_ev_value v;
-		struct ct_ev_message m;
-	};
-	char text[2 * CT_TOLD_NAME_MAX + CT_TOLD_DATA_MAX];
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct told_record);
-} told SEC(".maps");
-
-static __always_inline struct told_record *get_record(void)
-{
-	struct told_record *e =
-		bpf_task_storage_get(&told, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-
-	if (!e)
-		count(&stats.no_room);
-	return e;
 }
 
 /* Data behind `at` bytes of text: how many bytes are there. */
@@ -272,6 +271,7 @@ int ct_told_value(struct pt_regs *ctx)
 	struct told_record *e;
 	u32 depth, id = 0, at;
 	bool cut = false;
+	u8 silent = 0;
 
 	if (!wanted())
 		return 0;
@@ -279,8 +279,8 @@ int ct_told_value(struct pt_regs *ctx)
 		count(&stats.orphans);
 		return 0;
 	}
-	depth = owner(ctx->sp, v.function, v.depth, &id);
-	e = depth ? get_record() : NULL;
+	depth = owner(ctx->sp, v.function, v.depth, &id, &silent);
+	e = depth && !silent ? get_record() : NULL;
 	if (!e)
 		return 0;
 	e->v.function = id;

@@ -9,14 +9,24 @@
 
 #define CT_CALL_DEPTH   1024 /* probed calls of a thread that can be open at a time */
 #define CT_CALL_CODES   65536
-#define CT_CALL_PYTHONS 64 /* processes with an interpreter in one recording */
+#define CT_CALL_PYTHONS 64 /* processes with an interpreter in one recording, of each kind */
 
 /* Cookie of a probe in native code. Bits 0..31: the function; 32..34: how many argument registers are still what the
  * caller put there; then: */
 #define CT_SITE_COOKIE(function, nargs) ((ct_u64)(function) | (ct_u64)(nargs) << 32)
 #define CT_SITE_LEAVES                  (1ull << 35) /* at an instruction that leaves the function: ret, or ... */
 #define CT_SITE_JUMPS                   (1ull << 36) /* ... a jump to another function */
-/* That of a probe in an interpreter is its index in the map `pythons`. */
+#define CT_SITE_SILENT                  (1ull << 37) /* without values */
+/* That of a probe in CPython is its index in the map `pythons`. In Ruby, bits 0..31 are the index in `rubies`, the
+ * next four the register of the execution context, then one that is compared with Qundef, then what is seen there. */
+#define CT_RUBY_COOKIE(index, what, ec, compared)                                                                      \
+	((ct_u64)(index) | (ct_u64)(ec) << 32 | (ct_u64)(compared) << 36 | (ct_u64)(what) << 40)
+enum ct_ruby_site {
+	CT_RUBY_ENTERS,  /* the frame in rb_execution_context_t.cfp is a new one */
+	CT_RUBY_MAY,     /* it is, if the register has Qundef */
+	CT_RUBY_RESUMES, /* it goes on behind an exception or the like, or is new */
+	CT_RUBY_LEAVES   /* the one below it has ended */
+};
 
 /* Where things lie in one build of CPython, and in which process that is. */
 struct ct_python_probe {
@@ -29,9 +39,19 @@ struct ct_python_probe {
 	ct_u32 str_ascii, str_compact; /* data of strings */
 };
 
+/* The same of Ruby. */
+struct ct_ruby_probe {
+	ct_u32 tgid;
+	ct_u32 cfp_size;
+	ct_u32 undef;
+	ct_u32 line_tagged;              /* first_lineno is a VALUE */
+	ct_u32 str_embed, str_embed_len; /* as in struct ct_rba_offsets */
+};
+
 /* A Python function. Its code object's address may be used again for another one: then what it refers to differs. */
 struct ct_code_key {
-	ct_u64 code, filename, qualname, linetable;
+	ct_u64 code, filename, qualname;
+	ct_u64 linetable; /* Ruby: the class it is a method of */
 	ct_u32 line, tgid;
 };
 
@@ -58,8 +78,27 @@ struct ct_told_lines {
 #define CT_FNF_UNITS_NAME 8
 #define CT_FNF_UNITS_FILE 12
 #define CT_FNF_UNITS      0xff00
-#define CT_CALL_NAME_MAX  128 /* bytes */
-#define CT_CALL_FILE_MAX  256
+/* This one in them says that it is a Ruby function; struct ct_ruby_name follows the text. */
+#define CT_FNF_RUBY       0x0800
+struct ct_ruby_name {
+	ct_u64 base; /* of its label, the name of the method */
+	ct_u64 method;
+	ct_u32 type;    /* of the instruction sequence */
+	ct_u32 bmethod; /* made by define_method */
+};
+#define CT_CALL_NAME_MAX 128 /* bytes */
+#define CT_CALL_FILE_MAX 256
+
+/* Which functions are told of, and whether with values: the last rule that fits decides. Patterns have * and ?. */
+#define CT_CALL_RULES   64
+#define CT_CALL_PATTERN 256
+enum ct_call_rule_says { CT_RULE_NOTHING, CT_RULE_YES, CT_RULE_NO };
+struct ct_call_rule {
+	ct_u16 file; /* looked for in the path of its file; else in its name */
+	ct_u16 len;
+	ct_u16 calls, values; /* enum ct_call_rule_says */
+	char pattern[CT_CALL_PATTERN];
+};
 
 struct ct_call_counters {
 	ct_u64 calls;      /* that were told */

@@ -5,48 +5,21 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "formats/sysrule.h"
 #include "replay/agents/python_read.h"
 #include "user/attach/insn_image.h"
 #include "user/call_files.h"
-#include "user/call_lines.h"
-#include "user/probes.h"
-#include "user/sites.h"
-#include "user/uprobe_multi.h"
-#include "calls.skel.h" /* after the headers with its types */
+#include "user/calls_priv.h"
 #include "record.skel.h"
 
-#define CODE_MAX  (1u << 20) /* bytes of a function that are looked at for its exits */
-#define EXITS_MAX 256
-#define PERF_MAX  300
-
-struct interpreter {
-	pid_t pid;
-	struct ct_python_target t;
-	int fd; /* of ct_python_open, or -1 */
-};
-
-struct ct_calls {
-	const struct ct_calls_opts *o;
-	struct ct_probes *probes;
-	struct calls_bpf *skel;
-	bool multi, session, threads_only; /* kernel features; threads_only: see any_process */
-	struct ct_uprobes **links;
-	size_t nlinks, links_cap;
-	struct interpreter *interp;
-	size_t ninterp;
-	ct_u32 nfunctions;
-	struct ct_calls_stats stats;
-	bool stopped;
-};
+#define PERF_MAX 300
 
 /* ---- loading ------------------------------------------------------------------------------------------- */
 
@@ -70,6 +43,7 @@ static int load(struct ct_calls *c, struct ct_probes *probes, struct ct_error *e
 {
 	struct calls_bpf *skel = c->skel = calls_bpf__open();
 	struct record_bpf *rec = probes->skel;
+	struct bpf_program *prog;
 
 	if (!skel)
 		return ct_fail_errno(err, CT_EXIT_MISSING, "cannot open the BPF programs for calls");
@@ -80,18 +54,16 @@ static int load(struct ct_calls *c, struct ct_probes *probes, struct ct_error *e
 	skel->rodata->max_rate = c->o->max_rate;
 	skel->rodata->only_tid = (ct_u32)c->o->tid;
 	skel->rodata->any_process = c->threads_only;
+	if (c->o->filter) {
+		skel->rodata->nrules = c->o->filter->nrules;
+		skel->rodata->skip_by_default = c->o->filter->skip;
+		skel->rodata->silent_by_default = c->o->filter->silent;
+	}
 	if (share(skel->maps.ring, rec->maps.ring, err) || share(skel->maps.shared, rec->maps.bss, err) ||
 	    share(skel->maps.procs, rec->maps.procs, err))
 		return -1;
-	bpf_program__set_expected_attach_type(skel->progs.ct_call_enter, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_call_leave, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_python_enter, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_python_leave, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_entry, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_exit, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_lines, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_value, ct_uprobe_attach_type(c->multi));
-	bpf_program__set_expected_attach_type(skel->progs.ct_told_message, ct_uprobe_attach_type(c->multi));
+	bpf_object__for_each_program(prog, skel->obj)
+		bpf_program__set_expected_attach_type(prog, ct_uprobe_attach_type(c->multi));
 	bpf_program__set_expected_attach_type(skel->progs.ct_call_session, CT_UPROBE_SESSION_TYPE);
 	bpf_program__set_expected_attach_type(skel->progs.ct_python_session, CT_UPROBE_SESSION_TYPE);
 	bpf_program__set_autoload(skel->progs.ct_call_session, c->session);
@@ -99,6 +71,9 @@ static int load(struct ct_calls *c, struct ct_probes *probes, struct ct_error *e
 	if (calls_bpf__load(skel))
 		return ct_fail_errno(err, CT_EXIT_MISSING,
 				     "the kernel refuses the BPF programs for calls (-v shows the verifier's words)");
+	for (ct_u32 i = 0; c->o->filter && i < c->o->filter->nrules; i++)
+		if (bpf_map_update_elem(bpf_map__fd(skel->maps.rules), &i, &c->o->filter->rule[i], BPF_ANY))
+			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot give the rules of the filter to the kernel");
 	return 0;
 }
 
@@ -123,14 +98,7 @@ struct ct_calls *ct_calls_create(const struct ct_calls_opts *o, struct ct_probes
 
 /* ---- attaching ----------------------------------------------------------------------------------------- */
 
-/* Places of one kind in one file. */
-struct places {
-	ct_u64 *offset, *cookie;
-	size_t n, cap, cookie_cap;
-	const ct_u64 *semaphore; /* NULL: they have none */
-};
-
-static int add_place(struct places *p, ct_u64 offset, ct_u64 cookie)
+int ct_calls_place(struct places *p, ct_u64 offset, ct_u64 cookie)
 {
 	if (ct_image_grow(&p->offset, &p->cap, p->n, sizeof(*p->offset)) ||
 	    ct_image_grow(&p->cookie, &p->cookie_cap, p->n, sizeof(*p->cookie)))
@@ -140,15 +108,14 @@ static int add_place(struct places *p, ct_u64 offset, ct_u64 cookie)
 	return 0;
 }
 
-static void free_places(struct places *p)
+void ct_calls_free_places(struct places *p)
 {
 	free(p->offset);
 	free(p->cookie);
 }
 
-/* -1 if none could be attached. */
-static int attach(struct ct_calls *c, const struct bpf_program *prog, pid_t pid, const char *path,
-		  const struct places *p, size_t first, size_t n, unsigned flags, struct ct_error *err)
+int ct_calls_probe(struct ct_calls *c, const struct bpf_program *prog, pid_t pid, const char *path,
+		   const struct places *p, size_t first, size_t n, unsigned flags, struct ct_error *err)
 {
 	struct ct_uprobe_spec spec = {.path = path,
 				      .offsets = p->offset + first,
@@ -176,193 +143,65 @@ static int attach(struct ct_calls *c, const struct bpf_program *prog, pid_t pid,
 	}
 	/* There are instructions that the kernel does not probe: all others are. */
 	if (n > 1)
-		return attach(c, prog, pid, path, p, first, half, flags, err) &
-		       attach(c, prog, pid, path, p, first + half, n - half, flags, err);
+		return ct_calls_probe(c, prog, pid, path, p, first, half, flags, err) &
+		       ct_calls_probe(c, prog, pid, path, p, first + half, n - half, flags, err);
 	if (!c->stats.unprobed++)
 		snprintf(c->stats.unprobed_name, sizeof(c->stats.unprobed_name), "%.140s", err->msg);
 	return -1;
 }
 
-/* Entries and returns at the same places. */
-static int attach_pairs(struct ct_calls *c, pid_t pid, const char *path, const struct places *p, bool python,
-			struct ct_error *err)
+int ct_calls_probe_pairs(struct ct_calls *c, pid_t pid, const char *path, const struct places *p, bool python,
+			 struct ct_error *err)
 {
 	const struct calls_bpf *s = c->skel;
 
 	if (c->session)
-		return attach(c, python ? s->progs.ct_python_session : s->progs.ct_call_session, pid, path, p, 0, p->n,
-			      CT_UPROBE_SESSION, err);
-	if (attach(c, python ? s->progs.ct_python_leave : s->progs.ct_call_leave, pid, path, p, 0, p->n,
-		   CT_UPROBE_RETURN, err))
+		return ct_calls_probe(c, python ? s->progs.ct_python_session : s->progs.ct_call_session, pid, path, p,
+				      0, p->n, CT_UPROBE_SESSION, err);
+	if (ct_calls_probe(c, python ? s->progs.ct_python_leave : s->progs.ct_call_leave, pid, path, p, 0, p->n,
+			   CT_UPROBE_RETURN, err))
 		return -1;
-	return attach(c, python ? s->progs.ct_python_enter : s->progs.ct_call_enter, pid, path, p, 0, p->n, 0, err);
+	return ct_calls_probe(c, python ? s->progs.ct_python_enter : s->progs.ct_call_enter, pid, path, p, 0, p->n, 0,
+			      err);
 }
 
-/* ---- native code --------------------------------------------------------------------------------------- */
+/* ---- interpreters -------------------------------------------------------------------------------------- */
 
-struct native {
-	struct ct_calls *c;
-	pid_t pid;
-	const struct ct_call_file *file;
-	struct ct_lines *lines;
-	int fd;
-	struct places enter, leave, pairs;
-	ct_calls_tell *tell;
-	void *tell_ctx;
-};
-
-/* Functions that exceptions may pass through: every instruction that leaves them. */
-static int add_exits(struct native *n, const ct_u8 *code, size_t len, const struct ct_elf_symbol *sym, size_t entry,
-		     ct_u32 id)
+/* One more of an interpreter's kind; what is found is `ret` as of ct_python_target. 1: go on. */
+static int found(struct ct_calls *c, pid_t pid, int ret, const char *what, struct ct_error *err)
 {
-	struct ct_exit_site exits[EXITS_MAX];
-	int count = len < sym->size ? -1 : ct_site_exits(code, len, exits, EXITS_MAX);
+	if (ret || c->o->any)
+		return ret;
+	return ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d runs no interpreter of %s", pid, what);
+}
 
-	/* One that is nothing but a jump is entered and left at the same place. */
-	if (count < 0 || count > EXITS_MAX || (count == 1 && exits[0].at == entry)) {
-		n->c->stats.endless++;
-		return 0;
-	}
-	for (int i = 0; i < count; i++) {
-		if (exits[i].jump && ct_elf_symbols_cold(&n->file->sym, sym->addr + exits[i].to))
-			continue;
-		if (add_place(&n->leave, sym->offset + exits[i].at,
-			      id | CT_SITE_LEAVES | (exits[i].jump ? CT_SITE_JUMPS : 0)))
-			return -1;
-		n->c->stats.returns += !exits[i].jump;
-	}
+/* Their probes find it in this map. */
+static int map_interpreter(const struct bpf_map *map, ct_u32 index, const void *probe, struct ct_error *err)
+{
+	if (bpf_map_update_elem(bpf_map__fd(map), &index, probe, BPF_ANY))
+		return ct_fail(err, CT_EXIT_FAILED, "more than %d processes with an interpreter", CT_CALL_PYTHONS);
 	return 0;
 }
 
-static void tell(struct native *n, const struct ct_elf_symbol *sym, ct_u32 id)
+static void name_interpreter(struct ct_calls *c, const char *format, ...)
 {
-	struct ct_ev_function f = {.id = id, .addr = sym->addr, .language = CT_LANGUAGE_NATIVE, .flags = CT_FNF_BINARY};
-	const char *path = n->file->name, *source = ct_lines_find(n->lines, sym->addr, &f.line);
-	size_t name_len = strlen(sym->name), file_len;
+	size_t len = strlen(c->stats.interpreters);
+	va_list ap;
 
-	if (source) {
-		path = source;
-		f.flags = 0;
-	}
-	file_len = strlen(path);
-	if (name_len > UINT16_MAX || file_len > UINT16_MAX)
-		f.flags |= CT_FNF_CUT;
-	f.name_len = name_len > UINT16_MAX ? UINT16_MAX : (ct_u16)name_len;
-	f.file_len = file_len > UINT16_MAX ? UINT16_MAX : (ct_u16)file_len;
-	n->tell(n->tell_ctx, n->pid, &f, sym->name, path);
+	if (len)
+		len += (size_t)snprintf(c->stats.interpreters + len, sizeof(c->stats.interpreters) - len, ", ");
+	if (len >= sizeof(c->stats.interpreters))
+		return;
+	va_start(ap, format);
+	vsnprintf(c->stats.interpreters + len, sizeof(c->stats.interpreters) - len, format, ap);
+	va_end(ap);
 }
-
-static int add_function(struct native *n, const struct ct_elf_symbol *sym, ct_u8 *code)
-{
-	struct ct_calls_stats *st = &n->c->stats;
-	size_t want = sym->room < CODE_MAX ? sym->room : CODE_MAX;
-	ssize_t got = ct_image_read(n->fd, code, want, sym->offset);
-	struct ct_site site = {.cost = CT_SITE_NONE, .why = "its code cannot be read"};
-	const bool exits = n->file->fragile || n->c->o->replayable;
-	ct_u32 id;
-
-	if (ct_elf_symbol_taboo(sym->name))
-		site.why = ct_elf_symbol_taboo(sym->name);
-	else if (got > 0)
-		ct_site_entry(code, (size_t)got, &site);
-	if (site.cost == CT_SITE_NONE) {
-		if (!st->unprobed++)
-			snprintf(st->unprobed_name, sizeof(st->unprobed_name), "%.40s: %s", sym->name, site.why);
-		return 0;
-	}
-	id = ++n->c->nfunctions;
-	if (add_place(exits ? &n->enter : &n->pairs, sym->offset + site.at, CT_SITE_COOKIE(id, site.nargs)) ||
-	    (exits && add_exits(n, code, (size_t)got, sym, site.at, id)))
-		return -1;
-	st->functions++;
-	st->stepped += site.cost == CT_SITE_STEPPED;
-	tell(n, sym, id);
-	return 0;
-}
-
-static int note_sites(struct ct_calls *c, const struct native *n, struct ct_error *err)
-{
-	struct stat st;
-
-	if (c->stats.endless || !c->stats.functions)
-		return ct_fail(err, CT_EXIT_FAILED, "%s: '%s' cannot be timed: %s", n->file->name, c->o->functions[0],
-			       c->stats.functions          ? "where it ends cannot be seen"
-			       : c->stats.unprobed_name[0] ? c->stats.unprobed_name
-							   : "it cannot be probed");
-	if (fstat(n->fd, &st) || ct_probes_add_sites(c->probes, st.st_dev, st.st_ino, n->enter.offset, n->enter.n) ||
-	    ct_probes_add_sites(c->probes, st.st_dev, st.st_ino, n->leave.offset, n->leave.n))
-		return ct_fail_memory(err);
-	return 0;
-}
-
-static int attach_file(struct ct_calls *c, pid_t pid, const struct ct_call_file *file, ct_calls_tell *tell_it,
-		       void *ctx, struct ct_error *err)
-{
-	struct native n = {.c = c, .pid = pid, .file = file, .tell = tell_it, .tell_ctx = ctx};
-	ct_u8 *code = malloc(CODE_MAX);
-	int ret = 0;
-
-	n.fd = open(file->path, O_RDONLY | O_CLOEXEC);
-	if (n.fd < 0 || !code) {
-		ret = n.fd < 0 ? ct_fail_errno(err, CT_EXIT_FAILED, "%s: cannot open", file->name)
-			       : ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	} else if (file->sym.go) {
-		ret = ct_fail(err, CT_EXIT_FAILED,
-			      "%s is a Go program: its stacks move, and probes at returns would end it", file->name);
-	} else {
-		n.lines = ct_lines_open(n.fd);
-		for (size_t i = 0; i < file->sym.n && !ret; i++)
-			ret = add_function(&n, &file->sym.v[i], code);
-		if (ret)
-			ct_fail(err, CT_EXIT_FAILED, "out of memory");
-		ct_lines_close(n.lines);
-	}
-	if (!ret && c->o->replayable)
-		ret = note_sites(c, &n, err);
-	/* Leaving first: then nothing that is entered is not seen to be left. */
-	if (!ret)
-		ret = attach(c, c->skel->progs.ct_call_leave, pid, file->path, &n.leave, 0, n.leave.n, 0, err);
-	if (!ret)
-		ret = attach(c, c->skel->progs.ct_call_enter, pid, file->path, &n.enter, 0, n.enter.n, 0, err);
-	if (!ret)
-		ret = attach_pairs(c, pid, file->path, &n.pairs, false, err);
-	c->stats.files++;
-	free_places(&n.enter);
-	free_places(&n.leave);
-	free_places(&n.pairs);
-	free(code);
-	if (n.fd >= 0)
-		close(n.fd);
-	return ret;
-}
-
-static int attach_native(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void *ctx, struct ct_error *err)
-{
-	const struct ct_calls_opts *o = c->o;
-	struct ct_call_files files;
-	int ret = 0;
-
-	if (ct_call_files(pid, o->lib, o->functions, o->nfunctions, &files, err))
-		return -1;
-	if (!files.n)
-		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d has no function like '%s' in %s%s%s", pid,
-			      o->functions[0], o->lib ? "files like '" : "its program", o->lib ? o->lib : "",
-			      o->lib ? "'" : "; --lib GLOB looks into libraries");
-	c->stats.stacks |= files.stacks;
-	for (size_t i = 0; i < files.n && !ret; i++)
-		ret = attach_file(c, pid, &files.v[i], tell_it, ctx, err);
-	ct_call_files_free(&files);
-	return ret;
-}
-
-/* ---- CPython ------------------------------------------------------------------------------------------- */
 
 static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 {
 	struct interpreter *more = reallocarray(c->interp, c->ninterp + 1, sizeof(*more)), *in;
 	ct_u32 index = (ct_u32)c->ninterp;
 	struct places at = {0};
-	size_t len = strlen(c->stats.python);
 	int ret;
 
 	if (!more)
@@ -372,26 +211,54 @@ static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	memset(in, 0, sizeof(*in));
 	in->pid = pid;
 	in->fd = -1;
-	ret = ct_python_target(pid, &in->t, err);
-	if (!ret && c->o->any)
-		return 0;
+	ret = found(c, pid, ct_python_target(pid, &in->t, err), "Python whose calls can be seen (CPython 3.11 to 3.14)",
+		    err);
 	if (ret <= 0)
-		return ret < 0 ? -1
-			       : ct_fail(err, CT_EXIT_NOT_ATTACHED,
-					 "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
-					 "3.14)",
-					 pid);
+		return ret;
 	c->ninterp++;
-	if (bpf_map_update_elem(bpf_map__fd(c->skel->maps.pythons), &index, &in->t.probe, BPF_ANY))
-		return ct_fail(err, CT_EXIT_FAILED, "more than %d processes with an interpreter", CT_CALL_PYTHONS);
-	ret = add_place(&at, in->t.offset, index) ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
-						  : attach_pairs(c, pid, in->t.path, &at, true, err);
-	free_places(&at);
+	if (map_interpreter(c->skel->maps.pythons, index, &in->t.probe, err))
+		return -1;
+	ret = ct_calls_place(&at, in->t.offset, index) ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
+						       : ct_calls_probe_pairs(c, pid, in->t.path, &at, true, err);
+	ct_calls_free_places(&at);
 	if (ret || (in->fd = ct_python_open(pid, &in->t, err)) < 0)
 		return -1;
-	snprintf(c->stats.python + len, sizeof(c->stats.python) - len, "%sPython %u.%u.%u", len ? ", " : "",
-		 in->t.version >> 24, in->t.version >> 16 & 255, in->t.version >> 8 & 255);
+	name_interpreter(c, "Python %u.%u.%u", in->t.version >> 24, in->t.version >> 16 & 255,
+			 in->t.version >> 8 & 255);
 	return 0;
+}
+
+static int attach_ruby(struct ct_calls *c, pid_t pid, struct ct_error *err)
+{
+	struct ct_ruby_target *more = reallocarray(c->ruby, c->nruby + 1, sizeof(*more)), *t;
+	ct_u32 index = (ct_u32)c->nruby;
+	struct places at = {0};
+	char path[64];
+	int ret;
+
+	if (!more)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	c->ruby = more;
+	t = &more[c->nruby];
+	ret = found(c, pid, ct_ruby_target(pid, t, err), "Ruby whose calls can be seen (3.1)", err);
+	if (ret <= 0)
+		return ret;
+	c->nruby++;
+	if (map_interpreter(c->skel->maps.rubies, index, &t->probe, err))
+		return -1;
+	/* Only names are read there: without it, methods are told of without their classes. */
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	t->reader.memfd = open(path, O_RDONLY | O_CLOEXEC);
+	ret = 0;
+	for (unsigned i = 0; i < t->nsites && !ret; i++)
+		ret = ct_calls_place(&at, t->site[i].offset,
+				     CT_RUBY_COOKIE(index, t->site[i].what, t->site[i].ec, t->site[i].compared));
+	ret = ret < 0 ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
+		      : ct_calls_probe(c, c->skel->progs.ct_ruby, pid, t->path, &at, 0, at.n, 0, err);
+	ct_calls_free_places(&at);
+	if (!ret)
+		name_interpreter(c, "Ruby %u.%u", t->major, t->minor);
+	return ret;
 }
 
 /* ---- what programs tell -------------------------------------------------------------------------------- */
@@ -424,7 +291,7 @@ static int attach_told_file(void *ctx, const struct ct_exec_file *file, struct c
 			.offset = &sites.offset[i], .cookie = &cookie, .semaphore = &sites.semaphore[i]};
 
 		if (sites.offset[i] && !(t->c->o->min_ns && (i == CT_TOLD_LINES_RUN || i == CT_TOLD_VALUE)))
-			ret = attach(t->c, progs[i], t->pid, file->path, &at, 0, 1, 0, err);
+			ret = ct_calls_probe(t->c, progs[i], t->pid, file->path, &at, 0, 1, 0, err);
 	}
 	t->c->stats.told++;
 	return ret;
@@ -446,15 +313,17 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	if (c->o->nfunctions)
-		ret = attach_native(c, pid, tell_it, ctx, err);
+		ret = ct_calls_attach_native(c, pid, tell_it, ctx, err);
 	if (!ret && c->o->told)
 		ret = attach_told(c, pid, err);
 	if (!ret && c->o->python)
 		ret = attach_python(c, pid, err);
-	if (!ret && c->o->told && !c->o->nfunctions && !c->ninterp && !c->stats.told)
+	if (!ret && c->o->ruby)
+		ret = attach_ruby(c, pid, err);
+	if (!ret && c->o->told && !c->o->nfunctions && !c->stats.interpreters[0] && !c->stats.told)
 		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED,
 			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
-					  "3.14), nor does it tell of itself (ctbpf.h)"
+					  "3.14, Ruby 3.1), nor does it tell of itself (ctbpf.h)"
 					: "process %d does not tell of itself: nothing in it was made with ctbpf.h",
 			      pid);
 	clock_gettime(CLOCK_MONOTONIC, &b);
@@ -520,10 +389,14 @@ void ct_calls_destroy(struct ct_calls *c)
 	calls_bpf__destroy(c->skel);
 	free(c->links);
 	free(c->interp);
+	for (size_t i = 0; i < c->nruby; i++)
+		if (c->ruby[i].reader.memfd >= 0)
+			close(c->ruby[i].reader.memfd);
+	free(c->ruby);
 	free(c);
 }
 
-const struct ct_event *ct_calls_rewrite(void *buf, const struct ct_event *ev)
+const struct ct_event *ct_calls_rewrite(struct ct_calls *c, void *buf, const struct ct_event *ev)
 {
 	const struct ct_ev_function *f = ct_event_payload(ev);
 	const char *file, *name;
@@ -535,6 +408,13 @@ const struct ct_event *ct_calls_rewrite(void *buf, const struct ct_event *ev)
 	if (ev->type != CT_EV_FUNCTION || !(f->flags & CT_FNF_UNITS) ||
 	    (size_t)f->name_len + f->file_len > CT_CALL_NAME_MAX + CT_CALL_FILE_MAX)
 		return ev;
+	if (f->flags & CT_FNF_RUBY) {
+		size_t i = 0;
+
+		while (i < c->nruby && c->ruby[i].pid != (pid_t)ev->pid)
+			i++;
+		return ct_ruby_rewrite(i < c->nruby ? &c->ruby[i] : NULL, buf, ev);
+	}
 	name = ct_event_function(ev, &file);
 	*out = *ev;
 	*g = *f;

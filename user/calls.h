@@ -12,6 +12,8 @@
 #include "formats/call_probe.h"
 #include "formats/error.h"
 #include "formats/event_access.h"
+#include "replay/agents/ruby.h"
+#include "user/call_filter.h"
 
 struct ct_calls;
 struct ct_probes;
@@ -20,13 +22,15 @@ struct ct_calls_opts {
 	const char *const *functions; /* patterns of native functions' names */
 	size_t nfunctions;
 	const char *lib; /* pattern of files they are in; NULL: the program itself */
-	bool python;
-	bool told;       /* what programs tell by themselves, through ctbpf.h */
-	bool any;        /* of these two: what there is */
-	unsigned depth;  /* 0: any; of probed calls */
-	ct_u64 min_ns;   /* only calls that took as long */
-	ct_u64 max_rate; /* calls a second of one thread; 0: any */
-	pid_t tid;       /* 0: all threads */
+	bool python, ruby;
+	bool told;                           /* what programs tell by themselves, through ctbpf.h */
+	bool any;                            /* of these: what there is */
+	unsigned depth;                      /* 0: any; of probed calls */
+	ct_u64 min_ns;                       /* only calls that took as long */
+	ct_u64 max_rate;                     /* calls a second of one thread; 0: any */
+	pid_t tid;                           /* 0: all threads */
+	const struct ct_call_filter *filter; /* NULL: none; from this file: */
+	const char *filter_path;
 	/* Of native functions only, and for recordings that can be replayed: every return is seen at the instruction
 	 * that makes it, since nothing on a stack may be changed, and snapshots know where the probes are. */
 	bool replayable;
@@ -42,7 +46,7 @@ struct ct_calls_stats {
 	size_t endless;          /* of those probed, whose end cannot be seen */
 	char unprobed_name[160]; /* one of those left out, and why */
 	bool stacks;             /* some thread changes stacks: calls may be taken for ended too early */
-	char python[256];        /* interpreters, in words; "": none */
+	char interpreters[256];  /* in words; "": none */
 	size_t told;             /* files that tell of themselves */
 	double attach_ms;
 };
@@ -61,7 +65,7 @@ void ct_calls_destroy(struct ct_calls *c);
 
 /* For struct ct_pipeline_opts.rewrite: names that the kernel side has sent as they lie in memory become UTF-8. */
 #define CT_CALLS_REWRITE_MIN (sizeof(struct ct_event) + sizeof(struct ct_ev_function))
-const struct ct_event *ct_calls_rewrite(void *buf, const struct ct_event *ev);
+const struct ct_event *ct_calls_rewrite(struct ct_calls *c, void *buf, const struct ct_event *ev);
 #define CT_CALLS_REWRITE_BUF 4096 /* bytes at buf */
 
 /* calls_told.c: the probes of ctbpf.h in one file. */
@@ -71,6 +75,27 @@ struct ct_told_sites {
 };
 /* 1: found; 0: the file has none of them. */
 int ct_told_find(int fd, struct ct_told_sites *sites);
+
+/* calls_ruby.c: where in its interpreter calls and returns are seen. */
+#define CT_RUBY_SITES 32
+struct ct_ruby_target {
+	char path[64], name[256]; /* as below */
+	unsigned major, minor;
+	struct ct_ruby_probe probe;
+	struct {
+		ct_u64 offset; /* in the file */
+		enum ct_ruby_site what;
+		unsigned ec, compared; /* registers */
+	} site[CT_RUBY_SITES];
+	unsigned nsites;
+	bool stepped; /* one of those that every call comes by */
+	pid_t pid;
+	struct ct_rb_reader reader; /* memfd -1: not opened yet */
+};
+/* As ct_python_target. */
+int ct_ruby_target(pid_t pid, struct ct_ruby_target *t, struct ct_error *err);
+/* For ct_calls_rewrite: a FUNCTION record with the name as people write it. t NULL: with the label alone. */
+const struct ct_event *ct_ruby_rewrite(const struct ct_ruby_target *t, void *buf, const struct ct_event *ev);
 
 /* calls_python.c. What keeps an interpreter's calls from being seen is a pointer in it that is written and put back. */
 struct ct_python_target {

@@ -23,23 +23,6 @@ struct search {
 	struct ct_python_target *t;
 };
 
-/* Bytes of code at an address as linked. */
-static size_t read_code(const struct ct_image *im, ct_u64 addr, void *buf, size_t len, ct_u64 *offset)
-{
-	for (size_t i = 0; i < im->nexec; i++) {
-		const struct ct_segment *g = &im->exec[i];
-		ssize_t got;
-
-		if (addr < g->vaddr || addr - g->vaddr >= g->size)
-			continue;
-		*offset = g->off + (addr - g->vaddr);
-		len = len < g->size - (addr - g->vaddr) ? len : g->size - (addr - g->vaddr);
-		got = ct_image_read(im->fd, buf, len, *offset);
-		return got > 0 ? (size_t)got : 0;
-	}
-	return 0;
-}
-
 /* The member that the first load through rdi reads; 0: not found. */
 static unsigned first_member(const ct_u8 *code, size_t len)
 {
@@ -77,13 +60,14 @@ static int describe(struct search *s, const struct ct_exec_file *file, const str
 			       py->version >> 24, py->version >> 16 & 255);
 	if (ct_elf_symbols_find(im->fd, file->name, &getter, &addr, 1, err))
 		return -1;
-	len = addr ? read_code(im, addr, code, GETTER_MAX, &offset) : 0;
+	len = addr ? ct_image_code(im, addr, code, GETTER_MAX, &offset) : 0;
 	t->eval_frame = first_member(code, len);
 	if (!t->eval_frame)
 		return ct_fail(err, CT_EXIT_FAILED,
 			       "%s: where an interpreter keeps its evaluation function is not recognised (%s)",
 			       file->name, getter);
-	len = read_code(im, py->eval, code, py->eval_size < sizeof(code) ? py->eval_size : sizeof(code), &t->offset);
+	len = ct_image_code(im, py->eval, code, py->eval_size < sizeof(code) ? py->eval_size : sizeof(code),
+			    &t->offset);
 	ct_site_entry(code, len, &site);
 	if (!len || site.cost == CT_SITE_NONE || site.nargs < 2)
 		return ct_fail(err, CT_EXIT_FAILED, "%s: its evaluation function cannot be probed", file->name);

@@ -127,36 +127,47 @@ static void list_file(struct list *l, const struct ct_call_file *file)
 
 /* ---- interpreters -------------------------------------------------------------------------------------- */
 
-static void list_python(struct list *l, pid_t pid)
+/* An interpreter that was found (`ret`, as of ct_python_target), or why its calls cannot be seen. */
+static void list_interpreter(struct list *l, int ret, const char *language, const char *name, const char *version,
+			     const char *file, bool stepped, const char *why)
 {
-	struct ct_python_target t;
-	struct ct_error why = {0};
-	int ret = ct_python_target(pid, &t, &why);
-	char version[32];
-
 	if (!ret)
 		return;
 	l->found += ret > 0;
-	snprintf(version, sizeof(version), "%u.%u.%u", t.version >> 24, t.version >> 16 & 255, t.version >> 8 & 255);
 	if (l->json) {
 		ct_json_open(&l->out, NULL, '{');
 		ct_json_str(&l->out, "kind", "interpreter");
-		ct_json_str(&l->out, "language", "python");
+		ct_json_str(&l->out, "language", language);
 		if (ret > 0) {
 			ct_json_str(&l->out, "version", version);
-			ct_json_str(&l->out, "file", t.name);
-			ct_json_str(&l->out, "cost", t.stepped ? "stepped" : "cheap");
+			ct_json_str(&l->out, "file", file);
+			ct_json_str(&l->out, "cost", stepped ? "stepped" : "cheap");
 		} else {
-			ct_json_str(&l->out, "why", why.msg);
+			ct_json_str(&l->out, "why", why);
 		}
 		ct_json_close(&l->out, '}');
 		ct_json_line(&l->out);
 	} else if (ret > 0) {
-		ct_out_fmt(&l->out, "%-8s every call of Python %s: --calls=python  (%s)\n",
-			   t.stepped ? "stepped" : "cheap", version, t.name);
+		ct_out_fmt(&l->out, "%-8s every call of %s %s: --calls=%s  (%s)\n", stepped ? "stepped" : "cheap", name,
+			   version, language, file);
 	} else {
-		ct_out_fmt(&l->out, "no       calls of Python: %s\n", why.msg);
+		ct_out_fmt(&l->out, "no       calls of %s: %s\n", name, why);
 	}
+}
+
+static void list_interpreters(struct list *l, pid_t pid)
+{
+	struct ct_python_target py;
+	struct ct_ruby_target rb;
+	struct ct_error why = {0};
+	char version[32];
+	int ret = ct_python_target(pid, &py, &why);
+
+	snprintf(version, sizeof(version), "%u.%u.%u", py.version >> 24, py.version >> 16 & 255, py.version >> 8 & 255);
+	list_interpreter(l, ret, "python", "Python", version, py.name, py.stepped, why.msg);
+	ret = ct_ruby_target(pid, &rb, &why);
+	snprintf(version, sizeof(version), "%u.%u", rb.major, rb.minor);
+	list_interpreter(l, ret, "ruby", "Ruby", version, rb.name, rb.stepped, why.msg);
 }
 
 /* ---- programs that tell of themselves ------------------------------------------------------------------ */
@@ -209,7 +220,7 @@ static int run(struct list *l, pid_t pid, const char *lib, const char *const *gl
 		return -1;
 	}
 	if (l->summary) {
-		list_python(l, pid);
+		list_interpreters(l, pid);
 		ct_each_exec_file(pid, list_told, l, err);
 	}
 	for (size_t i = 0; i < files.n; i++) {

@@ -47,13 +47,14 @@ static const char help[] =
 	"      --functions GLOB    with --no-replay: entry and exit of the native functions of these names, with\n"
 	"                          their arguments; may be given several times; C++ and Rust names as in the source\n"
 	"      --lib GLOB          in these files that the process has mapped (default: its program)\n"
-	"      --calls[=LANG,...]  with --no-replay: every call of an interpreted function: python (3.11 to 3.14); "
-	"sdk:\n"
-	"                          what the program tells of itself (ctbpf.h); without LANG: what there is of both\n"
+	"      --calls[=LANG,...]  with --no-replay: every call of an interpreted function: python (3.11 to 3.14),\n"
+	"                          ruby (3.1); sdk: what the program tells of itself (ctbpf.h); without LANG: what\n"
+	"                          there is of these\n"
 	"      --depth N           of these calls only those that no N others of them are around\n"
 	"      --min-duration T    only calls that took as long: 10us, 1.5ms, 2s\n"
 	"      --max-rate N        not more than N calls a second of each thread; the rest is counted\n"
 	"      --thread TID        only calls of this thread\n"
+	"      --filter FILE       only calls of functions that this trace-filter file (TOML) wants traced\n"
 	"      --redact REGEX      overwrite what matches with '*' before it is stored: in what calls read and write,\n"
 	"                          in memory; may be given several times. Bytes are missing then: a replay goes\n"
 	"                          another way where they matter, and is never VERIFIED\n"
@@ -131,11 +132,13 @@ static void calls_summary(const struct ct_record_args *a, const struct ct_record
 	fprintf(stderr, "%llu calls of ", (unsigned long long)res->ncalls);
 	if (a->calls.nfunctions)
 		fprintf(stderr, "%zu functions in %zu file%s%s", c->functions, c->files, c->files == 1 ? "" : "s",
-			c->python[0] || c->told ? ", " : "");
+			c->interpreters[0] || c->told ? ", " : "");
 	if (c->told)
 		fprintf(stderr, "%zu file%s that tell%s of %s%s", c->told, c->told == 1 ? "" : "s",
-			c->told == 1 ? "s" : "", c->told == 1 ? "itself" : "themselves", c->python[0] ? ", " : "");
-	fprintf(stderr, "%s; attached in %.0f ms, detached in %.0f ms\n", c->python, c->attach_ms, res->detach_ms);
+			c->told == 1 ? "s" : "", c->told == 1 ? "itself" : "themselves",
+			c->interpreters[0] ? ", " : "");
+	fprintf(stderr, "%s; attached in %.0f ms, detached in %.0f ms\n", c->interpreters, c->attach_ms,
+		res->detach_ms);
 	if (c->stepped || c->returns)
 		fprintf(stderr,
 			"single-stepped, which costs some 10 us each: the entry of %zu of them, %zu instructions that "
@@ -164,7 +167,7 @@ static json_t *calls_json(const struct ct_record_result *res)
 			 "left_out", (json_int_t)res->left_out, "functions", (json_int_t)c->functions, "files",
 			 (json_int_t)c->files, "stepped_entries", (json_int_t)c->stepped, "stepped_exits",
 			 (json_int_t)c->returns, "endless", (json_int_t)c->endless, "unprobed", (json_int_t)c->unprobed,
-			 "interpreters", c->python, "attach_ms", c->attach_ms, "detach_ms", res->detach_ms);
+			 "interpreters", c->interpreters, "attach_ms", c->attach_ms, "detach_ms", res->detach_ms);
 }
 
 static json_t *proven_json(const struct ct_proven *p)

@@ -42,6 +42,7 @@ enum {
 	OPT_MIN_DURATION,
 	OPT_MAX_RATE,
 	OPT_THREAD,
+	OPT_FILTER,
 	OPT_JSON,
 	OPT_HELP
 };
@@ -84,6 +85,7 @@ static const struct option options[] = {
 	{"min-duration", required_argument, NULL, OPT_MIN_DURATION},
 	{"max-rate", required_argument, NULL, OPT_MAX_RATE},
 	{"thread", required_argument, NULL, OPT_THREAD},
+	{"filter", required_argument, NULL, OPT_FILTER},
 	{"quiet", no_argument, NULL, 'q'},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPT_JSON},
@@ -119,8 +121,8 @@ static int parse_pids(struct ct_record_args *a, char *text)
 /* -1: good; else the exit status. */
 static int parse_languages(struct ct_record_args *a, const char *list, char **argv)
 {
-	static const char *const names[] = {"python", "sdk"};
-	bool *const wanted[] = {&a->calls.python, &a->calls.told};
+	static const char *const names[] = {"python", "ruby", "sdk"};
+	bool *const wanted[] = {&a->calls.python, &a->calls.ruby, &a->calls.told};
 
 	a->calls.any = !list;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !list; i++)
@@ -131,7 +133,7 @@ static int parse_languages(struct ct_record_args *a, const char *list, char **ar
 		while (i < sizeof(names) / sizeof(*names) && (strlen(names[i]) != len || memcmp(names[i], list, len)))
 			i++;
 		if (i == sizeof(names) / sizeof(*names))
-			return ct_cmd_usage(argv, "--calls takes python and sdk, not '%s'", list);
+			return ct_cmd_usage(argv, "--calls takes python, ruby and sdk, not '%s'", list);
 		*wanted[i] = true;
 		list += len + (list[len] == ',');
 	}
@@ -168,6 +170,7 @@ static int parse_calls(struct ct_record_args *a, int opt, char **argv)
 			return ct_cmd_usage(argv, "--thread takes the id of a thread, not '%s'", optarg);
 		a->calls.tid = (pid_t)n;
 		return -1;
+	case OPT_FILTER: a->filter = optarg; return -1;
 	default: return -2;
 	}
 }
@@ -180,16 +183,24 @@ static int check_calls(struct ct_record_args *a, char **argv)
 	a->o.trigger.slow_lib = c->lib;
 	if (c->lib && !c->nfunctions && !a->o.trigger.slow)
 		return ct_cmd_usage(argv, "--lib says where the functions of --functions and --on-latency are");
-	if (!c->nfunctions && !c->python && !c->told)
-		return c->depth || c->min_ns || c->max_rate || c->tid
+	if (!c->nfunctions && !c->python && !c->ruby && !c->told)
+		return c->depth || c->min_ns || c->max_rate || c->tid || a->filter
 			       ? ct_cmd_usage(argv, "give --functions or --calls, too")
 			       : -1;
 	if (!a->o.no_replay)
 		return ct_cmd_usage(argv, "--functions and --calls need --no-replay: of a recording that can be "
 					  "replayed `ctbpf index` tells every call");
-	if ((c->python || c->told) && a->o.command)
+	if ((c->python || c->ruby || c->told) && a->o.command)
 		return ct_cmd_usage(argv, "--calls needs a program that has started: run the command first, then "
 					  "give -p PID");
+	if (a->filter) {
+		struct ct_error err = {0};
+
+		if (ct_call_filter_read(a->filter, &a->rules, &err))
+			return ct_cmd_fail(argv, &err);
+		a->calls.filter = &a->rules;
+		a->calls.filter_path = a->filter;
+	}
 	a->o.calls = c;
 	return -1;
 }
@@ -319,7 +330,7 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 	a->o.redact = a->redact;
 	a->o.redact_env = a->redact_env;
 	if ((a->o.nredact || a->o.nredact_env) &&
-	    (a->verify || a->calls.nfunctions || a->calls.python || a->calls.told))
+	    (a->verify || a->calls.nfunctions || a->calls.python || a->calls.ruby || a->calls.told))
 		return ct_cmd_usage(argv,
 				    a->verify ? "--verify cannot prove a recording of which --redact takes bytes away"
 					      : "--redact does not look into calls: give it without --functions and "

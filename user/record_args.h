@@ -16,6 +16,8 @@ struct ct_record_args {
 	struct ct_calls_opts calls;
 	const char **redact, **redact_env; /* likewise */
 	const char **globs;                /* room for as many as there are arguments */
+	const char *filter;                /* file; what it says: */
+	struct ct_call_filter rules;
 };
 
 /* -1: go on; -2: there is no such process; else the exit status. */

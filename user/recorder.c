@@ -68,7 +68,7 @@ static const struct ct_event *rewrite(void *ctx, const struct ct_event *ev)
 	struct ct_recorder *r = ctx;
 
 	if (r->calls)
-		return ct_calls_rewrite(r->calls_buf, ev);
+		return ct_calls_rewrite(r->calls, r->calls_buf, ev);
 	if (r->redact)
 		ev = ct_redact_event(r->redact, ev);
 	return r->dedup ? ct_dedup_rewrite(r->dedup, ev) : ev;

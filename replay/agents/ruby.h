@@ -68,6 +68,12 @@ char *ct_rb_string(const struct ct_rb_reader *r, ct_u64 value);
 char *ct_rb_symbol(const struct ct_rb_reader *r, ct_u64 value);
 char *ct_rb_class_name(const struct ct_rb_reader *r, ct_u64 klass);
 
+/* What a function with this label, which is freed, is called: "Thing#work", "block in Thing#work". `base`: the string
+ * behind the method's own label; me: its method entry, or 0; bmethod: a method made by define_method; type: of the
+ * instruction sequence. */
+char *ct_rb_function_name(const struct ct_rb_reader *r, char *label, ct_u64 base, ct_u64 me, bool bmethod,
+			  unsigned type);
+
 #define CT_RB_FIELDS 64
 struct ct_rb_field {
 	ct_u64 index;

@@ -461,12 +461,27 @@ char *ct_rb_method_name(const struct ct_rb_reader *r, ct_u64 me, bool *instructi
 	return out;
 }
 
+char *ct_rb_function_name(const struct ct_rb_reader *r, char *label, ct_u64 base, ct_u64 me, bool bmethod,
+			  unsigned type)
+{
+	char *text = ct_rb_string(r, base), *out;
+
+	label = qualified(r, label, text, me, bmethod);
+	free(text);
+	if (type != EVAL)
+		return label;
+	/* It has the label of where it is evaluated. */
+	if (asprintf(&out, "eval in %s", label) < 0)
+		out = NULL;
+	free(label);
+	return out;
+}
+
 int ct_rb_read_iseq(const struct ct_rb_reader *r, ct_u64 iseq, ct_u64 cfp, struct ct_rb_iseq *out)
 {
 	const struct ct_ruby_layout *l = r->layout;
 	ct_u64 body = ct_rb_body(r, iseq), level_body[LEVELS], loc, b, path, me, kind;
 	unsigned levels = 0, type;
-	char *base;
 
 	memset(out, 0, sizeof(*out));
 	if (!body)
@@ -515,19 +530,11 @@ int ct_rb_read_iseq(const struct ct_rb_reader *r, ct_u64 iseq, ct_u64 cfp, struc
 	}
 	if (!out->code.file)
 		out->code.file = ct_rb_string(r, path);
-	base = ct_rb_string(r, word(r, loc + 8));
 	out->code.name = ct_rb_string(r, word(r, loc + 16));
 	me = half(r, b) == METHOD || half(r, b) == BLOCK ? method_of(r, cfp) : 0;
 	if (out->code.name)
-		out->code.name = qualified(r, out->code.name, base, me, half(r, b) == BLOCK && (kind & 0x40));
-	free(base);
-	if (half(r, b) == EVAL && out->code.name) { /* has the label of where it is evaluated */
-		char *label = out->code.name;
-
-		if (asprintf(&out->code.name, "eval in %s", label) < 0)
-			out->code.name = NULL;
-		free(label);
-	}
+		out->code.name = ct_rb_function_name(r, out->code.name, word(r, loc + 8), me,
+						     half(r, b) == BLOCK && (kind & 0x40), half(r, b));
 	if (!out->code.file || !out->code.name)
 		goto fail;
 	return 0;

@@ -49,6 +49,22 @@ ssize_t ct_image_read(int fd, void *buf, size_t len, ct_u64 off)
 	return (ssize_t)done;
 }
 
+size_t ct_image_code(const struct ct_image *im, ct_u64 addr, void *buf, size_t len, ct_u64 *offset)
+{
+	for (size_t i = 0; i < im->nexec; i++) {
+		const struct ct_segment *g = &im->exec[i];
+		ssize_t got;
+
+		if (addr < g->vaddr || addr - g->vaddr >= g->size)
+			continue;
+		*offset = g->off + (addr - g->vaddr);
+		len = len < g->size - (addr - g->vaddr) ? len : g->size - (addr - g->vaddr);
+		got = ct_image_read(im->fd, buf, len, *offset);
+		return got > 0 ? (size_t)got : 0;
+	}
+	return 0;
+}
+
 /* Reads exactly len bytes at off into new memory; NULL if the file has not that many. */
 static void *read_new(const struct ct_image *im, ct_u64 off, ct_u64 len)
 {

@@ -53,6 +53,8 @@ const struct ct_range *ct_image_function(const struct ct_ranges *r, ct_u64 vaddr
 
 /* Reads up to len bytes at off; less only at the end of the file. -1 on error. */
 ssize_t ct_image_read(int fd, void *buf, size_t len, ct_u64 off);
+/* Bytes of code at an address as linked: how many, 0 if there are none, and where in the file they are. */
+size_t ct_image_code(const struct ct_image *im, ct_u64 addr, void *buf, size_t len, ct_u64 *offset);
 /* Makes room for one more element in the array *v of n elements of `size` bytes. */
 int ct_image_grow(void *v, size_t *cap, size_t n, size_t size);
 
