@@ -179,6 +179,14 @@ static void print_json(const struct stack *s, struct ct_out *out, const struct l
 
 /* ---- The command ---- */
 
+static bool has_thread(const struct live_stacks *st, pid_t tid)
+{
+	for (size_t i = 0; i < st->n; i++)
+		if (st->thread[i].tid == tid)
+			return true;
+	return false;
+}
+
 static int run(struct stack *s, struct ct_error *err)
 {
 	struct live *l = live_open(s->pid, &s->options, err);
@@ -188,6 +196,8 @@ static int run(struct stack *s, struct ct_error *err)
 	if (!l)
 		return -1;
 	ret = live_look(l, &stacks, err);
+	if (!ret && s->tid && !has_thread(&stacks, s->tid))
+		ret = ct_fail(err, CT_EXIT_USAGE, "process %d has no thread %d", (int)s->pid, (int)s->tid);
 	if (!ret && s->json)
 		print_json(s, &s->out, l, &stacks);
 	else if (!ret)

@@ -229,7 +229,11 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 				return ct_cmd_usage(argv, "--%s: there can be none such as '%s'",
 						    ct_match_name(a->match.kind), optarg);
 			break;
-		case 'o': a->o.output = optarg; break;
+		case 'o':
+			if (!*optarg)
+				return ct_cmd_usage(argv, "-o takes the name of a new directory");
+			a->o.output = optarg;
+			break;
 		case 'd':
 			a->o.duration_s = strtod(optarg, &end);
 			if (end == optarg || *end || !(a->o.duration_s > 0 && a->o.duration_s < 1e9))
@@ -282,7 +286,7 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 			break;
 		case OPT_SEGMENT:
 			if (ct_parse_size(optarg, 1 << 20, 1ull << 40, &a->o.segment_size))
-				return ct_cmd_usage(argv, "--segment-size takes at least 1M, not '%s'", optarg);
+				return ct_cmd_usage(argv, "--segment-size takes 1M to 1T, not '%s'", optarg);
 			break;
 		case OPT_BUFFER:
 			if (ct_parse_size(optarg, 1 << 20, 1ull << 30, &size))

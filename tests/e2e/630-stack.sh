@@ -106,6 +106,7 @@ start_target busy "$PY" -S -c 'import time
 end = time.monotonic() + 0.7
 while time.monotonic() < end: pass'
 sleep 0.2
+assert_status 2 "$CTBPF" stack -p "$PID" -t 1
 assert_status 0 timeout 60 "$CTBPF" top -p "$PID" -d 30
 assert_contains "$OUT" "<module>"
 assert_status 3 "$CTBPF" stack -p 4194304
