@@ -59,7 +59,7 @@ static int drop_capabilities(void)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {0};
-	ct_u64 keep = 0;
+	ct_u64 keep = 0, had = 0;
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
 		keep |= 1ull << kept[i];
@@ -73,11 +73,12 @@ static int drop_capabilities(void)
 	for (int i = 0; i < 2; i++) {
 		const __u32 part = (__u32)(keep >> (32 * i));
 
+		had |= (data[i].effective | data[i].permitted | data[i].inheritable) & ~part;
 		data[i].effective &= part;
 		data[i].permitted &= part;
 		data[i].inheritable &= part;
 	}
-	return (int)syscall(SYS_capset, &head, data);
+	return had ? (int)syscall(SYS_capset, &head, data) : 0; /* a second time, the filter refuses it */
 }
 
 static int filter_calls(void)
