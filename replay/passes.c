@@ -216,6 +216,25 @@ static bool get_further(struct prover *p, struct outcome *best)
 	return further;
 }
 
+static ct_u64 taken_at(const struct ct_proof_of *of, ct_u32 id)
+{
+	struct ct_snapshot_reader *snap = ct_snapshot_open(ct_recording_dirfd(of->rec), id, NULL);
+	ct_u64 ns = snap ? ct_snapshot_get(snap)->mono_ns : 0;
+
+	ct_snapshot_reader_close(snap);
+	return ns;
+}
+
+/* How long a thread may run without a stop before it is taken to have gone astray: one that has missed its place may
+ * loop for ever. It ran for no longer than the stretch when it was recorded; a busy machine may take much longer. */
+static unsigned first_patience(const struct ct_proof_of *of, unsigned most)
+{
+	const ct_u64 from = taken_at(of, of->from), to = of->to ? taken_at(of, of->to) : 0;
+	const ct_u64 ms = 60000 + (to - from) / 1000000 * 100;
+
+	return from && to > from && ms < most ? (unsigned)ms : most;
+}
+
 int ct_session_prove(const struct ct_proof_of *of, struct ct_session **s, struct ct_proof *proof, struct ct_error *err)
 {
 	struct prover p = {.of = of, .proof = proof, .err = err};
@@ -223,6 +242,7 @@ int ct_session_prove(const struct ct_proof_of *of, struct ct_session **s, struct
 	const unsigned before = ct_replica_patience(0);
 
 	memset(proof, 0, sizeof(*proof));
+	ct_replica_patience(first_patience(of, before));
 	if (!go_back(&p, NULL))
 		o = run_to_end(&p);
 	if (p.s && p.s->passes.count && went_wrong(&p, &o)) { /* what was stored is of no use */
@@ -238,7 +258,7 @@ int ct_session_prove(const struct ct_proof_of *of, struct ct_session **s, struct
 		do
 			further = get_further(&p, &o);
 		while (further && went_wrong(&p, &o));
-		ct_replica_patience(before);
+		ct_replica_patience(first_patience(of, before));
 		/* No way leads on: what is reported is where the best one ended. */
 		if (!further && p.s) {
 			o.ret = -1;
@@ -251,6 +271,7 @@ int ct_session_prove(const struct ct_proof_of *of, struct ct_session **s, struct
 		if (p.s->passes.list[i].skip)
 			proof->later[proof->later_passes++] = p.s->passes.list[i];
 	ct_checkpoint_destroy(p.base);
+	ct_replica_patience(before);
 	*s = p.s;
 	return o.ret;
 }
