@@ -94,7 +94,8 @@ Thread.new { works }
 works
 RB
 cat >"$T/check.py" <<'PY'
-import collections, json, sys
+import collections, sys
+import shop_calls
 
 def request(n):
     block = "block in request"
@@ -145,12 +146,7 @@ def request(n):
 cycle = [list(request(n)) for n in range(20)]
 path = sys.argv[2]
 source = open(path).read().splitlines()
-functions, threads = {}, collections.defaultdict(list)
-for e in map(json.loads, open(sys.argv[1])):
-    if e["type"] == "function":
-        functions[e["function"]] = e
-    else:
-        threads[e["tid"]].append(e)
+functions, threads = shop_calls.read(sys.argv[1])
 names = collections.Counter(f["name"] for f in functions.values())
 assert names.pop("block in request") == 6, names
 assert names.pop("eval in request") > 1, names # compiled anew each time
@@ -168,28 +164,11 @@ for f in functions.values():
     assert want in line, (f, line)
 assert len(threads) == 2, list(threads)
 for tid, events in threads.items():
-    calls = [(e["depth"], e["name"]) for e in events if e["type"] == "call"]
-    starts = [i for i, c in enumerate(calls) if c == (1, "request")]
-    assert len(starts) > 25, len(starts)
-    got = [calls[a:b] for a, b in zip(starts, starts[1:])]
-    at = [i for i, g in enumerate(got) if g == cycle[0]]
-    assert at, (tid, got[:3], cycle[0])
-    for i, g in enumerate(got):
-        assert g == cycle[(i - at[0]) % 20], (tid, i, at[0], g, cycle[(i - at[0]) % 20])
-    # Returns are those of the calls they are open with; exceptions show.
-    stack, raised = [], collections.Counter()
-    for e in events[next(i for i, e in enumerate(events) if e["type"] == "call" and e["depth"] == 1):]:
-        if e["type"] == "call":
-            del stack[e["depth"] - 1:]
-            stack.append(e)
-            continue
-        call = stack[e["depth"] - 1]
-        del stack[e["depth"] - 1:]
-        assert call["function"] == e["function"], (e, call)
-        raised[e["name"]] += e["raised"]
-    raised = +raised
+    whole = shop_calls.requests(events, cycle, tid)
+    raised = shop_calls.raised(
+        events[next(i for i, e in enumerate(events) if e["type"] == "call" and e["depth"] == 1):])
     assert set(raised) == {"fails", "ensures", "block in request"}, raised
-    assert raised["fails"] >= 3 * raised["ensures"] - 3 >= 3 * len(got) - 6, (raised, len(got))
+    assert raised["fails"] >= 3 * raised["ensures"] - 3 >= 3 * whole - 6, (raised, whole)
 PY
 
 step "a known sequence, from its middle on"
@@ -202,7 +181,7 @@ assert_contains "$OUT" "calls of Ruby 3."
 ! grep -q "NOT recorded" <<<"$OUT" || fail "$OUT"
 assert_eq "$(text_sum "$PID_shop")" "$text" "its code afterwards"
 "$CTBPF" dump --json --type function,call,return "$T/r.ctr" >"$T/calls"
-python3 "$T/check.py" "$T/calls" "$T/größe/shop.rb" || fail "not the calls that were made"
+PYTHONPATH=tests/e2e python3 -B "$T/check.py" "$T/calls" "$T/größe/shop.rb" || fail "not the calls that were made"
 
 step "filters, and native functions among them"
 record "$T/depth.ctr" "$PID_shop" 0.2 --calls=ruby --depth 2
