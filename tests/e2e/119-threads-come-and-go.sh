@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Threads that are made and joined all the time, before, while and after recording.
+# alone: nothing of a storm may be lost, however little of a CPU others leave to the recorder
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016
 source "$(dirname "$0")/100-common.sh"
 

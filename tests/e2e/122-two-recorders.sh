@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Who records what: two recorders that start at once on one process, children that go on after it, and signals that end
 # a recorder.
+# alone: it looks at who gets which CPU
 # timeout: 180
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016
 source "$(dirname "$0")/100-common.sh"
