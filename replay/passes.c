@@ -15,6 +15,8 @@
 #define MOST_SKIPPED 4096
 #define BACK         8    /* positions before a divergence that may be the cause of it */
 #define WAIT_MS      2000 /* a try that went another way may never come to a stop */
+#define FIRST_MS     10000
+#define SLOWER       50 /* times than what was recorded, between two stops: passes of a place in a loop take longer */
 
 _Static_assert(BACK < CT_RECENT, "those tried are known");
 
@@ -225,14 +227,22 @@ static ct_u64 taken_at(const struct ct_proof_of *of, ct_u32 id)
 	return ns;
 }
 
-/* How long a thread may run without a stop before it is taken to have gone astray: one that has missed its place may
- * loop for ever. It ran for no longer than the stretch when it was recorded; a busy machine may take much longer. */
+/* How much CPU a thread may use without a stop before it is taken to have gone astray: one that has missed its place
+ * may loop for ever. When it was recorded it had no more than the stretch is long, and all threads together no more
+ * than the recording says. */
 static unsigned first_patience(const struct ct_proof_of *of, unsigned most)
 {
 	const ct_u64 from = taken_at(of, of->from), to = of->to ? taken_at(of, of->to) : 0;
-	const ct_u64 ms = 60000 + (to - from) / 1000000 * 100;
+	const json_t *counters = json_object_get(ct_recording_manifest(of->rec), "counters");
+	const double all = json_number_value(json_object_get(counters, "target_cpu_s")) * 1e3;
+	double ms = ((double)to - (double)from) / 1e6;
 
-	return from && to > from && ms < most ? (unsigned)ms : most;
+	if (!from || to <= from)
+		return most;
+	if (all > 0 && ms > all)
+		ms = all;
+	ms = FIRST_MS + ms * SLOWER;
+	return ms < most ? (unsigned)ms : most;
 }
 
 int ct_session_prove(const struct ct_proof_of *of, struct ct_session **s, struct ct_proof *proof, struct ct_error *err)

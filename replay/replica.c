@@ -27,6 +27,8 @@
 	(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |  \
 	 PTRACE_O_TRACESECCOMP)
 #define WAIT_MS        600000
+#define LOOK_MS        20
+#define UNFAIR         20 /* a thread that gets less of a CPU than one part in so many is given up */
 #define MAP_FIXED_ANON (MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED)
 
 static unsigned char initial_xsave[CT_XSAVE_MAX];
@@ -142,8 +144,6 @@ void ct_replica_expect_no_stops(bool was_open)
 		pthread_sigmask(SIG_UNBLOCK, &chld, NULL);
 }
 
-/* Waits without using the CPU, which is the one that the replica needs: a stop is announced by SIGCHLD, which the
- * session has blocked. The limit is for a replay that has gone astray and loops. */
 static unsigned patience = WAIT_MS;
 
 unsigned ct_replica_patience(unsigned ms)
@@ -155,25 +155,42 @@ unsigned ct_replica_patience(unsigned ms)
 	return before;
 }
 
+/* In milliseconds: of CPU (what /proc counts in ticks adds up to all it had: cputime_adjust() in
+ * kernel/sched/cputime.c). */
+static ct_u64 cpu_time(pid_t tid)
+{
+	return (ct_proc_stat(tid, tid, 14) + ct_proc_stat(tid, tid, 15)) * 1000 / (ct_u64)sysconf(_SC_CLK_TCK);
+}
+
+/* Waits without using the CPU, which is the one that the replica needs: a stop is announced by SIGCHLD, which the
+ * session has blocked. The limit is for a replay that has gone astray and loops: what counts is the CPU it has had, and
+ * time when it did not even want any. Waiting for others to leave it a CPU does not count, up to a point. */
 int ct_replica_wait(pid_t tid, int *status)
 {
-	const struct timespec now_and_then = {.tv_nsec = 20000000};
+	const struct timespec now_and_then = {.tv_nsec = LOOK_MS * 1000000};
+	ct_u64 began = 0, looks = 0, idle = 0;
 	sigset_t chld;
 
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
-	for (unsigned waited = 0; waited < patience / 20;) {
-		pid_t got;
+	for (;;) {
+		/* A signal may go to somebody else. */
+		const bool look = sigtimedwait(&chld, NULL, &now_and_then) < 0 && errno == EAGAIN;
+		const pid_t got = waitpid(tid, status, __WALL | WNOHANG);
 
-		if (sigtimedwait(&chld, NULL, &now_and_then) < 0 && errno == EAGAIN)
-			waited++; /* or the signal went to somebody else */
-		got = waitpid(tid, status, __WALL | WNOHANG);
 		if (got == tid)
 			return 0;
 		if (got < 0 && errno != EINTR)
 			return -errno;
+		if (!look)
+			continue;
+		if (!looks++)
+			began = cpu_time(tid);
+		if (ct_proc_stat(tid, tid, 3) != 'R')
+			idle += LOOK_MS;
+		if (idle + cpu_time(tid) - began >= patience || looks * LOOK_MS >= (ct_u64)patience * UNFAIR)
+			return -ETIMEDOUT;
 	}
-	return -ETIMEDOUT;
 }
 
 long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64 a2, ct_u64 a3, ct_u64 a4, ct_u64 a5)

@@ -95,7 +95,7 @@ bool ct_replica_expect_stops(void);
 void ct_replica_expect_no_stops(bool was_open);
 /* Waits for a stop of a replica's thread, leaving the CPU to it: it has the same. As ct_wait_stop. */
 int ct_replica_wait(pid_t tid, int *status);
-/* How long that takes at most; 0: as it is. Returns what it was. */
+/* How long that takes at most, in milliseconds of the thread's CPU time; 0: as it is. Returns what it was. */
 unsigned ct_replica_patience(unsigned ms);
 /* A system call really made by a stopped thread; its registers are as before afterwards. Result or -errno. */
 long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64 a2, ct_u64 a3, ct_u64 a4, ct_u64 a5);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Waiting for tracees: exit status and stops of one that is the tracer's own child; threads of one that is killed.
+ * Waiting for tracees: exit status and stops of one that is the tracer's own child; threads of one that is killed;
+ * giving up one that never stops.
  *
  * needs: root */
 #include <criterion/criterion.h>
@@ -11,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "replay/replica.h"
 #include "replay/tracee.h"
 
 static pid_t start(int (*run)(void))
@@ -103,4 +105,40 @@ Test(tracee, first_of_killed_threads)
 	cr_assert(WIFSIGNALED(status));
 	cr_assert_eq(ct_wait_stop(pid, &status, 60000), 0);
 	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static int loops(void)
+{
+	for (volatile unsigned long n = 0;; n++)
+		;
+	return 0;
+}
+
+/* With a patience of 200 ms. */
+static ct_u64 cpu_ms_until_given_up(int (*run)(void))
+{
+	const bool was_open = ct_replica_expect_stops();
+	const unsigned before = ct_replica_patience(200);
+	const pid_t pid = start(run);
+	int status;
+	ct_u64 ms;
+
+	cr_assert_eq(ct_replica_wait(pid, &status), -ETIMEDOUT);
+	ms = (ct_proc_stat(pid, pid, 14) + ct_proc_stat(pid, pid, 15)) * 1000 / (ct_u64)sysconf(_SC_CLK_TCK);
+	ct_replica_patience(before);
+	kill(pid, SIGKILL);
+	cr_assert_eq(ct_wait_stop(pid, &status, 5000), 0);
+	ct_replica_expect_no_stops(was_open);
+	return ms;
+}
+
+Test(tracee, one_that_loops_is_given_up_by_the_cpu_it_had)
+{
+	/* Before the first look it may have had some, and it is given up all the same where it gets hardly any. */
+	cr_assert_geq(cpu_ms_until_given_up(loops), 100);
+}
+
+Test(tracee, one_that_sleeps_is_given_up_as_well)
+{
+	cr_assert_lt(cpu_ms_until_given_up(waits), 150);
 }
