@@ -32,6 +32,9 @@ const char *const ct_compare_masks[] = {
 	"state inside of the kernel: descriptors, signal handlers and masks, timers, credentials; what programs learn "
 	"of it "
 	"are results of system calls, and these come from the log",
+	"where a program that has registered rseq while it was recorded has its NUMA node and concurrency number: the "
+	"kernel "
+	"writes them when it likes",
 	"processes and threads that have ended: what they did is compared call by call",
 	NULL};
 
@@ -72,12 +75,14 @@ static bool is_shared(const struct ct_snap_proc *proc, ct_u64 addr)
 	return false;
 }
 
-static void compare_page(struct comparison *c, const struct ct_snap_proc *proc, ct_u64 addr, const unsigned char *have,
-			 const unsigned char *want)
+static void compare_page(struct comparison *c, const struct ct_snap_proc *proc, ct_u64 addr, unsigned char *have,
+			 unsigned char *want)
 {
 	unsigned bytes = 0, first = CT_PAGE;
 	ct_u64 h, w;
 
+	if (memcmp(have, want, CT_PAGE))
+		ct_rseq_hide(c->s, proc->pid, addr, have, want);
 	if (!memcmp(have, want, CT_PAGE))
 		return;
 	for (unsigned i = 0; i < CT_PAGE; i++)

@@ -282,6 +282,8 @@ int ct_emulate(struct ct_session *s, struct ct_rthread *t, const struct ct_ev_sy
 		limit_stack(t, sc); /* before the old limit may be stored where the new one is */
 	if (ct_apply_bufs(s, t, err) || ct_get_regs(t->real, &r))
 		return -1;
+	if (sc->nr == SYS_rseq && sc->ret == 0 && ct_rseq_called(s, t, sc))
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	t->at_entry = false;
 	r.r[CT_RAX] = sc->ret;
 	r.r[CT_RCX] = sc->ip;
@@ -373,6 +375,8 @@ int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_
 		p->memfd = child.real > 0 ? ct_mem_open(child.real) : -1;
 		child.proc = p;
 		s->procs[s->nprocs++] = p;
+		if (ct_rseq_forked(s, t->proc->pid, p->pid))
+			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 		ct_agents_fork(t->proc, p, f->child_tid, c.flags & CLONE_VM);
 	}
 	if (child.real < 0)

@@ -71,12 +71,17 @@ int ct_session_bring(struct ct_session *s, ct_u32 id, bool exec, struct ct_error
 		struct ct_rthread *threads;
 		size_t n;
 		struct ct_replica *p = ct_replica_create(&s->files, snap, i, &threads, &n, err);
+		const struct ct_snap_proc *proc = &ct_snapshot_get(snap)->procs[i];
 
 		if (!p || add_proc(s, p)) {
 			ret = -1;
 			break;
 		}
-		ret = n ? ct_agents_look(s->agents, &threads[0], exec, err) : 0;
+		for (ct_u32 k = 0; k < proc->nthreads && !ret; k++)
+			if (proc->threads[k].rseq.flags && ct_rseq_has(s, proc->pid, proc->threads[k].rseq.addr))
+				ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		if (n && !ret)
+			ret = ct_agents_look(s->agents, &threads[0], exec, err);
 		for (size_t k = 0; exec && k < s->nthreads; k++) /* the old image's threads are no more */
 			if (s->threads[k]->proc->pid == p->pid)
 				ct_session_leave(s->threads[k]);
@@ -186,10 +191,11 @@ void ct_session_set_hook(struct ct_session *s, const struct ct_session_hook *hoo
 static int choose_cpu(struct ct_session *s, const struct ct_session_opts *opts, struct ct_error *err)
 {
 	const json_t *options = json_object_get(ct_recording_manifest(s->rec), "options");
-	int recorded = (int)json_integer_value(json_object_get(options, "cpu"));
+	const int recorded = (int)json_integer_value(json_object_get(options, "cpu"));
 	cpu_set_t allowed, one;
 	int cpu = opts && opts->cpu >= 0 ? opts->cpu : recorded;
 
+	s->recorded_cpu = recorded;
 	CPU_ZERO(&one);
 	if (cpu >= 0 && cpu < CPU_SETSIZE)
 		CPU_SET(cpu, &one);
@@ -301,6 +307,7 @@ void ct_session_destroy(struct ct_session *s)
 	ct_stops_free(&s->stops);
 	ct_replay_files_deinit(&s->files);
 	ct_shared_free(s->shared, s->nshared);
+	free(s->rseq);
 	if (s->cursor)
 		ct_cursor_destroy(s->cursor);
 	ct_replica_expect_no_stops(s->sigchld_was_open);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Parts of a session: session.c (its life), events.c (one event), emulate.c (what system calls do), position.c (running
  * to a place), insn.c (results from the log), compare.c (the end), report.c (what went wrong), inspect.c (the stopped
- * moment), checkpoint.c (going back). */
+ * moment), checkpoint.c (going back), rseq.c. */
 #ifndef CT_SESSION_PRIV_H
 #define CT_SESSION_PRIV_H
 
@@ -79,6 +79,9 @@ struct ct_session {
 	struct ct_agents *agents;      /* NULL: nothing is watched */
 	struct ct_shared_file *shared; /* shared.c */
 	size_t nshared;
+	struct ct_rseq_area *rseq; /* rseq.c */
+	size_t nrseq;
+	int recorded_cpu;
 	bool sigchld_was_open; /* before the session blocked it */
 	ct_u64 until;          /* the first event that is not to be replayed yet */
 	ct_u64 last_ns;        /* time of the event replayed last, 0: none yet */
@@ -101,6 +104,14 @@ struct ct_rthread *ct_session_add(struct ct_session *s, const struct ct_rthread 
 /* Fills *err with a divergence at the present event, keeps it for the report, and returns -1. */
 int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_error *err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* rseq.c: what the kernel writes into areas that the program has registered while it was recorded. A call of rseq(2)
+ * that succeeded; a thread of a snapshot with an area; a process that has all areas of another. -1: no memory. */
+int ct_rseq_called(struct ct_session *s, const struct ct_rthread *t, const struct ct_ev_syscall *sc);
+int ct_rseq_has(struct ct_session *s, ct_u32 pid, ct_u64 addr);
+int ct_rseq_forked(struct ct_session *s, ct_u32 pid, ct_u32 child_pid);
+/* Makes alike in both pages what the kernel writes there when it likes. */
+void ct_rseq_hide(const struct ct_session *s, ct_u32 pid, ct_u64 addr, unsigned char *have, unsigned char *want);
 
 /* The processes of a snapshot; exec: one that has a new image. */
 int ct_session_bring(struct ct_session *s, ct_u32 id, bool exec, struct ct_error *err);

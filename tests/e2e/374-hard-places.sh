@@ -51,6 +51,7 @@ verified "$T/aliases.ctr"
 
 attached sequences "$PROGRAMS/sequences" 3
 assert_ge "$(info "$T/sequences.ctr" events_by_type.switch)" 1 switches
+attached registers "$PROGRAMS/registers"
 
 step "from the beginning, calls and queues"
 for mode in restart mask queue vdso; do

@@ -273,7 +273,8 @@ int ct_target_undo(struct ct_target *t, struct ct_error *err)
 			th->rseq_off = is_unregistered(th); /* another recorder did it */
 		if (!th->saved && !th->rseq_off)
 			guess_rseq(t, th);
-		if (th->rseq_off && rseq_on(t, th, err))
+		/* What the program has registered, or given up, meanwhile is its own: its area looks otherwise then. */
+		if (th->rseq_off && is_off(t, th->rseq.addr) && rseq_on(t, th, err))
 			ret = -1;
 	}
 	for (size_t i = 0; t->own_page && i < t->nthreads; i++)
