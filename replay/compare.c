@@ -356,7 +356,7 @@ static int compare_thread(struct comparison *c, struct ct_snapshot_reader *snap,
 			return -1;
 	}
 	if (ct_get_regs(t->real, &have))
-		return ct_diverged(c->s, t, err, "the replica died");
+		return ct_diverged(c->s, t, err, "%s", ct_replica_lost());
 	ct_agents_original(t->proc, &have);
 	c->n.threads++;
 	compare_regs(c, want->tid, &have, &want->regs);

@@ -43,11 +43,11 @@ int ct_run_to_syscall(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 	if (t->at_entry)
 		return 0;
 	if (ct_apply_restart(t) || ct_resume(t, &status))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	if (WSTOPSIG(status) != (SIGTRAP | 0x80))
 		return ct_diverged(s, t, err, "signal %d instead of a system call", WSTOPSIG(status));
 	if (ct_get_regs(t->real, &r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	t->at_entry = true;
 	t->nr = (ct_s32)r.r[CT_ORIG_RAX];
 	return 0;
@@ -94,7 +94,7 @@ static int check_call(struct ct_session *s, struct ct_rthread *t, const struct c
 	ct_u64 args[6];
 
 	if (ct_get_regs(t->real, &r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	args[0] = r.r[CT_RDI], args[1] = r.r[CT_RSI], args[2] = r.r[CT_RDX];
 	args[3] = r.r[CT_R10], args[4] = r.r[CT_R8], args[5] = r.r[CT_R9];
 	if (t->nr != sc->nr)
@@ -206,7 +206,7 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 	int status;
 
 	if (ct_get_regs(t->real, &r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	t->at_entry = false;
 	if (restore_frame(t, &r)) {
 		r.r[CT_ORIG_RAX] = (ct_u64)-1;
@@ -217,7 +217,7 @@ static int really_sigreturn(struct ct_session *s, struct ct_rthread *t, struct c
 	r.r[CT_RAX] = SYS_rt_sigreturn;
 	r.r[CT_ORIG_RAX] = (ct_u64)-1;
 	if (ct_set_regs(t->real, &r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	do {
 		if (ptrace(PTRACE_SINGLESTEP, t->real, 0, 0) || ct_replica_wait(t->real, &status) ||
 		    !WIFSTOPPED(status) || ct_get_regs(t->real, &r))
@@ -262,7 +262,7 @@ static int on_signal(struct ct_session *s, struct ct_rthread *t, struct ct_error
 			return 0;
 		}
 		if (ct_apply_restart(t) || ct_resume(t, &status))
-			return ct_diverged(s, t, err, "the replica died");
+			return ct_diverged(s, t, err, "%s", ct_replica_lost());
 		if (WSTOPSIG(status) != sig->sig)
 			return ct_diverged(s, t, err, "stop %#x instead of signal %d", status, sig->sig);
 		if (ct_get_regs(t->real, &r) || r.r[CT_RIP] != want.r[CT_RIP])
@@ -291,7 +291,7 @@ static int on_frame(struct ct_session *s, struct ct_rthread *t, struct ct_error 
 	if (ct_apply_bufs(s, t, err))
 		return -1;
 	if (ct_get_regs(t->real, &now))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	r = f->regs;
 	r.r[CT_FS_BASE] = now.r[CT_FS_BASE];
 	r.r[CT_GS_BASE] = now.r[CT_GS_BASE];
@@ -368,7 +368,7 @@ static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error
 	/* On its way out of a call that is in the log already. The kernel may or may not have rewound a restarted one.
 	 */
 	if (ct_get_regs(t->real, &r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	if (r.r[CT_RIP] == sw->regs.r[CT_RIP] || (t->restart && r.r[CT_RIP] - 2 == sw->regs.r[CT_RIP]))
 		return 0;
 	return ct_diverged(s, t, err, "left at another place than %#llx", (unsigned long long)sw->regs.r[CT_RIP]);
@@ -425,7 +425,7 @@ static int on_snapshot(struct ct_session *s, ct_u32 id, struct ct_error *err)
 			r.r[CT_RAX] = was->regs.r[CT_ORIG_RAX];
 			r.r[CT_ORIG_RAX] = (ct_u64)-1;
 			if (!ret && ct_set_regs(t->real, &r))
-				ret = ct_diverged(s, t, err, "the replica died");
+				ret = ct_diverged(s, t, err, "%s", ct_replica_lost());
 		}
 	}
 	ct_snapshot_reader_close(reader);

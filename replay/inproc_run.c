@@ -277,7 +277,7 @@ static int after_last(struct ct_session *s, struct ct_rthread *t, struct ct_erro
 	struct ct_regs r;
 
 	if (ct_get_regs(t->real, &r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	r.r[CT_RIP] = r.r[CT_RCX] = sc->ip;
 	r.r[CT_RFLAGS] = r.r[CT_R11] = sc->rflags;
 	r.r[CT_RSP] = sc->sp;
@@ -334,7 +334,7 @@ int ct_inproc_run(struct ct_session *s, struct ct_rthread *t, struct ct_error *e
 	ctl->sync = !next;
 	ctl->why = 0;
 	if (ct_apply_restart(t) || ct_resume_by(t, run->real ? PTRACE_CONT : PTRACE_SYSEMU, &status))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	done = ctl->cur - CT_INPROC_TABLE;
 	ctl->cur = ctl->end = CT_INPROC_TABLE; /* empty: from here on every call is a miss */
 	while (k <= run->n && run->offset[k] != done)
@@ -364,7 +364,7 @@ int ct_inproc_run(struct ct_session *s, struct ct_rthread *t, struct ct_error *e
 		t->nr = (ct_s32)ptrace(PTRACE_PEEKUSER, t->real, orig_rax, 0);
 		/* Without a number it will not be made, whichever way the thread goes on. */
 		if (status >> 16 && poke(t->real, orig_rax, (ct_u64)-1))
-			return ct_diverged(s, t, err, "the replica died");
+			return ct_diverged(s, t, err, "%s", ct_replica_lost());
 		t->input_checked = k < run->n && ctl->why == CT_WHY_CHECKED;
 		if (k == run->n && !next)
 			return ct_diverged(s, t, err, "system call %d behind the last answer", t->nr);

@@ -31,14 +31,14 @@ static int run_to_breakpoint(struct ct_session *s, struct ct_rthread *t, ct_u64 
 	int status;
 
 	if (ct_apply_restart(t) || ct_get_regs(t->real, r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	if (r->r[CT_RIP] == ip && t->told == ip) /* a breakpoint of the user's has been told of here */
 		return 0;
 	r->r[CT_RFLAGS] &= ~RESUME; /* it may stand there already */
 	if (ct_set_regs(t->real, r) || ct_breakpoints(t->real, &ip, 1))
 		return ct_fail_errno(err, CT_EXIT_FAILED, "no hardware breakpoint to be had");
 	if (ct_resume(t, &status) || ct_get_regs(t->real, r) || ct_breakpoints(t->real, NULL, 0))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	if (t->stops && t->stops->hit)
 		return -1;
 	if (WSTOPSIG(status) != SIGTRAP || r->r[CT_RIP] != ip)
@@ -79,7 +79,7 @@ static int on_tsc(struct ct_session *s, struct ct_rthread *t, const struct ct_ev
 	int status;
 
 	if (ct_apply_restart(t) || ct_resume(t, &status))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	if (WSTOPSIG(status) != SIGSEGV || ct_get_regs(t->real, &r) || r.r[CT_RIP] != in->ip)
 		return ct_diverged(s, t, err, "stop %#x instead of rdtsc at %#llx", status, (unsigned long long)in->ip);
 	r.r[CT_RAX] = in->regs.r[CT_RAX];

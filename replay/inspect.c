@@ -230,7 +230,7 @@ int ct_session_step(struct ct_session *s, struct ct_error *err)
 	s->inside = true;
 	t->told = 0;
 	if (ct_clock_step_once(t, &status))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	if (WSTOPSIG(status) == SIGTRAP)
 		return 0;
 	/* It faults here: that is the event at hand, or it should not have. */

@@ -5,13 +5,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "replay/session_priv.h"
 
 #define AT_END       UINT64_MAX /* where the comparison's own position is, and what differs at the end */
 #define TRIES        240        /* in all */
-#define SECONDS      60         /* for one divergence, at most */
+#define SECONDS      60         /* of CPU for one divergence, at most */
 #define MOST_SKIPPED 4096
 #define BACK         8    /* positions before a divergence that may be the cause of it */
 #define WAIT_MS      2000 /* a try that went another way may never come to a stop */
@@ -83,7 +82,7 @@ struct prover {
 	const struct ct_proof_of *of;
 	struct ct_proof *proof;
 	struct ct_error *err;
-	time_t give_up;             /* when, in seconds of CLOCK_MONOTONIC */
+	double seconds;             /* of CPU that were used to find a way */
 	struct ct_checkpoint *base; /* before all positions that may still be changed; NULL: the stretch's beginning */
 };
 
@@ -101,8 +100,11 @@ static struct outcome run_to_end(struct prover *p)
 	size_t len;
 	FILE *lines;
 
+	const double before = s->stats.cpu_seconds;
+
 	memset(p->err, 0, sizeof(*p->err));
 	o.ret = ct_session_run(s, p->of->end, p->err);
+	p->seconds += s->stats.cpu_seconds - before;
 	if (o.ret) {
 		o.at = s->ev ? s->ev->seq : 0;
 		return o;
@@ -143,14 +145,6 @@ static int go_back(struct prover *p, const struct ct_checkpoint *cp)
 	return p->s ? 0 : -1;
 }
 
-static time_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
 /* Later passes at this position, for as long as there is one; later ones are chosen anew. */
 static bool try_later(struct prover *p, const struct ct_checkpoint *cp, ct_u64 seq, unsigned least, unsigned most,
 		      unsigned *tries, struct outcome *best)
@@ -165,7 +159,7 @@ static bool try_later(struct prover *p, const struct ct_checkpoint *cp, ct_u64 s
 	skip = chosen(&with, seq, true);
 	if (skip)
 		*skip += least;
-	for (unsigned n = least; skip && n < most && *tries < TRIES && now() < p->give_up; n++) {
+	for (unsigned n = least; skip && n < most && *tries < TRIES && p->seconds < SECONDS; n++) {
 		struct outcome o;
 
 		++*skip;
@@ -204,7 +198,7 @@ static bool get_further(struct prover *p, struct outcome *best)
 		if (ct_session_run(p->s, seq[i] == AT_END ? p->of->end : seq[i], p->err) ||
 		    !(cp[i] = ct_session_checkpoint(p->s, p->err)))
 			break;
-	p->give_up = now() + SECONDS;
+	p->seconds = 0;
 	for (unsigned least = 0, most = 2; most <= 128 && cp[n - 1] && !further; least = most, most *= 8)
 		for (unsigned i = n; i > 0 && !further; i--)
 			further = try_later(p, cp[i - 1], seq[i - 1], least, most, &tries, best);

@@ -221,7 +221,7 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 
 	do
 		if (ct_resume(t, &status) || ct_get_regs(t->real, r))
-			return ct_diverged(q->s, t, err, "the replica died");
+			return ct_diverged(q->s, t, err, "%s", ct_replica_lost());
 	while (t->stops && t->stops->hit && by_trampoline(q, r));
 	if (t->stops && t->stops->hit) {
 		q->here = ct_stop_is_exec(t->stops->hit) && same_regs(q, r) && same_memory(q) && !q->s->skip;
@@ -415,7 +415,7 @@ static int run_with_trampoline(struct search *q, struct ct_error *err)
 	int ret;
 
 	if (ct_get_regs(q->t->real, &r))
-		return ct_diverged(q->s, q->t, err, "the replica died");
+		return ct_diverged(q->s, q->t, err, "%s", ct_replica_lost());
 	if (r.r[CT_RIP] > tr->ip && r.r[CT_RIP] < tr->ip + tr->covered && step_through(q, &r, err))
 		return -1;
 	if (ct_breakpoints(q->t->real, tr->inner, tr->ninner))
@@ -530,7 +530,7 @@ int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 		return ct_diverged(s, t, err, "in a system call, recorded in user code at %#llx",
 				   (unsigned long long)regs->r[CT_RIP]);
 	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	if (same_regs(&q, &r) && same_memory(&q) && !passed_over(&q)) {
 		ct_maps_deinit(&q.maps);
 		calibrate(t, fp);
@@ -599,7 +599,7 @@ int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_
 	int ret;
 
 	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
-		return ct_diverged(s, t, err, "the replica died");
+		return ct_diverged(s, t, err, "%s", ct_replica_lost());
 	r.r[CT_RFLAGS] &= ~RESUME;
 	if (ct_set_regs(t->real, &r))
 		return ct_diverged(s, t, err, "registers cannot be set");

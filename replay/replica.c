@@ -145,6 +145,12 @@ void ct_replica_expect_no_stops(bool was_open)
 }
 
 static unsigned patience = WAIT_MS;
+static bool given_up; /* the last one that was waited for */
+
+const char *ct_replica_lost(void)
+{
+	return given_up ? "the replica runs on and on" : "the replica died";
+}
 
 unsigned ct_replica_patience(unsigned ms)
 {
@@ -171,6 +177,7 @@ int ct_replica_wait(pid_t tid, int *status)
 	ct_u64 began = 0, looks = 0, idle = 0;
 	sigset_t chld;
 
+	given_up = false;
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	for (;;) {
@@ -188,8 +195,10 @@ int ct_replica_wait(pid_t tid, int *status)
 			began = cpu_time(tid);
 		if (ct_proc_stat(tid, tid, 3) != 'R')
 			idle += LOOK_MS;
-		if (idle + cpu_time(tid) - began >= patience || looks * LOOK_MS >= (ct_u64)patience * UNFAIR)
+		if (idle + cpu_time(tid) - began >= patience || looks * LOOK_MS >= (ct_u64)patience * UNFAIR) {
+			given_up = true;
 			return -ETIMEDOUT;
+		}
 	}
 }
 

@@ -97,6 +97,8 @@ void ct_replica_expect_no_stops(bool was_open);
 int ct_replica_wait(pid_t tid, int *status);
 /* How long that takes at most, in milliseconds of the thread's CPU time; 0: as it is. Returns what it was. */
 unsigned ct_replica_patience(unsigned ms);
+/* Why the last wait failed, for people. */
+const char *ct_replica_lost(void);
 /* A system call really made by a stopped thread; its registers are as before afterwards. Result or -errno. */
 long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64 a2, ct_u64 a3, ct_u64 a4, ct_u64 a5);
 /* A new thread or process of `t`'s, by clone with these flags; stopped, registers as the parent's. -1 on failure. */
