@@ -142,7 +142,7 @@ static __always_inline bool add_by_reference(struct call *c, const struct ct_rul
 {
 	u64 pos;
 
-	if (mode != CT_MODE_REPLAY || c->ret < CT_REF_MIN || r->mul || (c->flags & CT_SYSF_SWITCHED))
+	if (!c->replay || c->ret < CT_REF_MIN || r->mul || (c->flags & CT_SYSF_SWITCHED))
 		return false;
 	pos = r->n < 6 ? arg(c, r->n) : ~0ull;
 	if (!file_reference((s32)c->args[0], pos, c->ret, &c->ref))

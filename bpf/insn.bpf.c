@@ -158,7 +158,7 @@ int ct_insn(struct pt_regs *ctx)
 	u64 id = bpf_get_current_pid_tgid(), cookie;
 	u32 tgid = id >> 32, tid = (u32)id;
 
-	if (mode != CT_MODE_REPLAY || !recorded(tgid))
+	if (mode != CT_MODE_REPLAY || recorded(tgid) != CT_MODE_REPLAY)
 		return 0;
 	cookie = bpf_get_attach_cookie(ctx);
 	if (cur.tid != tid)

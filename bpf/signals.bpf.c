@@ -17,7 +17,7 @@ SEC("tp_btf/signal_deliver")
 int BPF_PROG(ct_signal_deliver, int sig, struct kernel_siginfo *info, struct k_sigaction *ka)
 {
 	u64 id = bpf_get_current_pid_tgid(), handler;
-	u32 tgid = id >> 32, tid = (u32)id, flags = 0;
+	u32 tgid = id >> 32, tid = (u32)id, flags = 0, how;
 	struct pt_regs *frame;
 	struct siginfo_fault si = {};
 	struct ct_fingerprint *fp = NULL;
@@ -25,13 +25,13 @@ int BPF_PROG(ct_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 	struct bpf_dynptr d;
 	u32 size = sizeof(x->signal);
 
-	if (!mode || !recorded(tgid))
+	if (!mode || !(how = recorded(tgid)))
 		return 0;
 	x = scratch_get(SCRATCH_EVENTS);
 	if (!x)
 		return 0;
 	frame = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	if (mode == CT_MODE_REPLAY) {
+	if (how == CT_MODE_REPLAY) {
 		if (cur.tid != tid)
 			make_current(tgid, tid);
 		cur.t.frame = (u64)frame;
@@ -51,11 +51,11 @@ int BPF_PROG(ct_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 		x->signal.s.fault_addr = si.addr;
 	} else if ((s64)frame->orig_ax < 0) {
 		flags |= CT_SIGF_ASYNC;
-		if (mode == CT_MODE_REPLAY) { /* a default action may dump core here: a position like any other */
+		if (how == CT_MODE_REPLAY) { /* a default action may dump core here: a position like any other */
 			cur.t.regs = x->signal.s.regs;
 			settle(LEFT_CLEAN, tgid, tid);
 		}
-		if (mode == CT_MODE_REPLAY && handler > 1) {
+		if (how == CT_MODE_REPLAY && handler > 1) {
 			take_fingerprint(tid, &x->signal.s.regs, 0);
 			fp = bpf_map_lookup_elem(&fingerprints, &tid);
 		}
@@ -76,7 +76,7 @@ int BPF_PROG(ct_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 			bpf_dynptr_write(&d, sizeof(x->signal), fp, sizeof(*fp), 0);
 		bpf_ringbuf_submit_dynptr(&d, BPF_RB_NO_WAKEUP);
 	}
-	if (mode == CT_MODE_REPLAY && handler > 1) {
+	if (how == CT_MODE_REPLAY && handler > 1) {
 		if (cur.t.sig_handler) { /* the frame before this one was never seen */
 			__sync_fetch_and_add(&counters.frames_missed, 1);
 			say_unsound(tgid, tid, CT_UNSOUND_FRAME, cur.t.sig);
@@ -130,7 +130,7 @@ int BPF_PROG(ct_fpu_activated)
 	struct frame_copy c = {};
 	struct scratch *x;
 
-	if (mode != CT_MODE_REPLAY || !recorded(tgid) || cur.tid != tid || !cur.t.sig_handler)
+	if (mode != CT_MODE_REPLAY || recorded(tgid) != CT_MODE_REPLAY || cur.tid != tid || !cur.t.sig_handler)
 		return 0;
 	frame = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	sp = frame->sp;

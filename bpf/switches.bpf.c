@@ -105,7 +105,7 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	next_tid = next->pid;
 	dead = prev->__state == TASK_DEAD;
 
-	if (recorded(prev_tgid)) {
+	if (recorded(prev_tgid) == CT_MODE_REPLAY) {
 		struct pt_regs *frame = (struct pt_regs *)bpf_task_pt_regs(prev);
 
 		if (cur.tid != prev_tid)
@@ -146,7 +146,7 @@ int BPF_PROG(ct_sched_switch, bool preempt, struct task_struct *prev, struct tas
 	/* Its process may be forgotten already. */
 	if (dead && filter_test(prev_tgid) && !bpf_map_delete_elem(&threads, &prev_tid))
 		__sync_fetch_and_add(&nthreads, -1);
-	if (!recorded(next_tgid))
+	if (recorded(next_tgid) != CT_MODE_REPLAY)
 		return 0;
 	cur.since_ns = bpf_ktime_get_ns();
 	if (next_tid != cur.tid && cur.tid) {

@@ -375,6 +375,23 @@ static __always_inline void look_for_truncation(const struct pt_regs *regs, s32 
 		say_unsound(tgid, tid, CT_UNSOUND_WRITTEN, fd);
 }
 
+/* Memory that a child will have in common with it, and can write to: what mmap and shmat map so. */
+static __always_inline bool shares_memory(const struct pt_regs *regs, s32 nr, s64 ret)
+{
+	if (ret < 0 && ret >= -4095)
+		return false;
+	return (nr == 9 && (regs->r10 & 1) /* MAP_SHARED */ && (regs->dx & 2) /* PROT_WRITE */) ||
+	       (nr == 30 && !(regs->dx & 010000) /* SHM_RDONLY */);
+}
+static __noinline int note_sharing(u32 tgid)
+{
+	struct ct_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+
+	if (proc)
+		proc->how |= CT_PROC_SHARES;
+	return 0;
+}
+
 /* ---- the programs ----------------------------------------------------------------------------------------- */
 
 static __always_inline void set_args(struct call *c, const struct pt_regs *regs)
@@ -419,12 +436,12 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(ct_sys_enter, struct pt_regs *regs, long nr)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	u32 tgid = id >> 32, tid = (u32)id;
+	u32 tgid = id >> 32, tid = (u32)id, how;
 	struct call *c;
 
-	if (!mode || !recorded(tgid))
+	if (!mode || !(how = recorded(tgid)))
 		return 0;
-	if (mode == CT_MODE_REPLAY) {
+	if (how == CT_MODE_REPLAY) {
 		if (cur.tid != tid)
 			make_current(tgid, tid);
 		cur.t.flags = (cur.t.flags & ~(TS_SWITCHED | TS_USER | TS_FP)) | TS_INSYS;
@@ -434,7 +451,7 @@ int BPF_PROG(ct_sys_enter, struct pt_regs *regs, long nr)
 		if (bpf_get_smp_processor_id() != pinned_cpu)
 			say_unsound(tgid, tid, CT_UNSOUND_FOREIGN_CPU, bpf_get_smp_processor_id());
 	}
-	if (mode == CT_MODE_EVENTS && (nr == NR_uretprobe || nr == NR_uprobe))
+	if (how == CT_MODE_EVENTS && (nr == NR_uretprobe || nr == NR_uprobe))
 		probe_call_begins();
 	if (nr < 0 || nr >= CT_MAX_SYSCALL || !(rules[nr].flags & CT_SYSR_ENTER))
 		return 0;
@@ -455,18 +472,18 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	u32 tgid = id >> 32, tid = (u32)id, flags = 0, row;
+	u32 tgid = id >> 32, tid = (u32)id, flags = 0, row, how;
 	struct call *c;
 	s32 nr, rules_nr;
 
-	if (!mode || !recorded(tgid))
+	if (!mode || !(how = recorded(tgid)))
 		return 0;
 	nr = (s32)regs->orig_ax;
 	rules_nr = nr;
 	/* How the kernel handles a probe of ours at a return, or at a 5-byte nop: no call of the program's. */
-	if (mode == CT_MODE_EVENTS && (nr < 0 || nr == NR_uretprobe || nr == NR_uprobe) && probe_call_ends(regs->ip))
+	if (how == CT_MODE_EVENTS && (nr < 0 || nr == NR_uretprobe || nr == NR_uprobe) && probe_call_ends(regs->ip))
 		return 0;
-	if (mode == CT_MODE_REPLAY) {
+	if (how == CT_MODE_REPLAY) {
 		if (cur.tid != tid)
 			make_current(tgid, tid);
 		if (!(cur.t.flags & TS_INSYS))
@@ -491,6 +508,7 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	c->flags = flags;
 	c->in_only = 0;
+	c->replay = how == CT_MODE_REPLAY;
 	c->ret = ret;
 	c->nr = nr;
 	c->tgid = tgid;
@@ -510,8 +528,10 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 	else
 		emit_large(c, regs);
 
-	if (mode != CT_MODE_REPLAY)
+	if (how != CT_MODE_REPLAY)
 		return 0;
+	if (shares_memory(regs, nr, ret))
+		note_sharing(tgid);
 	if (c->flags & (CT_SYSF_TRUNCATED | CT_SYSF_FAULT | CT_SYSF_UNKNOWN)) {
 		if (c->flags & CT_SYSF_TRUNCATED)
 			say_unsound(tgid, tid, CT_UNSOUND_TRUNCATED, nr);

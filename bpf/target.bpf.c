@@ -17,6 +17,8 @@ volatile ct_u64 hold_released[CT_HOLDS] = {};
 volatile ct_u64 recorder_beat = 0;
 volatile ct_u32 nthreads = 0;
 volatile ct_u32 follow = 1;
+volatile ct_u32 nprocs = 0;
+volatile ct_u32 max_procs = ~0u;
 volatile ct_u32 in_max = 32;
 struct ct_counters counters = {};
 struct ct_current_state cur = {};
@@ -49,9 +51,9 @@ __noinline int say_unsound(u32 tgid, u32 tid, u32 reason, u64 value)
 
 	/* Once per process, reason and snapshot: the recorder clears the bits when it takes the next one. */
 	if (proc) {
-		if (proc->flags >> (reason & 31) & 1)
+		if ((proc->how & CT_PROC_EVENTS_ONLY) || proc->said >> (reason & 31) & 1)
 			return 0;
-		proc->flags |= 1u << (reason & 31);
+		proc->said |= 1u << (reason & 31);
 	}
 	if (!EVENT_RESERVE(e, CT_EV_UNSOUND, tgid, tid))
 		return 0;

@@ -28,6 +28,8 @@ extern volatile ct_u64 hold_released[CT_HOLDS];
 extern volatile ct_u64 recorder_beat; /* bpf_ktime of the last sign of life of the thread that hears of holds */
 extern volatile ct_u32 nthreads;      /* recorded threads alive */
 extern volatile ct_u32 follow;        /* record children too */
+extern volatile ct_u32 nprocs;        /* processes alive that are replayed */
+extern volatile ct_u32 max_procs;     /* of children beyond it only the events are recorded */
 extern volatile ct_u32 in_max;        /* bytes kept of data that a program passes to a call */
 extern struct ct_counters counters;
 extern struct ct_current_state cur;
@@ -125,14 +127,21 @@ static __always_inline bool known(u32 tgid)
 	return filter_test(tgid) && (tgid == cur.tgid || bpf_map_lookup_elem(&procs, &tgid));
 }
 
-/* True if events of thread group `tgid` are to be logged. The first test is all that others pay. */
-static __always_inline bool recorded(u32 tgid)
+/* How events of thread group `tgid` are to be logged: an enum ct_mode. The first test is all that others pay. */
+static __always_inline u32 recorded(u32 tgid)
 {
+	struct ct_proc *proc;
+
 	if (!filter_test(tgid))
-		return false;
-	if (paused && (paused == tgid || paused == ~0u))
-		return false;
-	return tgid == cur.tgid || bpf_map_lookup_elem(&procs, &tgid);
+		return CT_MODE_OFF;
+	if (tgid == cur.tgid)
+		return paused && (paused == tgid || paused == ~0u) ? CT_MODE_OFF : mode;
+	proc = bpf_map_lookup_elem(&procs, &tgid);
+	if (!proc)
+		return CT_MODE_OFF;
+	if (proc->how & CT_PROC_EVENTS_ONLY) /* it goes on while the others are stopped */
+		return mode ? CT_MODE_EVENTS : CT_MODE_OFF;
+	return paused && (paused == tgid || paused == ~0u) ? CT_MODE_OFF : mode;
 }
 
 /* Next sequence number. Taken before the reservation, so that a full ring leaves a hole that can be seen. */
@@ -155,7 +164,11 @@ static __always_inline void event_init(struct ct_event *e, u32 size, u16 type, u
 	e->time_ns = bpf_ktime_get_ns();
 	e->tid = tid;
 	e->pid = tgid;
-	if (mode == CT_MODE_REPLAY && bpf_get_smp_processor_id() != pinned_cpu) {
+	if (mode != CT_MODE_REPLAY)
+		return;
+	if (tgid != cur.tgid) { /* who is replayed is current when something is logged of him */
+		e->flags = CT_EVF_EVENTS_ONLY;
+	} else if (bpf_get_smp_processor_id() != pinned_cpu) {
 		e->flags = CT_EVF_FOREIGN_CPU;
 		__sync_fetch_and_add(&counters.foreign, 1);
 	}

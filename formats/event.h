@@ -75,6 +75,7 @@ struct ct_event {
 };
 
 #define CT_EVF_FOREIGN_CPU 0x0001 /* happened on another CPU than the one the target is pinned to */
+#define CT_EVF_EVENTS_ONLY 0x0002 /* of a process whose events are recorded, and that is not replayed */
 
 /* General registers, in the order of the kernel's user_regs_struct up to ss, then the two bases. */
 enum ct_reg {
@@ -260,6 +261,7 @@ struct ct_ev_fork {
 };
 #define CT_FORKF_FOLLOWED  0x1 /* the child is recorded */
 #define CT_FORKF_SHARES_MM 0x2 /* CLONE_VM: thread, or vfork child */
+#define CT_FORKF_EVENTS    0x4 /* without FOLLOWED: the child's events are recorded, it is not replayed */
 
 struct ct_ev_exec {
 	ct_u32 old_tid; /* the thread that called execve; from here on it is the leader, tid == pid */
@@ -267,7 +269,8 @@ struct ct_ev_exec {
 	struct ct_regs regs;
 	char comm[16];
 };
-#define CT_EXECF_HELD 0x1 /* it waited in the kernel until the recorder had attached to the new image */
+#define CT_EXECF_HELD   0x1 /* it waited in the kernel until the recorder had attached to the new image */
+#define CT_EXECF_EVENTS 0x2 /* from here on only its events are recorded; a replay goes on without it */
 
 struct ct_ev_exit {
 	ct_s32 code;  /* as wait4's status */

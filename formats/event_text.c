@@ -59,7 +59,15 @@ const char *ct_unsound_text(const struct ct_event *ev, char *out, size_t len)
 			 "it wrote to, or resized, a file that is mapped, which changes memory (descriptor %llu)",
 			 (unsigned long long)value);
 		break;
-	case CT_UNSOUND_SHARED: snprintf(out, len, "it shares memory with a process that is not recorded"); break;
+	case CT_UNSOUND_SHARED:
+		if (value)
+			snprintf(out, len,
+				 "it shares memory with its child %llu, of which only events are recorded "
+				 "(--max-processes)",
+				 value);
+		else
+			snprintf(out, len, "it shares memory with a process that is not recorded");
+		break;
 	case CT_UNSOUND_FRAME: snprintf(out, len, "the frame of %s was not seen", signal_name(value, buf)); break;
 	case CT_UNSOUND_INSN:
 		snprintf(out, len, "an instruction with an unpredictable result at 0x%llx was not recorded", value);

@@ -19,10 +19,14 @@ enum ct_mode {
 
 /* Value of the `procs` map; the key is the thread group id. */
 struct ct_proc {
-	ct_u32 flags; /* CT_PROC_* */
-	ct_u32 pad;
+	ct_u32 said; /* a bit for each reason of an UNSOUND record written since the last snapshot */
+	ct_u32 how;  /* CT_PROC_* */
 };
-#define CT_PROC_UNSOUND_SAID 0x1 /* an UNSOUND record has been written since the last snapshot */
+#define CT_PROC_EVENTS_ONLY 0x01 /* one more than --max-processes: not replayed */
+#define CT_PROC_AT_EXEC     0x02 /* the same with its next program; till then it runs in its parent's memory */
+#define CT_PROC_LET_GO      0x04 /* what it had inherited from those that are replayed is undone */
+#define CT_PROC_NEW_IMAGE   0x08 /* it runs another program than the one it was forked from */
+#define CT_PROC_SHARES      0x10 /* it has memory that children of it can write to, too */
 
 /* Value of the `kept` map: a file whose content the recorder has. While ctime and size stay the same and nobody can
  * write to it, reads of it are logged by reference. */
@@ -76,6 +80,7 @@ struct ct_counters {
 	ct_u64 hold_max_ns; /* the longest */
 	ct_u64 frames_missed;
 	ct_u64 threads_full; /* threads not followed for want of room */
+	ct_u64 events_only;  /* processes that are not replayed */
 	ct_u64 cpu_ns;       /* for which recorded threads had the CPU */
 };
 

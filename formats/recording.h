@@ -97,6 +97,7 @@ struct ct_summary {
 	ct_u64 events, bytes, raw_bytes, lost, first_seq, last_seq, first_ns, last_ns;
 	ct_u64 per_type[32];
 	ct_u32 segments, snapshots, threads, processes, unsound, repaired_switches, damaged_blocks;
+	ct_u32 events_only; /* of the processes: those that are not replayed, or only at their beginning */
 	/* From an attach, loss or periodic snapshot to the next one or the final one, or where there is none to the end
 	 * of the log. Sound: its snapshot can be read, and nothing in it is lost, damaged or unsound. */
 	ct_u32 stretches, sound_stretches;

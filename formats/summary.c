@@ -17,9 +17,9 @@
 struct pass {
 	struct ct_recording *rec;
 	struct ct_summary *sum;
-	ct_u8 *threads, *processes; /* a bit for each id seen */
-	ct_u64 last_seq;            /* 0: unknown, a block between was not readable */
-	bool started;               /* a snapshot or an event that needs one was seen */
+	ct_u8 *threads, *processes, *events_only; /* a bit for each id seen */
+	ct_u64 last_seq;                          /* 0: unknown, a block between was not readable */
+	bool started;                             /* a snapshot or an event that needs one was seen */
 	bool start_snapshot, final_snapshot;
 	bool in_stretch, spoiled; /* a stretch has begun; something in it prevents its replay */
 	ct_u64 gap_at;            /* the first missing number, 0 none */
@@ -138,6 +138,8 @@ static void note_event(struct pass *p, const struct ct_event *ev)
 		sum->per_type[ev->type]++;
 	note_id(p->threads, ev->tid, &sum->threads);
 	note_id(p->processes, ev->pid, &sum->processes);
+	if (ev->flags & CT_EVF_EVENTS_ONLY)
+		note_id(p->events_only, ev->pid, &sum->events_only);
 	switch (ev->type) {
 	case CT_EV_SNAPSHOT: note_snapshot(p, payload); break;
 	case CT_EV_FILE: note_file(p, payload); break;
@@ -208,13 +210,15 @@ int ct_recording_summary(struct ct_recording *rec, struct ct_summary *sum, struc
 	memset(sum, 0, sizeof(*sum));
 	p.threads = calloc(1, TIDS / 8);
 	p.processes = calloc(1, TIDS / 8);
+	p.events_only = calloc(1, TIDS / 8);
 	cur = ct_cursor_create(rec, err);
-	if (!cur || !p.threads || !p.processes) {
+	if (!cur || !p.threads || !p.processes || !p.events_only) {
 		if (cur)
 			ct_fail(err, CT_EXIT_FAILED, "%s: no memory for the summary", rec->path);
 		ct_cursor_destroy(cur);
 		free(p.threads);
 		free(p.processes);
+		free(p.events_only);
 		return -1;
 	}
 	ct_recording_range(rec, &range);
@@ -246,6 +250,7 @@ int ct_recording_summary(struct ct_recording *rec, struct ct_summary *sum, struc
 	ct_cursor_destroy(cur);
 	free(p.threads);
 	free(p.processes);
+	free(p.events_only);
 	/* What is lost behind the last record shows only in the segment's footer. */
 	if (p.gap_at && !sum->lost) {
 		p.spoiled = true;

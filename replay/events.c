@@ -432,11 +432,27 @@ static int on_snapshot(struct ct_session *s, ct_u32 id, struct ct_error *err)
 	return ret;
 }
 
+/* A process that is not replayed any more: as if it had ended. */
+static int let_go(struct ct_session *s, const struct ct_event *ev)
+{
+	for (size_t i = 0; i < s->nthreads; i++) {
+		struct ct_rthread *t = s->threads[i];
+
+		if (t->proc->pid != ev->pid || !t->live)
+			continue;
+		ct_session_leave(t);
+		t->proc->gone = true;
+	}
+	return 0;
+}
+
 int ct_replay_event(struct ct_session *s, struct ct_error *err)
 {
 	const struct ct_event *ev = s->ev;
 	struct ct_rthread *t = ct_session_thread(s, ev->tid);
 
+	if (ev->flags & CT_EVF_EVENTS_ONLY)
+		return 0;
 	switch (ev->type) {
 	case CT_EV_FILE:
 	case CT_EV_NOTE:
@@ -454,6 +470,8 @@ int ct_replay_event(struct ct_session *s, struct ct_error *err)
 		return snap->kind == CT_SNAP_FINAL ? 0 : on_snapshot(s, snap->id, err);
 	}
 	case CT_EV_EXEC:
+		if (((const struct ct_ev_exec *)ct_event_payload(ev))->flags & CT_EXECF_EVENTS)
+			return let_go(s, ev);
 		if (s->current_tid == ((const struct ct_ev_exec *)ct_event_payload(ev))->old_tid)
 			s->current_tid = ev->tid;
 		return 0;

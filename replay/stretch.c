@@ -86,8 +86,10 @@ int ct_stretches_find_and_see(struct ct_recording *rec, struct ct_stretches *st,
 		if (open)
 			open->last_ns = ev->time_ns;
 		if (ev->type != CT_EV_SNAPSHOT || s->kind == CT_SNAP_EXEC) {
-			if (open)
+			if (open) {
 				open->events++;
+				open->events_only += (ev->flags & CT_EVF_EVENTS_ONLY) != 0;
+			}
 			continue;
 		}
 		if (open) {

@@ -8,9 +8,10 @@
 #include "formats/recording.h"
 
 struct ct_stretch {
-	ct_u32 from, to;   /* snapshots; to 0: the log ends without one */
-	ct_u64 begin, end; /* first event of it, and the event it ends before (UINT64_MAX if to is 0) */
-	ct_u64 events;     /* how many */
+	ct_u32 from, to;    /* snapshots; to 0: the log ends without one */
+	ct_u64 begin, end;  /* first event of it, and the event it ends before (UINT64_MAX if to is 0) */
+	ct_u64 events;      /* how many */
+	ct_u64 events_only; /* of them, those of processes that are not replayed */
 	ct_u64 first_ns, last_ns;
 	ct_u64 broken_at; /* event from which on it cannot be replayed, 0: it can */
 	char broken[256]; /* why */

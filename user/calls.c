@@ -342,7 +342,7 @@ static void close_pythons(struct ct_calls *c)
 	size_t count = 0;
 	pid_t *pids = NULL;
 
-	if (!c->ninterp || ct_probes_list(c->probes, &pids, &count))
+	if (!c->ninterp || ct_probes_list(c->probes, CT_PROCS_ALL, &pids, &count))
 		pids = NULL;
 	for (size_t i = 0; i < c->ninterp; i++) {
 		const struct interpreter *in = &c->interp[i];

@@ -75,6 +75,7 @@ static void info_json(struct ct_out *out, const struct ct_recinfo *info)
 		ct_json_null(out, "pause_ms");
 	ct_json_u64(out, "threads", sum->threads);
 	ct_json_u64(out, "processes", sum->processes);
+	ct_json_u64(out, "events_only", sum->events_only);
 	ct_json_u64(out, "segments", sum->segments);
 	ct_json_u64(out, "snapshots", sum->snapshots);
 	ct_json_u64(out, "stretches", sum->stretches);
@@ -230,6 +231,13 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 static void text_problems(struct ct_out *out, const struct ct_recinfo *info)
 {
 	const struct ct_summary *sum = &info->sum;
+	if (sum->events_only) {
+		field(out, "note");
+		ct_out_fmt(
+			out,
+			"of %u process%s beyond --max-processes only the events are recorded: they are not replayed\n",
+			sum->events_only, plural(sum->events_only, "es"));
+	}
 	if (ct_recording_error(info->rec)) {
 		field(out, "ended");
 		ct_out_fmt(out, "by an error: %s\n", ct_recording_error(info->rec));

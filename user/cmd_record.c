@@ -61,6 +61,7 @@ static const char help[] =
 	"      --redact-env NAME   likewise the value of this environment variable (* and ? stand for any letters)\n"
 	"      --force             record although `ctbpf check` says that it cannot be replayed\n"
 	"      --no-follow         do not record children\n"
+	"      --max-processes N   of children beyond so many record the events only: they are not replayed\n"
 	"      --cpu N             pin the target to this CPU (default: where it ran last)\n"
 	"      --real-time         run it under SCHED_RR meanwhile: far fewer switches for programs with\n"
 	"                          many threads, but it comes before everything else on that CPU\n"

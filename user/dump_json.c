@@ -217,11 +217,13 @@ static void process_json(struct ct_out *out, const struct ct_event *ev)
 		ct_json_bool(out, "thread", fork->child_pid == ev->pid);
 		ct_json_bool(out, "followed", fork->flags & CT_FORKF_FOLLOWED);
 		ct_json_bool(out, "shares_mm", fork->flags & CT_FORKF_SHARES_MM);
+		ct_json_bool(out, "events_only", fork->flags & CT_FORKF_EVENTS);
 	} else if (ev->type == CT_EV_EXEC) {
 		const struct ct_ev_exec *exec = payload;
 		ct_json_u64(out, "old_tid", exec->old_tid);
 		ct_json_strn(out, "comm", exec->comm, strnlen(exec->comm, sizeof(exec->comm)));
 		ct_json_bool(out, "held", exec->flags & CT_EXECF_HELD);
+		ct_json_bool(out, "events_only", exec->flags & CT_EXECF_EVENTS);
 		regs_json(out, "regs", &exec->regs);
 	} else {
 		const struct ct_ev_exit *ex = payload;
@@ -314,7 +316,8 @@ static void data_json(struct ct_out *out, const struct ct_event *ev)
 
 void ct_dump_json(const struct ct_dump *dump, const struct ct_event *ev)
 {
-	static const struct flag_name flags[] = {{CT_EVF_FOREIGN_CPU, "foreign_cpu"}, {0, NULL}};
+	static const struct flag_name flags[] = {
+		{CT_EVF_FOREIGN_CPU, "foreign_cpu"}, {CT_EVF_EVENTS_ONLY, "events_only"}, {0, NULL}};
 	struct ct_out *out = dump->out;
 	double t = ev->time_ns < dump->first_ns ? -((double)(dump->first_ns - ev->time_ns) / 1e9)
 						: (double)(ev->time_ns - dump->first_ns) / 1e9;

@@ -150,7 +150,9 @@ static void fork_line(struct ct_out *out, const struct ct_event *ev)
 	ct_out_fmt(out, "+++ new %s %u", fork->child_pid == ev->pid ? "thread" : "process", fork->child_tid);
 	if (fork->child_pid != ev->pid && fork->flags & CT_FORKF_SHARES_MM)
 		ct_out_str(out, " in the same memory");
-	ct_out_str(out, fork->flags & CT_FORKF_FOLLOWED ? " +++" : ", not recorded +++");
+	ct_out_str(out, fork->flags & CT_FORKF_FOLLOWED ? " +++"
+			: fork->flags & CT_FORKF_EVENTS ? ", events only +++"
+							: ", not recorded +++");
 }
 
 static void exec_line(struct ct_out *out, const struct ct_event *ev)
@@ -253,6 +255,8 @@ void ct_dump_what(const struct ct_dump *dump, const struct ct_event *ev)
 	}
 	if (ev->flags & CT_EVF_FOREIGN_CPU)
 		ct_out_str(out, "  [on another CPU]");
+	if (ev->flags & CT_EVF_EVENTS_ONLY)
+		ct_out_str(out, "  [not replayed]");
 }
 
 static void regs_lines(struct ct_out *out, const struct ct_regs *regs)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -209,11 +210,49 @@ static void state_of(struct ct_thread_state *state, const struct ct_thread *th)
 	}
 }
 
+static bool proc_of(struct ct_probes *p, pid_t pid, struct ct_proc *proc)
+{
+	ct_u32 key = pid;
+
+	memset(proc, 0, sizeof(*proc));
+	return !bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.procs), &key, proc);
+}
+
+ct_u32 ct_probes_how(struct ct_probes *p, pid_t pid)
+{
+	struct ct_proc proc;
+
+	proc_of(p, pid, &proc);
+	return proc.how;
+}
+
+void ct_probes_set(struct ct_probes *p, pid_t pid, ct_u32 how)
+{
+	struct ct_proc proc;
+	ct_u32 key = pid;
+
+	if (!proc_of(p, pid, &proc))
+		return;
+	proc.how |= how;
+	bpf_map_update_elem(bpf_map__fd(p->skel->maps.procs), &key, &proc, BPF_EXIST);
+}
+
+/* Whether it has memory that a child would share and could write to. */
+static bool shares(const struct ct_target *t)
+{
+	for (size_t i = 0; i < t->maps.count; i++)
+		if (t->maps.map[i].shared && (t->maps.map[i].prot & PROT_WRITE))
+			return true;
+	return false;
+}
+
 void ct_probes_refresh(struct ct_probes *p, const struct ct_target *t)
 {
 	struct ct_current_state *cur = &p->skel->bss->cur;
 	int map = bpf_map__fd(p->skel->maps.threads);
 
+	if (shares(t))
+		ct_probes_set(p, t->pid, CT_PROC_SHARES);
 	for (size_t i = 0; i < t->nthreads; i++) {
 		struct ct_thread_state state;
 		ct_u32 tid = t->threads[i].tid;
@@ -238,6 +277,8 @@ int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, str
 	struct ct_proc proc = {0};
 	ct_u32 key = pid;
 
+	if (t && shares(t))
+		proc.how = CT_PROC_SHARES;
 	if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.procs), &key, &proc, BPF_ANY))
 		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot record more than %d processes at a time",
 				     CT_MAX_PROCS);
@@ -258,18 +299,22 @@ int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, str
 			bss->cur.t = state;
 		}
 	}
+	__atomic_fetch_add(&bss->nprocs, 1, __ATOMIC_SEQ_CST);
 	bss->filter[(ct_u32)pid >> 6 & 1023] |= 1ull << (pid & 63);
 	return 0;
 }
 
 void ct_probes_forget(struct ct_probes *p, pid_t pid)
 {
+	struct ct_proc proc;
 	ct_u32 key = pid;
 
-	bpf_map_delete_elem(bpf_map__fd(p->skel->maps.procs), &key);
+	if (proc_of(p, pid, &proc) && !bpf_map_delete_elem(bpf_map__fd(p->skel->maps.procs), &key) &&
+	    !(proc.how & CT_PROC_EVENTS_ONLY))
+		__atomic_fetch_sub(&p->skel->bss->nprocs, 1, __ATOMIC_SEQ_CST);
 }
 
-int ct_probes_list(struct ct_probes *p, pid_t **pids, size_t *count)
+int ct_probes_list(struct ct_probes *p, enum ct_procs which, pid_t **pids, size_t *count)
 {
 	int fd = bpf_map__fd(p->skel->maps.procs);
 	ct_u32 key, *prev = NULL;
@@ -278,8 +323,13 @@ int ct_probes_list(struct ct_probes *p, pid_t **pids, size_t *count)
 	*pids = calloc(CT_MAX_PROCS, sizeof(**pids));
 	if (!*pids)
 		return -1;
-	while (*count < CT_MAX_PROCS && !bpf_map_get_next_key(fd, prev, &key)) {
-		(*pids)[(*count)++] = key;
+	for (size_t n = 0; n < CT_MAX_PROCS && !bpf_map_get_next_key(fd, prev, &key); n++) {
+		enum ct_procs is = which == CT_PROCS_ALL                         ? which
+				   : ct_probes_how(p, key) & CT_PROC_EVENTS_ONLY ? CT_PROCS_EVENTS_ONLY
+										 : CT_PROCS_REPLAYED;
+
+		if (is == which)
+			(*pids)[(*count)++] = key;
 		prev = &key;
 	}
 	return 0;
@@ -300,14 +350,18 @@ void ct_probes_pause(struct ct_probes *p, ct_u32 tgid)
 void ct_probes_forgive(struct ct_probes *p)
 {
 	int fd = bpf_map__fd(p->skel->maps.procs);
-	struct ct_proc proc = {0};
+	struct ct_proc proc;
 	size_t count = 0;
 	pid_t *pids;
 
-	if (ct_probes_list(p, &pids, &count))
+	if (ct_probes_list(p, CT_PROCS_REPLAYED, &pids, &count))
 		return;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		if (!proc_of(p, pids[i], &proc))
+			continue;
+		proc.said = 0;
 		bpf_map_update_elem(fd, &pids[i], &proc, BPF_EXIST);
+	}
 	free(pids);
 }
 

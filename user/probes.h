@@ -47,8 +47,13 @@ int ct_probes_add(struct ct_probes *p, pid_t pid, const struct ct_target *t, str
 void ct_probes_forget(struct ct_probes *p, pid_t pid);
 /* What the kernel side believes of its stopped threads becomes what the snapshot says, from which a replay begins. */
 void ct_probes_refresh(struct ct_probes *p, const struct ct_target *t);
-/* Ids of the thread groups recorded now; *pids is malloc'ed. */
-int ct_probes_list(struct ct_probes *p, pid_t **pids, size_t *count);
+/* Ids of the thread groups recorded now: those that are replayed, those of which only events are recorded; *pids is
+ * malloc'ed. */
+enum ct_procs { CT_PROCS_REPLAYED = 1, CT_PROCS_EVENTS_ONLY = 2, CT_PROCS_ALL = 3 };
+int ct_probes_list(struct ct_probes *p, enum ct_procs which, pid_t **pids, size_t *count);
+/* CT_PROC_* of a process; 0 also if it is not recorded. */
+ct_u32 ct_probes_how(struct ct_probes *p, pid_t pid);
+void ct_probes_set(struct ct_probes *p, pid_t pid, ct_u32 how);
 void ct_probes_mode(struct ct_probes *p, enum ct_mode mode, int cpu);
 /* Events of this thread group are ignored (~0: of all; 0: of none) while it is being worked on. */
 void ct_probes_pause(struct ct_probes *p, ct_u32 tgid);

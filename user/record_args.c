@@ -6,6 +6,7 @@
 
 #include "user/cmd.h"
 #include "user/record_args.h"
+#include "formats/probe.h"
 
 enum {
 	OPT_COMM = 256, /* in the order of enum ct_match_kind */
@@ -24,6 +25,7 @@ enum {
 	OPT_NO_REPLAY,
 	OPT_FORCE,
 	OPT_NO_FOLLOW,
+	OPT_MAX_PROCESSES,
 	OPT_CPU,
 	OPT_RR,
 	OPT_CLOCK,
@@ -67,6 +69,7 @@ static const struct option options[] = {
 	{"no-replay", no_argument, NULL, OPT_NO_REPLAY},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"no-follow", no_argument, NULL, OPT_NO_FOLLOW},
+	{"max-processes", required_argument, NULL, OPT_MAX_PROCESSES},
 	{"cpu", required_argument, NULL, OPT_CPU},
 	{"real-time", no_argument, NULL, OPT_RR},
 	{"clock", required_argument, NULL, OPT_CLOCK},
@@ -273,6 +276,12 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 		case OPT_NO_REPLAY: a->o.no_replay = true; break;
 		case OPT_FORCE: a->o.force = true; break;
 		case OPT_NO_FOLLOW: a->o.follow = false; break;
+		case OPT_MAX_PROCESSES:
+			if (ct_parse_u64(optarg, 1, CT_MAX_PROCS, &n))
+				return ct_cmd_usage(argv, "--max-processes takes a number from 1 to %d, not '%s'",
+						    CT_MAX_PROCS, optarg);
+			a->o.max_processes = (ct_u32)n;
+			break;
 		case OPT_RR: a->o.real_time = true; break;
 		case OPT_CPU:
 			if (ct_parse_u64(optarg, 0, 1023, &n))
@@ -339,6 +348,8 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 				    a->verify ? "--verify cannot prove a recording of which --redact takes bytes away"
 					      : "--redact does not look into calls: give it without --functions and "
 						"--calls");
+	if (a->o.max_processes && a->o.no_replay)
+		return ct_cmd_usage(argv, "--max-processes has nothing to limit in a recording with --no-replay");
 	if (a->o.step && a->o.no_replay)
 		return ct_cmd_usage(argv, "--clock has nothing to number in a recording with --no-replay");
 	status = check_calls(a, argv);

@@ -122,6 +122,7 @@ static void tick(struct ct_recorder *r)
 		r->lost_seen = s.lost;
 		return;
 	}
+	ct_recorder_let_go(r);
 	ct_recorder_adopt_children(r);
 	/* After loss, or something a replay cannot reproduce, a new stretch begins. */
 	if ((s.lost > r->lost_seen || atomic_load(&r->unsound) > r->unsound_seen) && ct_now_ns() >= r->next_extra_ns) {
@@ -229,6 +230,8 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		return -1;
 	r->probes.skel->bss->nthreads = 0;
 	r->probes.skel->data->follow = o->follow;
+	if (o->max_processes)
+		r->probes.skel->data->max_procs = o->max_processes;
 	if (o->trigger.log) /* the most that a replay compares, too */
 		r->probes.skel->data->in_max = 256;
 	if (o->command) {

@@ -50,11 +50,12 @@ struct ct_record_opts {
 	const char *const *redact_env;
 	size_t nredact, nredact_env;
 	bool no_replay, force, strict, stop_on_loss;
-	bool prove;     /* verify each stretch while the recording goes on; with keep_... only */
-	bool follow;    /* children too */
-	bool real_time; /* SCHED_RR while recorded */
-	bool step;      /* ticks, by single-stepping the targets */
-	int cpu;        /* to pin to, -1: choose */
+	bool prove;           /* verify each stretch while the recording goes on; with keep_... only */
+	bool follow;          /* children too */
+	ct_u32 max_processes; /* of children beyond it only the events; 0: no limit */
+	bool real_time;       /* SCHED_RR while recorded */
+	bool step;            /* ticks, by single-stepping the targets */
+	int cpu;              /* to pin to, -1: choose */
 	size_t ring_bytes;
 	ct_u64 segment_size;
 	const struct ct_calls_opts *calls; /* NULL: no calls are recorded; with no_replay only */

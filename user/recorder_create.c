@@ -175,6 +175,9 @@ int ct_recorder_create_directory(struct ct_recorder *r, pid_t pid, struct ct_err
 		json_object_set_new(json_object_get(r->manifest, "options"), "keep",
 				    json_pack("{s:f, s:I}", "seconds", r->opts->keep_ns / 1e9, "bytes",
 					      (json_int_t)r->opts->keep_bytes));
+	if (r->opts->max_processes)
+		json_object_set_new(json_object_get(r->manifest, "options"), "max_processes",
+				    json_integer(r->opts->max_processes));
 	if (r->opts->step || r->probes.pmu_fd >= 0)
 		json_object_set_new(json_object_get(r->manifest, "options"), "ticks",
 				    json_string(r->opts->step || ct_pmu_model()->conditional ? "conditional-branches"

@@ -234,6 +234,10 @@ bool ct_recorder_inherit(struct ct_target *t, const struct ct_thread *from);
 void ct_recorder_target_all(struct ct_recorder *r);
 /* New children get their undo file once they have lived for a moment. */
 void ct_recorder_adopt_children(struct ct_recorder *r);
+/* Puts back what processes of which only events are recorded (--max-processes) have inherited from recorded ones. */
+void ct_recorder_let_go(struct ct_recorder *r);
+/* A stretch begins: says so if one of them can write to the memory of those that are replayed. */
+void ct_recorder_note_sharing(struct ct_recorder *r);
 
 /* recorder_state.c */
 /* Attaches to all of `pids` at one moment and turns recording on. */

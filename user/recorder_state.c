@@ -294,7 +294,7 @@ static bool some_are_missing(struct ct_recorder *r)
 	size_t count = 0;
 	pid_t *pids;
 
-	if (ct_probes_list(&r->probes, &pids, &count))
+	if (ct_probes_list(&r->probes, CT_PROCS_REPLAYED, &pids, &count))
 		return false;
 	for (size_t i = 0; i < count && !missing; i++)
 		missing = !ct_recorder_target(r, pids[i], false);
@@ -338,6 +338,7 @@ static void stop_everything(struct ct_recorder *r)
 		ct_stepper_give(r, 0);
 		ct_recorder_target_all(r);
 	} while (stop_all(r) || ct_recorder_heard(r));
+	ct_recorder_let_go(r);
 }
 
 /* Takes out whoever was killed while it stood still: its end is in the log then, before the snapshot. */
@@ -418,8 +419,10 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 		job->snap.current_tid = r->probes.skel->bss->cur.tid;
 		begin_stretch(r, job, kind, job->nimages, 0);
 		ct_probes_forgive(&r->probes);
-		if (!final)
+		if (!final) {
 			note_killed(r, job);
+			ct_recorder_note_sharing(r);
+		}
 	}
 	if (final)
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);

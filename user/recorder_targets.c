@@ -6,6 +6,8 @@
 
 #include "user/recorder_priv.h"
 
+#define LET_GO_ROUNDS 100
+
 static bool thread_lives(pid_t pid, pid_t tid)
 {
 	ct_u64 state = ct_proc_stat(pid, tid, 3);
@@ -41,7 +43,7 @@ size_t ct_recorder_count(struct ct_recorder *r)
 	size_t count = 0, alive = 0;
 	pid_t *pids;
 
-	if (ct_probes_list(&r->probes, &pids, &count))
+	if (ct_probes_list(&r->probes, CT_PROCS_ALL, &pids, &count))
 		return 1;
 	for (size_t i = 0; i < count; i++)
 		if (ct_process_lives(pids[i]))
@@ -168,7 +170,7 @@ void ct_recorder_target_all(struct ct_recorder *r)
 	size_t count = 0;
 	pid_t *pids;
 
-	if (ct_probes_list(&r->probes, &pids, &count))
+	if (ct_probes_list(&r->probes, CT_PROCS_REPLAYED, &pids, &count))
 		return;
 	for (size_t i = 0; i < count; i++)
 		if (!ct_recorder_target(r, pids[i], false) && ct_process_lives(pids[i]))
@@ -181,12 +183,77 @@ void ct_recorder_adopt_children(struct ct_recorder *r)
 	size_t count = 0;
 	pid_t *pids;
 
-	if (ct_probes_list(&r->probes, &pids, &count))
+	if (ct_probes_list(&r->probes, CT_PROCS_REPLAYED, &pids, &count))
 		return;
 	for (size_t i = 0; i < count; i++)
 		if (!ct_recorder_target(r, pids[i], false) && adopt(r, pids[i])) {
 			ct_recorder_probe(r, pids[i]);
 			ct_undo_save(ct_recorder_target(r, pids[i], false), NULL);
 		}
+	free(pids);
+}
+
+/* Puts back what one that is not replayed has inherited. False: it could not be stopped now. */
+static bool let_go(struct ct_recorder *r, pid_t pid)
+{
+	struct ct_target *t = ct_recorder_target(r, pid, false);
+	bool done = true;
+
+	if (!t && !adopt(r, pid))
+		return true;
+	t = ct_recorder_target(r, pid, false);
+	if (t->memfd < 0 && ct_target_stop(t, NULL)) {
+		done = !ct_target_lives(t);
+	} else {
+		/* While it stands: a child it makes later has nothing to be undone. */
+		if (ct_probes_how(&r->probes, pid) & CT_PROC_NEW_IMAGE)
+			ct_target_forget_image(t);
+		if (!ct_target_inspect(t, r->inspector, NULL))
+			ct_target_undo(t, NULL);
+		ct_probes_set(&r->probes, pid, CT_PROC_LET_GO);
+		ct_target_release(t);
+	}
+	ct_recorder_drop(r, t);
+	return done;
+}
+
+void ct_recorder_let_go(struct ct_recorder *r)
+{
+	bool again = !r->opts->no_replay && r->opts->max_processes;
+	size_t count = 0;
+	pid_t *pids;
+
+	/* Who is not let go yet may have made more meanwhile. */
+	for (int round = 0; again && round < LET_GO_ROUNDS; round++) {
+		again = false;
+		if (ct_probes_list(&r->probes, CT_PROCS_EVENTS_ONLY, &pids, &count))
+			return;
+		for (size_t i = 0; i < count; i++) {
+			if ((ct_probes_how(&r->probes, pids[i]) & CT_PROC_LET_GO) || !ct_process_lives(pids[i]))
+				continue;
+			again |= let_go(r, pids[i]);
+		}
+		free(pids);
+	}
+}
+
+void ct_recorder_note_sharing(struct ct_recorder *r)
+{
+	size_t count = 0;
+	pid_t *pids;
+
+	if (!r->opts->max_processes || ct_probes_list(&r->probes, CT_PROCS_EVENTS_ONLY, &pids, &count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (!(ct_probes_how(&r->probes, pids[i]) & CT_PROC_SHARES) || !ct_process_lives(pids[i]))
+			continue;
+		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_SHARED, pids[i], 0,
+				 "process %d, of which only events are recorded (--max-processes), can write to memory "
+				 "of those that are replayed",
+				 pids[i]);
+		/* Another snapshot would not help. */
+		r->unsound_seen = atomic_load(&r->unsound);
+		break;
+	}
 	free(pids);
 }

@@ -92,14 +92,14 @@ void ct_recorder_describe(struct ct_recorder *r, json_t *manifest, const char *s
 						      usage.ru_stime.tv_sec + usage.ru_stime.tv_usec / 1e6,
 					      "rss_bytes", (json_int_t)usage.ru_maxrss * 1024));
 		json_object_set_new(manifest, "counters",
-				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}",
+				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}",
 					      "kernel_records", (json_int_t)c->seq, "lost", (json_int_t)stats->lost,
 					      "repaired_switches", (json_int_t)c->repaired, "unreadable_buffers",
 					      (json_int_t)c->faults, "by_reference_bytes", (json_int_t)c->by_reference,
 					      "foreign_cpu", (json_int_t)c->foreign, "holds", (json_int_t)c->holds,
 					      "hold_timeouts", (json_int_t)c->hold_timeouts, "not_followed",
-					      (json_int_t)c->threads_full, "hold_max_ms", c->hold_max_ns / 1e6,
-					      "target_cpu_s", c->cpu_ns / 1e9));
+					      (json_int_t)c->threads_full, "events_only", (json_int_t)c->events_only,
+					      "hold_max_ms", c->hold_max_ns / 1e6, "target_cpu_s", c->cpu_ns / 1e9));
 	}
 }
 

@@ -219,7 +219,7 @@ static int on_fork(struct pass *p, const struct ct_event *ev)
 	const struct ct_ev_fork *fork = ct_event_payload(ev);
 	struct thread *child;
 
-	if (!(fork->flags & CT_FORKF_FOLLOWED))
+	if (!(fork->flags & (CT_FORKF_FOLLOWED | CT_FORKF_EVENTS)))
 		return 0;
 	child = thread_of(p, fork->child_tid, fork->child_pid, ev->time_ns);
 	if (!child)

@@ -519,6 +519,16 @@ static int make_jobs(struct verifier *v, struct ct_error *err)
 	return 0;
 }
 
+/* Events of processes that are not replayed. */
+static ct_u64 events_only(const struct verifier *v)
+{
+	ct_u64 sum = 0;
+
+	for (size_t i = 0; i < v->njobs; i++)
+		sum += v->jobs[i].st->events_only;
+	return sum;
+}
+
 static void tell_all(struct verifier *v, const struct ct_verify_result *res)
 {
 	FILE *out = v->opts->out;
@@ -530,6 +540,9 @@ static void tell_all(struct verifier *v, const struct ct_verify_result *res)
 			v->files, v->files == 1 ? "" : "s");
 		for (size_t i = 0; ct_compare_masks[i]; i++)
 			fprintf(out, "  %s\n", ct_compare_masks[i]);
+		if (events_only(v))
+			fprintf(out, "not replayed: %llu events of processes beyond --max-processes\n",
+				(unsigned long long)events_only(v));
 	}
 	if (res->verdict == CT_VERIFIED)
 		fprintf(out, "%s: VERIFIED, %zu stretch%s\n", ct_recording_path(v->rec), res->stretches,
@@ -553,6 +566,7 @@ int ct_verify(const char *path, const struct ct_verify_opts *opts, struct ct_ver
 	}
 	if (!ret) {
 		collect(&v, res);
+		json_object_set_new(res->json, "events_only", json_integer((json_int_t)events_only(&v)));
 		/* With problems the manifest may be what is altered: a new one would make it look whole. */
 		if (opts->store && !opts->stretch && !json_array_size(v.problems) && store(&v, res, &why)) {
 			json_object_set_new(res->json, "not_stored", json_string(why.msg));
