@@ -272,82 +272,74 @@ void ct_vdso_find_stub(struct ct_target *t)
 		find_stub(t);
 }
 
-/* A frame of a signal that came inside of the vDSO, between here and the end of the stack: its saved rip, flags and
- * segment registers (struct sigcontext). The vDSO calls nothing, so no other frame is above one of its functions. */
-#define FAR (1u << 20) /* how deep handlers and what they call may be */
-static bool has_frame(struct ct_target *t, ct_u64 from, ct_u64 to)
+/* Frames of signals that came while rip was in [lo, hi). */
+struct frames {
+	struct ct_target *t;
+	ct_u64 lo, hi;
+	unsigned stacks; /* that are left to be looked at */
+};
+#define FAR    (1u << 20) /* how deep handlers and what they call may be */
+#define STACKS 8
+
+/* Whether there is one between here and the end of the stack: the words of struct sigcontext around its saved rip. A
+ * handler on an alternate stack may have interrupted another one: the search goes on where that one's stack was. */
+static bool has_frame(struct frames *f, ct_u64 from, ct_u64 to)
 {
 	const ct_u64 segments = 0x2b000000000033, which = 0xffff00000000ffff; /* ss and cs */
-	ct_u64 buf[514];
+	enum { SP, IP, FLAGS, SEGMENTS, WORDS };
+	ct_u64 buf[512];
 
+	if (!f->stacks)
+		return false;
+	f->stacks--;
 	to = to - from < FAR ? to : from + FAR;
-	for (ct_u64 at = from & ~7ull; at + 24 <= to; at += sizeof(buf) - 16) {
+	for (ct_u64 at = from & ~7ull; at + WORDS * 8 <= to; at += sizeof(buf) - (WORDS - 1) * 8) {
 		size_t n = to - at < sizeof(buf) ? to - at : sizeof(buf);
 
-		if (!ct_mem_read(t->memfd, at, buf, n))
-			return false;
-		for (size_t i = 0; i + 2 < n / 8; i++)
-			if (buf[i] - t->vdso < t->vdso_len && (buf[i + 2] & which) == segments)
+		if (!ct_mem_read(f->t->memfd, at, buf, n))
+			continue;
+		for (const ct_u64 *w = buf; w + WORDS <= buf + n / 8; w++) {
+			const struct ct_map *m;
+
+			if ((w[SEGMENTS] & which) != segments)
+				continue;
+			if (w[IP] >= f->lo && w[IP] < f->hi)
 				return true;
+			m = w[SP] - from < to - from ? NULL : ct_maps_find(&f->t->maps, w[SP]);
+			if (m && (m->prot & 2) && has_frame(f, w[SP], m->end))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Of any thread. `aside`: also one to which the thread's stack pointer does not lead, on its stack for signals, where
+ * it may be long over. */
+static bool signal_came_in(struct ct_target *t, ct_u64 lo, ct_u64 hi, bool aside)
+{
+	for (size_t i = 0; i < t->nthreads; i++) {
+		const struct ct_thread *th = &t->threads[i];
+		const struct ct_map *m = ct_maps_find(&t->maps, th->regs.r[CT_RSP]);
+		struct frames f = {.t = t, .lo = lo, .hi = hi, .stacks = STACKS};
+
+		if (!th->stopped)
+			continue;
+		if ((m && has_frame(&f, th->regs.r[CT_RSP], m->end)) ||
+		    (aside && th->state.altstack_size &&
+		     has_frame(&f, th->state.altstack_sp, th->state.altstack_sp + th->state.altstack_size)))
+			return true;
 	}
 	return false;
 }
 
 int ct_vdso_leave(struct ct_target *t, struct ct_error *err)
 {
-	int frames = 0;
-
 	if (!find_vdso(t))
 		return 0;
 	if (leave_vdso(t, err))
 		return -1;
-	for (size_t i = 0; i < t->nthreads && !frames; i++) {
-		const struct ct_map *m = ct_maps_find(&t->maps, t->threads[i].regs.r[CT_RSP]);
-
-		frames = t->threads[i].stopped && m && has_frame(t, t->threads[i].regs.r[CT_RSP], m->end);
-	}
-	return frames;
-}
-
-/* Whether a word on `th`'s stacks, from the stack pointer up, points behind a thunk's system call. */
-static bool stack_leads_to_thunk(struct ct_target *t, ct_u64 from, ct_u64 to)
-{
-	const ct_u64 first = t->stub + THUNKS, last = t->stub + PAD;
-	ct_u64 buf[512];
-
-	for (ct_u64 at = from & ~7ull; at < to; at += sizeof(buf)) {
-		size_t n = to - at < sizeof(buf) ? to - at : sizeof(buf);
-
-		if (!ct_mem_read(t->memfd, at, buf, n))
-			continue;
-		for (size_t i = 0; i < n / 8; i++)
-			if (buf[i] > first && buf[i] < last)
-				return true;
-	}
-	return false;
-}
-
-/* A handler that runs, or whose frame lies on a stack, may return into a thunk. */
-static bool thunks_in_use(struct ct_target *t)
-{
-	bool handlers = false;
-
-	for (size_t i = 0; i < t->nthreads; i++)
-		for (int sig = 0; sig < 64; sig++)
-			handlers |= t->threads[i].state.action[sig].handler > 1;
-	for (size_t i = 0; handlers && i < t->nthreads; i++) {
-		const struct ct_thread *th = &t->threads[i];
-		const struct ct_map *m = ct_maps_find(&t->maps, th->regs.r[CT_RSP]);
-
-		if (!th->stopped)
-			continue;
-		if (m && stack_leads_to_thunk(t, th->regs.r[CT_RSP], m->end))
-			return true;
-		if (th->state.altstack_size &&
-		    stack_leads_to_thunk(t, th->state.altstack_sp, th->state.altstack_sp + th->state.altstack_size))
-			return true;
-	}
-	return false;
+	/* The vDSO calls nothing, so no other frame is above one of its functions. */
+	return signal_came_in(t, t->vdso, t->vdso + t->vdso_len, false);
 }
 
 int ct_vdso_restore(struct ct_target *t, struct ct_error *err)
@@ -357,8 +349,9 @@ int ct_vdso_restore(struct ct_target *t, struct ct_error *err)
 
 	if (t->npatches && leave_vdso(t, err))
 		return -1;
-	keep = t->npatches && t->stub &&
-	       (t->astray || thunks_in_use(t)); /* now: a signal may have come on the way out */
+	/* Looked for now: a signal may have come on the way out. Whether the process has handlers does not matter: one
+	 * may be gone from its signal while it runs (SA_RESETHAND). */
+	keep = t->npatches && t->stub && (t->astray || signal_came_in(t, t->stub + THUNKS, t->stub + PAD, true));
 	for (unsigned i = 0; i < t->npatches; i++)
 		if (!(keep && t->patch[i].len == PAD) &&
 		    !ct_mem_write(t->memfd, t->vdso + t->patch[i].offset, t->patch[i].orig, t->patch[i].len))
