@@ -9,6 +9,7 @@
 #include "user/attach/survey.h"
 #include "user/cmd.h"
 #include "user/record_args.h"
+#include "user/recorder_priv.h"
 
 static const char help[] =
 	"usage: ctbpf record -p PID[,PID...] [options]\n"
@@ -97,6 +98,12 @@ static int refuse(struct ct_record_args *a, struct ct_error *err)
 		struct ct_findings f = {0};
 		int ret;
 
+		/* Of those that are meant by a name, one may be gone since they were looked for. */
+		if (a->match.kind && a->npids > 1 && !ct_process_lives(a->pids[i])) {
+			a->pids[i--] = a->pids[--a->npids];
+			a->o.npids = a->npids;
+			continue;
+		}
 		ret = ct_survey_member(a->pids, a->npids, i, &f, err);
 		if (!ret)
 			ret = ct_survey_refusal(&f, a->pids[i], !a->o.no_replay && !a->o.force, err);

@@ -222,8 +222,7 @@ ct_u32 ct_probes_how(struct ct_probes *p, pid_t pid)
 {
 	struct ct_proc proc;
 
-	proc_of(p, pid, &proc);
-	return proc.how;
+	return proc_of(p, pid, &proc) ? proc.how : CT_PROC_NONE;
 }
 
 void ct_probes_set(struct ct_probes *p, pid_t pid, ct_u32 how)

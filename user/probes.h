@@ -51,7 +51,8 @@ void ct_probes_refresh(struct ct_probes *p, const struct ct_target *t);
  * malloc'ed. */
 enum ct_procs { CT_PROCS_REPLAYED = 1, CT_PROCS_EVENTS_ONLY = 2, CT_PROCS_ALL = 3 };
 int ct_probes_list(struct ct_probes *p, enum ct_procs which, pid_t **pids, size_t *count);
-/* CT_PROC_* of a process; 0 also if it is not recorded. */
+/* CT_PROC_* of a process. */
+#define CT_PROC_NONE 0x100 /* it is not recorded */
 ct_u32 ct_probes_how(struct ct_probes *p, pid_t pid);
 void ct_probes_set(struct ct_probes *p, pid_t pid, ct_u32 how);
 void ct_probes_mode(struct ct_probes *p, enum ct_mode mode, int cpu);

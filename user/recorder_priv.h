@@ -236,8 +236,10 @@ void ct_recorder_target_all(struct ct_recorder *r);
 void ct_recorder_adopt_children(struct ct_recorder *r);
 /* Puts back what processes of which only events are recorded (--max-processes) have inherited from recorded ones. */
 void ct_recorder_let_go(struct ct_recorder *r);
-/* A stretch begins: says so if one of them can write to the memory of those that are replayed. */
-void ct_recorder_note_sharing(struct ct_recorder *r);
+/* A stretch has begun: says so if a process that is not replayed can write to memory of those that are. */
+void ct_recorder_note_outsider(struct ct_recorder *r);
+/* A child that a target has made since this program began, while not all were stopped; 0: none. */
+pid_t ct_recorder_newcomer(struct ct_recorder *r);
 
 /* recorder_state.c */
 /* Attaches to all of `pids` at one moment and turns recording on. */

@@ -134,10 +134,29 @@ static void free_snapshot(struct ct_job *job)
 	free(job);
 }
 
+/* Stops it, changes what has to be changed in it, and takes its image. */
+static int attach_one(struct ct_recorder *r, struct ct_target *t, struct ct_job *job, struct ct_error *err)
+{
+	struct ct_image *more = realloc(job->images, (job->nimages + 1) * sizeof(*more));
+
+	if (!more)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	job->images = more;
+	memset(&more[job->nimages], 0, sizeof(*more));
+	if (stop_to_attach(r, t, err)) /* not there any more: it is left out */
+		return ct_target_lives(t) || r->ntargets == 1 ? -1 : (ct_recorder_drop(r, t), 0);
+	if (ct_target_prepare(t, &r->pin, err) ||
+	    ct_image_begin(&job->images[job->nimages], t, err))
+		return -1;
+	job->nimages++;
+	return ct_probes_add(&r->probes, t->pid, t, err);
+}
+
 int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, pid_t seized, struct ct_error *err)
 {
 	struct ct_job *job = NULL;
 	ct_u64 t0;
+	pid_t pid;
 	int ret = 0;
 
 	look_at_own_libraries(r);
@@ -156,28 +175,32 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 		struct ct_target *t = ct_recorder_target(r, pids[i], false);
 
 		t->fresh = t->seized = pids[i] == seized;
-		ret = stop_to_attach(r, t, err) || ct_target_prepare(t, &r->pin, err) ||
-		      ct_image_begin(&job->images[i], t, err);
-		if (!ret) {
-			job->nimages++;
-			ret = ct_probes_add(&r->probes, t->pid, t, err);
-		}
+		ret = attach_one(r, t, job, err);
+	}
+	/* Those that were stopped last may have had children while the first were. */
+	while (!ret && !seized && (pid = ct_recorder_newcomer(r))) {
+		struct ct_target *t = ct_recorder_target(r, pid, true);
+
+		if (!t)
+			ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		else if (!(ret = attach_one(r, t, job, err)))
+			ct_recorder_probe(r, pid);
 	}
 	if (!ret) {
 		job->snap.current_tid = r->probes.skel->bss->cur.tid;
-		begin_stretch(r, job, CT_SNAP_ATTACH, count, pids[0]);
+		begin_stretch(r, job, CT_SNAP_ATTACH, job->nimages, pids[0]);
 		ct_probes_mode(&r->probes, CT_MODE_REPLAY, r->pin.cpu);
 		ct_probes_pause(&r->probes, 0);
 	}
-	for (size_t i = 0; i < count; i++) { /* from here on, the end of one is in the log */
-		struct ct_target *t = ct_recorder_target(r, pids[i], false);
+	for (size_t i = 0; i < r->ntargets; i++) { /* from here on, the end of one is in the log */
+		struct ct_target *t = r->targets[i];
 
 		if (!ct_target_stands(t) || (ret && t->comm[0] && !ct_target_lives(t)))
 			ret = ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d (%s) exited while it was being attached",
 				      t->pid, t->comm);
 	}
-	for (size_t i = 0; i < count; i++) {
-		struct ct_target *t = ct_recorder_target(r, pids[i], false);
+	for (size_t i = 0; i < r->ntargets; i++) {
+		struct ct_target *t = r->targets[i];
 
 		if (ret && t->changed && t->memfd >= 0)
 			ct_target_undo(t, NULL);
@@ -192,11 +215,13 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 	}
 	r->pause_ns = r->max_pause_ns = ct_now_ns() - t0;
 	r->start_ns = ct_now_ns();
-	if (ret)
+	if (ret) {
 		free_snapshot(job);
-	else
-		ct_recorder_worker_add(r, job);
-	return ret ? -1 : 0;
+		return -1;
+	}
+	ct_recorder_worker_add(r, job);
+	ct_recorder_note_outsider(r);
+	return 0;
 }
 
 int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool waiting, struct ct_error *err)
@@ -419,10 +444,8 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 		job->snap.current_tid = r->probes.skel->bss->cur.tid;
 		begin_stretch(r, job, kind, job->nimages, 0);
 		ct_probes_forgive(&r->probes);
-		if (!final) {
+		if (!final)
 			note_killed(r, job);
-			ct_recorder_note_sharing(r);
-		}
 	}
 	if (final)
 		ct_probes_mode(&r->probes, CT_MODE_OFF, r->pin.cpu);
@@ -454,6 +477,8 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	} else {
 		job->triggers = final ? NULL : ct_triggers_take(r);
 		ct_recorder_worker_add(r, job);
+		if (!final)
+			ct_recorder_note_outsider(r);
 	}
 	return ret;
 }

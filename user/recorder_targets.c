@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 /* Which processes are recorded: those attached to, and their descendants, which the kernel side adds by itself; who of
  * them lives; what a descendant has inherited, to be undone in it as in those attached to. */
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "user/attach/survey.h"
 #include "user/recorder_priv.h"
 
 #define LET_GO_ROUNDS 100
+#define NEW_NS        20000000
 
 static bool thread_lives(pid_t pid, pid_t tid)
 {
@@ -237,23 +242,57 @@ void ct_recorder_let_go(struct ct_recorder *r)
 	}
 }
 
-void ct_recorder_note_sharing(struct ct_recorder *r)
+/* Whether all that it writes is replayed. A new child is in /proc a moment before it is known to be recorded. Who is
+ * traced by this program is a snapshot's copy, which does nothing. */
+static bool is_replayed(void *ctx, pid_t pid)
 {
-	size_t count = 0;
-	pid_t *pids;
+	struct ct_recorder *r = ctx;
+	ct_u32 how = ct_probes_how(&r->probes, pid);
 
-	if (!r->opts->max_processes || ct_probes_list(&r->probes, CT_PROCS_EVENTS_ONLY, &pids, &count))
-		return;
-	for (size_t i = 0; i < count; i++) {
-		if (!(ct_probes_how(&r->probes, pids[i]) & CT_PROC_SHARES) || !ct_process_lives(pids[i]))
-			continue;
-		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_SHARED, pids[i], 0,
-				 "process %d, of which only events are recorded (--max-processes), can write to memory "
-				 "of those that are replayed",
-				 pids[i]);
-		/* Another snapshot would not help. */
-		r->unsound_seen = atomic_load(&r->unsound);
-		break;
+	if ((how & CT_PROC_NONE) && !(ct_probes_how(&r->probes, (pid_t)ct_proc_stat(pid, pid, 4)) & CT_PROC_NONE)) {
+		nanosleep(&(struct timespec){.tv_nsec = NEW_NS}, NULL);
+		how = ct_probes_how(&r->probes, pid);
 	}
-	free(pids);
+	return !(how & (CT_PROC_NONE | CT_PROC_EVENTS_ONLY)) || ct_is_traced_by_us(pid) || !ct_process_lives(pid);
+}
+
+void ct_recorder_note_outsider(struct ct_recorder *r)
+{
+	pid_t *group = calloc(r->ntargets + 1, sizeof(*group)), writer;
+	char what[160], label[48];
+	bool share = false;
+
+	for (size_t i = 0; group && i < r->ntargets; i++) {
+		group[i] = r->targets[i]->pid;
+		share |= ct_probes_how(&r->probes, group[i]) & CT_PROC_SHARES;
+	}
+	writer = share ? ct_survey_outsider(group, r->ntargets, is_replayed, ct_recorder_answer, r, what, sizeof(what))
+		       : 0;
+	free(group);
+	if (!writer)
+		return;
+	ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_SHARED, writer, 0,
+			 "%s can write to shared memory (%s) and is not replayed",
+			 ct_target_label(label, sizeof(label), writer), what);
+	r->unsound_seen = atomic_load(&r->unsound); /* another snapshot would not help */
+}
+
+pid_t ct_recorder_newcomer(struct ct_recorder *r)
+{
+	const ct_u64 begin = ct_proc_stat(getpid(), getpid(), 22);
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir;
+
+	dir = r->opts->follow ? opendir("/proc") : NULL;
+	while (!found && dir && (entry = readdir(dir))) {
+		pid_t pid = atoi(entry->d_name);
+
+		if (pid > 0 && ct_recorder_target(r, (pid_t)ct_proc_stat(pid, pid, 4), false) &&
+		    !ct_recorder_target(r, pid, false) && ct_proc_stat(pid, pid, 22) >= begin && ct_process_lives(pid))
+			found = pid;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
 }

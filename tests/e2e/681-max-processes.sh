@@ -84,6 +84,7 @@ assert_matches "$dump" "${pids[3]}[^
 
 step "memory shared with one that is not replayed: said, with its number"
 rm "$T/go"
+stop "$PID_parent" KILL
 start_target parent python3 "$T/parent.py" "$T" share
 start_recorder "$T/share.ctr" -p "$PID_parent" --max-processes 2 --snapshot-every 700ms
 touch "$T/go"
@@ -93,5 +94,36 @@ wait_for 20 test -s "$T/share.ctr/snapshots/000004/state" || fail "no further sn
 stop_recorder || true
 assert_eq "$(info "$T/share.ctr" replayable)" false
 assert_matches "$(info "$T/share.ctr" replayable_reason)" "child ${pids[1]}, of which only events are recorded"
-assert_matches "$("$CTBPF" dump --type unsound "$T/share.ctr")" "process [0-9]+, of which only events are recorded .*can write to memory"
+assert_matches "$("$CTBPF" dump --type unsound "$T/share.ctr")" "[0-9]+ \(python3\) can write to shared memory \(anonymous shared memory\) and is not replayed"
+stop "$PID_parent" KILL
 for p in "${pids[@]}"; do stop "$p" KILL; done
+
+step "children that come and go while all are attached to: none is left out that writes to their memory"
+cat >"$T/busy.py" <<'PY'
+import mmap, os, signal, sys, time
+open("/proc/self/comm", "w").write(sys.argv[1])
+shared = mmap.mmap(-1, 4096)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for i in range(3):
+    if not os.fork():
+        break
+n = 0
+while True:
+    n += 1
+    if not os.fork():
+        for i in range(20):
+            shared[:8] = (int.from_bytes(shared[:8], "little") * 3 + os.getpid()).to_bytes(8, "little")
+            time.sleep(0.005)
+        os._exit(0)
+    if n % 20 == 0:
+        print("tick", n, shared[0], flush=True)
+    time.sleep(0.02)
+PY
+start_target busy python3 "$T/busy.py" "ct-busy-$$"
+wait_for 10 grep -q ^tick "$T/busy.log" || fail "it does not start"
+for i in 1 2 3; do
+	assert_status 0 "$CTBPF" record -q --comm "ct-busy-$$" -d 0.5 -o "$T/busy$i.ctr"
+	assert_recording "$T/busy$i.ctr"
+	assert_status 0 "$CTBPF" verify "$T/busy$i.ctr"
+done
+pkill -KILL -x "ct-busy-$$"

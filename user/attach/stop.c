@@ -202,7 +202,7 @@ static bool has_ended(pid_t pid, pid_t tid)
 	return !state || state == 'Z' || state == 'X';
 }
 
-static bool is_ours(pid_t tid)
+bool ct_is_traced_by_us(pid_t tid)
 {
 	char path[64], *status, *line;
 	bool ours;
@@ -236,7 +236,7 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 		ret = t->seized ? 0 : ct_seize(tids[i], PTRACE_O_TRACESYSGOOD);
 		if (ret == -ESRCH)
 			continue; /* it is exiting */
-		if (ret == -EPERM && is_ours(tids[i])) {
+		if (ret == -EPERM && ct_is_traced_by_us(tids[i])) {
 			/* The stepper's, which stands still and has reported; or it did not stop in time before, and
 			 * could not be let go. */
 			ret = 0;

@@ -49,6 +49,11 @@ int ct_survey_target(pid_t pid, struct ct_findings *f, struct ct_error *err);
 /* The same for group[i], all of which are to be recorded together. */
 int ct_survey_member(const pid_t *group, size_t count, size_t i, struct ct_findings *f, struct ct_error *err);
 
+/* Another process that can write to memory that one of these shares, and what that is in *what; 0: none. `inside` is
+ * asked whether it may; `each` is called for each process of the machine, for it takes its time to look at all. */
+pid_t ct_survey_outsider(const pid_t *group, size_t count, bool (*inside)(void *ctx, pid_t pid),
+			 void (*each)(void *ctx), void *ctx, char *what, size_t len);
+
 /* What a recorder does with it: 0 if nothing forbids to record `pid`; else -1 with the reason and the fix in *err.
  * Findings of CT_FIND_BLOCKS_REPLAY forbid it only if `replay` is wanted. */
 int ct_survey_refusal(const struct ct_findings *f, pid_t pid, bool replay, struct ct_error *err);

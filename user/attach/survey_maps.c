@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../out.h"
+#include "../../replay/tracee.h"
 #include "survey_priv.h"
 
 struct map {
@@ -56,7 +57,9 @@ struct scan {
 	struct shared shared[MAX_SHARED];
 	unsigned count;
 	bool overflow;
-	const struct ct_survey *survey;
+	bool (*inside)(void *ctx, pid_t pid); /* whether it is recorded, too */
+	void (*each)(void *ctx);
+	void *ctx;
 	unsigned unreadable;
 };
 
@@ -79,15 +82,28 @@ static void add_shared(struct scan *scan, const struct map *map)
 	snprintf(shared->name, sizeof(shared->name), "%s", map->name);
 }
 
+/* Itself; and who is recorded with it runs on the same CPU: what they write to the memory they share has an order. */
+static bool in_group(void *ctx, pid_t pid)
+{
+	const struct ct_survey *s = ctx;
+	pid_t up = (pid_t)ct_proc_stat(pid, pid, 4);
+	for (size_t i = 0; i < s->ngroup; i++) {
+		if (s->group[i] == pid)
+			return true;
+		/* A child made since this program began is attached to with its parent. */
+		if (s->group[i] == up && ct_proc_stat(pid, pid, 22) >= ct_proc_stat(getpid(), getpid(), 22))
+			return true;
+	}
+	return false;
+}
+
 static bool scan_process(void *ctx, pid_t pid)
 {
 	struct scan *scan = ctx;
 	struct map map;
-	/* Itself; and who is recorded with it runs on the same CPU: what they write to the memory they share has an
-	 * order. */
-	for (size_t i = 0; i < scan->survey->ngroup; i++)
-		if (scan->survey->group[i] == pid)
-			return true;
+	int inside = -1; /* not known yet */
+	if (scan->each)
+		scan->each(scan->ctx);
 	char *text = ct_proc_read(pid, "maps", NULL);
 	if (!text) {
 		scan->unreadable += errno == EACCES || errno == EPERM;
@@ -98,7 +114,11 @@ static bool scan_process(void *ctx, pid_t pid)
 			continue;
 		for (unsigned i = 0; i < scan->count; i++) {
 			struct shared *s = &scan->shared[i];
-			if (s->inode == map.inode && s->major == map.major && s->minor == map.minor && !s->writer)
+			if (s->inode != map.inode || s->major != map.major || s->minor != map.minor || s->writer)
+				continue;
+			if (inside < 0)
+				inside = scan->inside(scan->ctx, pid);
+			if (!inside)
 				s->writer = pid;
 		}
 	}
@@ -149,6 +169,35 @@ static void survey_shared(struct ct_survey *s, struct scan *scan)
 		ct_finding_add(s->f, CT_FIND_NOTE, "shared_unknown", geteuid() ? "run as root to see all" : NULL,
 			       "processes that may not be looked into, and might write to its shared memory: %u",
 			       scan->unreadable);
+}
+
+pid_t ct_survey_outsider(const pid_t *group, size_t count, bool (*inside)(void *ctx, pid_t pid), void (*each)(void *ctx),
+			 void *ctx, char *what, size_t len)
+{
+	struct scan *scan = calloc(1, sizeof(*scan));
+	struct map map;
+	pid_t found = 0;
+	if (!scan)
+		return 0;
+	scan->inside = inside;
+	scan->each = each;
+	scan->ctx = ctx;
+	for (size_t i = 0; i < count; i++) {
+		char *text = ct_proc_read(group[i], "maps", NULL);
+		for (char *line = text; line && (line = next_map(line, &map));)
+			if (map.perms[3] == 's' && map.inode && !starts(map.name, "anon_inode:"))
+				add_shared(scan, &map);
+		free(text);
+	}
+	if (scan->count)
+		ct_each_process(scan_process, scan);
+	for (unsigned i = 0; i < scan->count && !found; i++) {
+		found = scan->shared[i].writer;
+		if (found)
+			snprintf(what, len, "%s", shared_label(scan->shared[i].name));
+	}
+	free(scan);
+	return found;
 }
 
 /* ---- Mappings ---- */
@@ -249,7 +298,8 @@ void ct_survey_maps(struct ct_survey *s)
 		free(scan);
 		return; /* not permitted, which survey_access has said, or gone */
 	}
-	scan->survey = s;
+	scan->inside = in_group;
+	scan->ctx = s;
 	for (char *line = text; (line = next_map(line, &map));) {
 		survey_one_map(s, &map, &seen, scan);
 		ring_map |= starts(map.name, "anon_inode:[io_uring]");

@@ -88,6 +88,7 @@ int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_er
 /* Whether all threads that were stopped still are. Only SIGKILL, or the end of another thread's execve or exit_group,
  * ends a ptrace-stop that the tracer does not end (ptrace(2)). */
 bool ct_target_stands(const struct ct_target *t);
+bool ct_is_traced_by_us(pid_t tid);
 /* Lets all threads run, detached. Interrupted system calls are restarted by the kernel. */
 void ct_target_release(struct ct_target *t);
 /* The same for one thread that the caller has stopped, only to look at it: `tid` and `regs` are set. */
