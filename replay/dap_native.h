@@ -33,7 +33,8 @@ struct native_place {
 	unsigned nwatches;
 	ct_u64 signals;   /* EXCEPTION: bits */
 	bool counted;     /* `seen` is right */
-	bool here;        /* one of them is at the present moment */
+	bool here;        /* one of them is at the present moment, and may be left backwards */
+	bool chosen;      /* its condition is known to be met at the stop that was chosen */
 	ct_u64 seen;      /* hits up to the present moment */
 	char *expression; /* DATA: what is watched, as a person calls it */
 };
@@ -51,6 +52,7 @@ struct dap_native {
 	const char **files;     /* all source files, rising; owned is the list */
 	size_t nfiles;
 	ct_u64 told;                  /* output of events before this one has been told */
+	const struct native_run *run; /* backwards, by numbers of hits */
 	struct native_logged *logged; /* what log points say is kept here for later */
 	/* Good until it moves: */
 	struct native_stack *stack;
@@ -88,8 +90,9 @@ struct native_run {
 	int (*arrived)(void *ctx, const struct ct_stopped *at, struct ct_error *err); /* 1, 0: go on, -1 */
 	void *ctx;
 };
-/* ct_timeline_run, by breakpoints that neither a condition nor `arrived` says anything against: backwards each hit that
- * is told of costs a search for the last one. */
+bool native_is_extra(const struct native_run *how, const struct ct_stopped *at);
+/* ct_timeline_run, by breakpoints that neither a condition nor `arrived` says anything against, and going back no
+ * number of hits: backwards each hit that is told of costs a search for the last one. */
 int native_run_timeline(struct dap_native *d, const struct native_run *how, struct ct_stopped *at,
 			struct ct_error *err);
 int native_run(struct dap_native *d, const struct native_run *how, struct dap_stop *stop, struct ct_error *err);
@@ -110,6 +113,8 @@ bool native_condition_met(struct dap_native *d, struct dap_break *b);
 /* Whether it is hit here: its place, then its condition and number; a log point is told and does not count. `back`: it
  * was come to backwards. -1: nothing works any more. */
 int native_hit(struct dap_native *d, struct dap_break *b, const struct ct_stopped *at, bool back, struct ct_error *err);
+/* Before it runs backwards: hits that have not the number that their breakpoint asks for are passed. */
+int native_choose_by_number(struct dap_native *d, const struct native_run *how, struct ct_error *err);
 /* All hits' counts: it is left backwards from where it stands, or forgotten. */
 void native_leaves(struct dap_native *d, bool back);
 void native_forget_counts(struct dap_native *d);

@@ -245,64 +245,88 @@ bool native_condition_met(struct dap_native *d, struct dap_break *b)
 	return is;
 }
 
-/* Hits from the beginning of the timeline on, up to the present moment: it is gone through once more. */
+/* ---- how often ---- */
+
+struct counted {
+	struct dap_native *d;
+	struct dap_break *b;
+	ct_u64 n;
+};
+
+static ct_u64 count_one(void *ctx, const struct ct_stopped *what)
+{
+	struct counted *c = ctx;
+
+	c->d->tid = what->tid;
+	native_moved(c->d);
+	c->n += native_is_at(c->b, what) && native_condition_met(c->d, c->b);
+	return 0;
+}
+
+/* Hits before the present moment, from the beginning of the timeline on: it is gone through once more. */
 static int count(struct dap_native *d, struct dap_break *b, ct_u64 *n, struct ct_error *err)
 {
 	struct native_place *p = b->data;
-	const struct ct_stopped last = d->last;
+	struct counted c = {d, b, 0};
+	const struct ct_choice noting = {count_one, NULL, &c};
+	struct ct_stop *list = malloc((p->at.n + p->nwatches + 1) * sizeof(*list));
+	struct ct_moment now, begin = {0};
 	const ct_u32 tid = d->tid;
-	struct ct_stop list[256];
-	struct ct_moment now, at, begin = {0};
-	struct ct_stopped stopped;
 	size_t len = 0;
 	ct_u64 end;
+	int ret;
 
-	for (size_t i = 0; i < p->at.n && len < 256; i++)
+	if (!list)
+		return native_no_memory(err);
+	for (size_t i = 0; i < p->at.n; i++)
 		list[len++] = (struct ct_stop){CT_STOP_EXEC, p->at.addr[i], 1};
-	for (unsigned i = 0; i < p->nwatches && len < 256; i++)
+	for (unsigned i = 0; i < p->nwatches; i++)
 		list[len++] = p->watch[i];
-	*n = native_condition_met(d, b); /* the one it is at */
 	ct_timeline_range(d->tl, &begin.next, &end);
-	if (ct_timeline_now(d->tl, &now, err) || ct_timeline_set_stops(d->tl, list, len, err))
+	ret = ct_timeline_now(d->tl, &now, err) || ct_timeline_set_stops(d->tl, list, len, err) ||
+			      ct_timeline_seek(d->tl, &begin, err)
+		      ? -1
+		      : 0;
+	free(list);
+	if (ret)
 		return -1;
 	ct_timeline_catch(d->tl, p->signals, false, false);
-	/* Before the event before this moment forwards, which is quicker; from there on backwards, where the order of
-	 * moments is known. */
-	for (int back = 0; back < 2; back++) {
-		if (ct_timeline_seek(d->tl, back ? &now : &begin, err))
-			return -1;
-		for (;;) {
-			native_moved(d);
-			if (ct_timeline_run(d->tl, back, &stopped, err) || ct_timeline_now(d->tl, &at, err))
-				return -1;
-			if (stopped.why == CT_ARRIVED_INTERRUPT || stopped.why == CT_ARRIVED_BEGIN ||
-			    stopped.why == CT_ARRIVED_END || (back ? at.next < now.next : at.next >= now.next))
-				break;
-			native_moved(d);
-			d->tid = stopped.tid;
-			*n += native_condition_met(d, b);
-		}
-	}
+	ct_timeline_set_choice(d->tl, &noting);
+	ret = ct_timeline_visit(d->tl, &now, err);
+	ct_timeline_set_choice(d->tl, NULL);
+	if (ct_timeline_seek(d->tl, &now, err))
+		ret = -1;
 	native_moved(d);
-	d->last = last;
 	d->tid = tid;
-	return ct_timeline_seek(d->tl, &now, err);
+	*n = c.n;
+	p->counted = ret == 0;
+	return ret < 0 ? -1 : 0;
 }
 
 int native_hit(struct dap_native *d, struct dap_break *b, const struct ct_stopped *at, bool back, struct ct_error *err)
 {
+	/* Its number belongs to what is behind it then. */
+	const bool crossed = back && at->why == CT_ARRIVED_WATCH;
 	struct native_place *p = b->data;
+	const bool chosen = p->chosen;
 
-	(void)at;
-	if (!native_condition_met(d, b))
+	p->chosen = false;
+	if (!chosen && !native_condition_met(d, b))
 		return 0;
 	if (b->hits.op) {
-		if (!p->counted && count(d, b, &p->seen, err))
-			return -1;
-		else if (p->counted && !back)
+		ct_u64 number;
+
+		if (!p->counted) {
+			if (count(d, b, &p->seen, err))
+				return -1;
+			p->seen += at->why != CT_ARRIVED_WATCH || crossed;
+		} else if (!back) {
 			p->seen++;
-		p->counted = p->here = true;
-		if (!dap_hits_match(&b->hits, p->seen))
+		}
+		number = p->seen;
+		p->here = at->why != CT_ARRIVED_WATCH;
+		p->seen -= crossed;
+		if (!dap_hits_match(&b->hits, number))
 			return 0;
 	}
 	if (!b->log)
@@ -319,8 +343,76 @@ void native_leaves(struct dap_native *d, bool back)
 		if (p && p->here && back)
 			p->seen--;
 		if (p)
-			p->here = false;
+			p->here = p->chosen = false;
 	}
+}
+
+/* ---- by their numbers, backwards: each stop has a bit for each of those that have to do with it ---- */
+
+#define MOST_NUMBERED 64
+
+static bool is_numbered(const struct dap_break *b)
+{
+	return b->data && b->hits.op && !b->broken && b->verified;
+}
+
+static ct_u64 note(void *ctx, const struct ct_stopped *what)
+{
+	struct dap_native *d = ctx;
+	ct_u64 met = 0;
+	unsigned k = 0;
+
+	if (native_is_extra(d->run, what)) /* for who runs to judge */
+		return 0;
+	d->tid = what->tid;
+	native_moved(d);
+	for (struct dap_break *b = *d->host->breaks; b && k < MOST_NUMBERED; b = b->next)
+		if (is_numbered(b))
+			met |= (ct_u64)(native_is_at(b, what) && native_condition_met(d, b)) << k++;
+	return met;
+}
+
+/* Those that have no number are not for this to judge. */
+static bool choose(void *ctx, const struct ct_stopped *what, ct_u64 met)
+{
+	struct dap_native *d = ctx;
+	bool wanted = false, only = met != 0;
+	unsigned k = 0;
+
+	for (struct dap_break *b = *d->host->breaks; b; b = b->next) {
+		const struct native_place *p = b->data;
+
+		if (is_numbered(b) && k < MOST_NUMBERED)
+			wanted |= (met >> k++ & 1) && dap_hits_match(&b->hits, p->seen);
+		else if (p && !b->broken && b->verified && native_is_at(b, what))
+			only = false;
+	}
+	k = 0;
+	for (struct dap_break *b = *d->host->breaks; b && k < MOST_NUMBERED; b = b->next)
+		if (is_numbered(b) && (met >> k++ & 1)) {
+			struct native_place *p = b->data;
+
+			p->chosen = wanted || !only;
+			p->seen -= !p->chosen;
+		}
+	return wanted || !only;
+}
+
+int native_choose_by_number(struct dap_native *d, const struct native_run *how, struct ct_error *err)
+{
+	const struct ct_choice choice = {note, choose, d};
+	bool some = false;
+
+	for (struct dap_break *b = *d->host->breaks; b; b = b->next) {
+		struct native_place *p = b->data;
+
+		some |= is_numbered(b);
+		if (is_numbered(b) && !p->counted && count(d, b, &p->seen, err))
+			return -1;
+	}
+	d->run = how;
+	ct_timeline_set_choice(d->tl, some ? &choice : NULL);
+	return 0;
 }
 
 void native_forget_counts(struct dap_native *d)

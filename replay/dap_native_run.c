@@ -128,7 +128,7 @@ static int hits(struct dap_native *d, const struct ct_stopped *at, bool back, st
 	return 1;
 }
 
-static bool is_extra(const struct native_run *how, const struct ct_stopped *at)
+bool native_is_extra(const struct native_run *how, const struct ct_stopped *at)
 {
 	for (size_t i = 0; i < how->nextra; i++)
 		if (at->why == CT_ARRIVED_BREAK && how->extra[i].addr == at->stop.addr)
@@ -159,7 +159,7 @@ static bool counts(void *ctx, const struct ct_stop *stop, ct_u32 tid)
 	run->d->tid = tid;
 	native_moved(run->d);
 	/* Forwards `arrived` is asked once only: it may keep what it has seen. */
-	if (is_extra(run->how, &at) &&
+	if (native_is_extra(run->how, &at) &&
 	    (!run->how->back || !run->how->arrived || run->how->arrived(run->how->ctx, &at, &ignored)))
 		return true;
 	for (struct dap_break *b = *run->d->host->breaks; b; b = b->next)
@@ -176,6 +176,9 @@ int native_run_timeline(struct dap_native *d, const struct native_run *how, stru
 	ct_timeline_set_condition(d->tl, counts, &run);
 	ret = ct_timeline_run(d->tl, how->back, at, err);
 	ct_timeline_set_condition(d->tl, NULL, NULL);
+	ct_timeline_set_choice(d->tl, NULL);
+	if (how->back && (ret || at->why == CT_ARRIVED_INTERRUPT))
+		native_forget_counts(d);
 	native_moved(d);
 	return ret;
 }
@@ -189,7 +192,8 @@ int native_run(struct dap_native *d, const struct native_run *how, struct dap_st
 		int user, own = 0;
 
 		native_leaves(d, how->back);
-		if (ct_timeline_now(d->tl, &from, err) || arm(d, how, err) || native_run_timeline(d, how, &at, err))
+		if (ct_timeline_now(d->tl, &from, err) || (how->back && native_choose_by_number(d, how, err)) ||
+		    arm(d, how, err) || native_run_timeline(d, how, &at, err))
 			return -1;
 		d->last = at;
 		if (at.tid)
@@ -199,7 +203,7 @@ int native_run(struct dap_native *d, const struct native_run *how, struct dap_st
 		if (at.why == CT_ARRIVED_BEGIN || at.why == CT_ARRIVED_END || at.why == CT_ARRIVED_INTERRUPT)
 			return at_end(d, at.why, stop);
 		user = hits(d, &at, how->back, stop, err);
-		if (user >= 0 && is_extra(how, &at))
+		if (user >= 0 && native_is_extra(how, &at))
 			own = how->arrived ? how->arrived(how->ctx, &at, err) : 1;
 		if (user < 0 || own < 0)
 			return -1;

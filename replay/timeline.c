@@ -463,6 +463,11 @@ void ct_timeline_set_condition(struct ct_timeline *tl, bool (*met)(void *ctx, co
 	tl->met_ctx = ctx;
 }
 
+void ct_timeline_set_choice(struct ct_timeline *tl, const struct ct_choice *choice)
+{
+	tl->choice = choice ? *choice : (struct ct_choice){0};
+}
+
 void ct_timeline_set_interrupt(struct ct_timeline *tl, bool (*wanted)(void *ctx), void *ctx)
 {
 	tl->interrupt = wanted;

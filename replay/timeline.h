@@ -63,6 +63,15 @@ void ct_timeline_catch(struct ct_timeline *tl, ct_u64 signals /* bit N-1: signal
 /* Asked at each breakpoint that is come to: whether to stop there. */
 void ct_timeline_set_condition(struct ct_timeline *tl, bool (*met)(void *ctx, const struct ct_stop *stop, ct_u32 tid),
 			       void *ctx);
+/* Which of the stops it is, backwards: `note` is asked at each of them, in any order and with the session there, what
+ * to remember of it; `choose` of one after the other back in time, with the session elsewhere, whether to stop there.
+ * Going back by numbers of hits takes one way like that. With `choose` NULL it is the last one. */
+struct ct_choice {
+	ct_u64 (*note)(void *ctx, const struct ct_stopped *what);
+	bool (*choose)(void *ctx, const struct ct_stopped *what, ct_u64 note);
+	void *ctx;
+};
+void ct_timeline_set_choice(struct ct_timeline *tl, const struct ct_choice *choice);
 /* Asked now and then while it runs: whether to stop. */
 void ct_timeline_set_interrupt(struct ct_timeline *tl, bool (*wanted)(void *ctx), void *ctx);
 
@@ -72,9 +81,8 @@ int ct_timeline_run(struct ct_timeline *tl, bool back, struct ct_stopped *stoppe
 /* One instruction of this thread; other threads run as they did, and may come to a stop first. */
 int ct_timeline_step(struct ct_timeline *tl, ct_u32 tid, bool back, struct ct_stopped *stopped, struct ct_error *err);
 
-/* Forwards to this moment. The condition is asked at each breakpoint on the way, whatever it says. 0; 1: interrupted;
- * -1.
- */
+/* Forwards to this moment. The condition is asked at each breakpoint on the way, and the choice's `note` at each stop
+ * that it does not object to. 0; 1: interrupted; -1. */
 int ct_timeline_visit(struct ct_timeline *tl, const struct ct_moment *until, struct ct_error *err);
 
 int ct_timeline_now(struct ct_timeline *tl, struct ct_moment *m, struct ct_error *err);

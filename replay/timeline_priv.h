@@ -51,6 +51,7 @@ struct ct_timeline {
 	bool syscalls, execs;
 	bool (*met)(void *ctx, const struct ct_stop *stop, ct_u32 tid);
 	void *met_ctx;
+	struct ct_choice choice;
 	bool (*interrupt)(void *ctx);
 	void *interrupt_ctx;
 	/* while it runs */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* To the next stop, or back to the last one. Backwards is forwards: from ever earlier events to where it began, keeping
  * the last stop on the way. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "replay/timeline_priv.h"
@@ -43,52 +44,86 @@ static int forward(struct ct_timeline *tl, struct ct_stopped *stopped, struct ct
 
 /* ---- backwards -------------------------------------------------------------------------------------------------- */
 
-#define MOST_HITS 300 /* of a part of the way, before the rest of it is looked at from nearer to its end */
+#define MOST_HITS 300  /* of a part of the way, before the rest of it is looked at from nearer to its end */
+#define MOST_KEPT 4096 /* to choose from at a time */
 
 struct hit {
-	bool found;
 	struct ct_moment at;
 	struct ct_stopped what;
+	ct_u64 note;
+};
+/* Stops of a part of the way, in the order of time. */
+struct hits {
+	struct hit *list;
+	size_t n, cap;
+	bool more; /* there were some before the first of them */
+};
+
+static int add_hit(struct ct_timeline *tl, struct hits *h, const struct hit *hit, struct ct_error *err)
+{
+	const size_t most = tl->choice.choose ? MOST_KEPT : 1;
+
+	if (h->n == most) {
+		h->n -= most / 2 ? most / 2 : 1;
+		memmove(h->list, h->list + most - h->n, h->n * sizeof(*h->list));
+		h->more = true;
+	}
+	if (h->n == h->cap) {
+		const size_t cap = !h->cap ? 1 : 4 * h->cap < most ? 4 * h->cap : most;
+		struct hit *more = realloc(h->list, cap * sizeof(*more));
+
+		if (!more)
+			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+		h->list = more;
+		h->cap = cap;
+	}
+	h->list[h->n++] = *hit;
+	return 0;
+}
+
+/* Where it looks for the last stop. */
+struct way {
+	ct_u64 lo; /* from before this event on */
+	struct ct_moment hi;
+	struct ct_moment origin; /* what is here does not count */
+	bool again;              /* ... not even a write that is gone back over */
 };
 
 /* Keeps a stop, unless it is where the search began. Crossing back over a write is a stop, though. */
-static int keep(struct ct_timeline *tl, const struct ct_moment *origin, struct hit *last, struct ct_error *err)
+static int keep(struct ct_timeline *tl, const struct way *way, struct hits *h, struct ct_error *err)
 {
-	struct ct_moment now;
-	struct ct_stopped what;
+	struct hit hit = {0};
 
 	if (ct_tl_pass_unmet(tl))
 		return tl->interrupted;
-	ct_tl_stopped(tl, &what);
-	if (ct_timeline_now(tl, &now, err))
+	ct_tl_stopped(tl, &hit.what);
+	if (ct_timeline_now(tl, &hit.at, err))
 		return -1;
-	if (what.why == CT_ARRIVED_INTERRUPT)
+	if (hit.what.why == CT_ARRIVED_INTERRUPT)
 		return 1;
-	if (what.why == CT_ARRIVED_WATCH || !ct_moment_same(&now, origin)) {
-		last->found = true;
-		last->at = now;
-		last->what = what;
+	if ((hit.what.why == CT_ARRIVED_WATCH && !way->again) || !ct_moment_same(&hit.at, &way->origin)) {
+		hit.note = tl->choice.note ? tl->choice.note(tl->choice.ctx, &hit.what) : 0;
+		if (add_hit(tl, h, &hit, err))
+			return -1;
 	}
 	ct_session_pass_stop(tl->s);
 	return 0;
 }
 
-/* The last stop from before event `lo` on up to `hi`, into *last if there is one. 0; 1: interrupted; 2: there are many,
- * and it has come this far; -1. */
-static int scan(struct ct_timeline *tl, ct_u64 lo, const struct ct_moment *hi, const struct ct_moment *origin,
-		struct hit *last, struct ct_error *err)
+/* All stops of this way. 0; 1: interrupted; 2: there are many, and it has come this far; -1. */
+static int scan(struct ct_timeline *tl, const struct way *way, struct hits *h, struct ct_error *err)
 {
-	const struct ct_moment start = ct_tl_between(lo);
+	const struct ct_moment start = ct_tl_between(way->lo), *hi = &way->hi;
 	unsigned hits = 0;
 	int ret;
 
 	if (ct_timeline_seek(tl, &start, err))
 		return -1;
-	if (tl->marks[tl->nmarks - 1].next < lo)
+	if (tl->marks[tl->nmarks - 1].next < way->lo)
 		ct_tl_mark(tl); /* one comes back to here */
 	if (ct_tl_arm(tl, err))
 		return -1;
-	while ((ret = ct_tl_advance(tl, hi->next, err)) > 0 && !(ret = keep(tl, origin, last, err)))
+	while ((ret = ct_tl_advance(tl, hi->next, err)) > 0 && !(ret = keep(tl, way, h, err)))
 		if (++hits >= MOST_HITS && hi->next - ct_tl_next(tl) > 1) {
 			ct_tl_disarm(tl);
 			return 2;
@@ -97,7 +132,7 @@ static int scan(struct ct_timeline *tl, ct_u64 lo, const struct ct_moment *hi, c
 		struct ct_moment now;
 
 		tl->has_caught = false;
-		if ((ret = ct_timeline_now(tl, &now, err)) || (ret = keep(tl, origin, last, err)))
+		if ((ret = ct_timeline_now(tl, &now, err)) || (ret = keep(tl, way, h, err)))
 			break;
 		if (ct_moment_same(&now, hi))
 			break;
@@ -106,56 +141,76 @@ static int scan(struct ct_timeline *tl, ct_u64 lo, const struct ct_moment *hi, c
 	return ret;
 }
 
-/* The same, however many there are: the later half of what is left is looked at first. */
-static int search(struct ct_timeline *tl, ct_u64 lo, struct ct_moment hi, const struct ct_moment *origin,
-		  struct hit *last, struct ct_error *err)
+/* The last of them that is wanted. */
+static bool choose(struct ct_timeline *tl, const struct hits *h, struct hit *last)
 {
+	for (size_t i = h->n; i-- > 0;)
+		if (!tl->choice.choose || tl->choice.choose(tl->choice.ctx, &h->list[i].what, h->list[i].note)) {
+			*last = h->list[i];
+			return true;
+		}
+	return false;
+}
+
+/* The last stop of the way that is wanted, into *last. However many there are: the later half of what is left is looked
+ * at first. 0; 1: interrupted; -1. */
+static int search(struct ct_timeline *tl, struct way way, struct hit *last, bool *found, struct ct_error *err)
+{
+	const ct_u64 lo = way.lo;
+	struct hits h = {0};
 	int ret;
 
-	while ((ret = scan(tl, lo, &hi, origin, last, err)) == 2) {
-		struct hit later = {0};
-		ct_u64 half;
+	for (;;) {
+		while ((ret = scan(tl, &way, &h, err)) == 2) {
+			struct way later = way;
 
-		lo = ct_tl_next(tl);
-		half = lo + (hi.next - lo) / 2;
-		ret = search(tl, half, hi, origin, &later, err);
-		if (later.found)
-			*last = later;
-		if (ret || later.found)
-			return ret;
-		hi = ct_tl_between(half);
+			way.lo = ct_tl_next(tl);
+			later.lo = way.lo + (way.hi.next - way.lo) / 2;
+			ret = search(tl, later, last, found, err);
+			if (ret || *found)
+				goto out;
+			way.hi = ct_tl_between(later.lo);
+		}
+		if (ret || (*found = choose(tl, &h, last)) || !h.more || !tl->choice.choose)
+			break;
+		/* Those before them. */
+		way = (struct way){.lo = lo, .hi = h.list[0].at, .origin = h.list[0].at, .again = true};
+		h.more = false;
+		h.n = 0;
 	}
+out:
+	free(h.list);
 	return ret;
 }
 
 static int backward(struct ct_timeline *tl, struct ct_stopped *stopped, struct ct_error *err)
 {
-	struct ct_moment origin, hi;
-	struct hit last = {0};
-	ct_u64 lo;
+	struct way way = {0};
+	bool found = false;
+	struct hit last;
 	int ret;
 
 	if (tl->broken) {
-		origin = ct_tl_between(ct_tl_next(tl));
-	} else if (ct_timeline_now(tl, &origin, err)) {
+		way.origin = ct_tl_between(ct_tl_next(tl));
+	} else if (ct_timeline_now(tl, &way.origin, err)) {
 		return -1;
 	}
-	hi = origin;
+	way.hi = way.origin;
 	/* What is sought is near more often than not, and all that is between costs time. */
 	for (ct_u64 events = 0;; events = events ? events * 16 : 4) {
-		lo = hi.next - tl->begin > events ? hi.next - events : tl->begin;
-		ret = search(tl, lo, hi, &origin, &last, err);
+		way.lo = way.hi.next - tl->begin > events ? way.hi.next - events : tl->begin;
+		ret = search(tl, way, &last, &found, err);
 		if (ret < 0)
 			return -1;
-		if (last.found || ret || lo == tl->begin)
+		if (found || ret || way.lo == tl->begin)
 			break;
-		hi = ct_tl_between(lo);
+		way.hi = ct_tl_between(way.lo);
 	}
 	if (ret > 0) {
 		*stopped = (struct ct_stopped){.why = CT_ARRIVED_INTERRUPT, .tid = ct_session_current(tl->s)};
 		return 0;
 	}
-	if (!last.found) {
+	if (!found) {
 		const struct ct_moment first = ct_tl_between(tl->begin);
 
 		if (ct_timeline_seek(tl, &first, err))
@@ -176,22 +231,42 @@ int ct_timeline_run(struct ct_timeline *tl, bool back, struct ct_stopped *stoppe
 	return back ? backward(tl, stopped, err) : forward(tl, stopped, err);
 }
 
+/* A stop on the way, the last of them possibly where it ends. */
+static int told(struct ct_timeline *tl, const struct ct_moment *until, bool *there, struct ct_error *err)
+{
+	struct ct_stopped what;
+	struct ct_moment now;
+
+	if (ct_timeline_now(tl, &now, err))
+		return -1;
+	*there = ct_moment_same(&now, until);
+	if (!*there && ct_tl_pass_unmet(tl))
+		return 0;
+	ct_tl_stopped(tl, &what);
+	if (tl->choice.note && (what.why == CT_ARRIVED_WATCH || !*there))
+		tl->choice.note(tl->choice.ctx, &what);
+	ct_session_pass_stop(tl->s);
+	return 0;
+}
+
 int ct_timeline_visit(struct ct_timeline *tl, const struct ct_moment *until, struct ct_error *err)
 {
-	struct ct_moment now;
+	bool there = false;
 	int ret;
 
 	if (ct_tl_arm(tl, err))
 		return -1;
 	ct_session_pass_stop(tl->s);
 	while ((ret = ct_tl_advance(tl, until->next, err)) > 0 && !tl->interrupted)
-		ct_session_pass_stop(tl->s);
-	while (!ret && until->tid && (ret = ct_session_run_to_place(tl->s, &until->regs, &until->fp, err)) > 0) {
-		ret = ct_timeline_now(tl, &now, err);
-		if (ret || ct_moment_same(&now, until))
+		if (told(tl, until, &there, err)) {
+			ret = -1;
 			break;
-		if (!ct_tl_pass_unmet(tl))
-			ct_session_pass_stop(tl->s);
+		}
+	while (!ret && until->tid && (ret = ct_session_run_to_place(tl->s, &until->regs, &until->fp, err)) > 0) {
+		tl->has_caught = false;
+		ret = told(tl, until, &there, err);
+		if (ret || there)
+			break;
 	}
 	ct_tl_disarm(tl);
 	return ret;
