@@ -212,6 +212,12 @@ size_t ct_dwarf_scopes(Dwarf_Die *cu, Dwarf_Addr pc, Dwarf_Die *scopes)
 	return n ? n : scopes_in(cu, pc, scopes, CT_DWARF_DEEP, true);
 }
 
+size_t ct_dwarf_scopes_in(const struct ct_dwarf_function *f, Dwarf_Addr pc, Dwarf_Die *scopes)
+{
+	scopes[0] = f->die;
+	return 1 + scopes_in(&scopes[0], pc, scopes + 1, CT_DWARF_DEEP - 1, false);
+}
+
 /* The DIE that stands where the thing was declared: namespaces are around that one. */
 static Dwarf_Die declaration(Dwarf_Die die)
 {

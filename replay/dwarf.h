@@ -2,9 +2,9 @@
  * Debug information of the files that are mapped in a process, for who debugs it: lines both ways, functions,
  * unwinding, variables, expressions. Knows nothing of replays: addresses come in, memory is asked for.
  *
- * dwarf.c: modules and functions; dwarf_functions.c: all of them; dwarf_lines.c; dwarf_unwind.c; dwarf_location.c:
- * location expressions; dwarf_type.c; dwarf_value.c: parts, numbers; dwarf_text.c; dwarf_vars.c: which variables there
- * are; dwarf_eval.c. */
+ * dwarf.c: modules and functions; dwarf_functions.c: all of them; dwarf_scopes.c; dwarf_lines.c; dwarf_unwind.c;
+ * dwarf_location.c: location expressions; dwarf_type.c; dwarf_value.c: parts, numbers; dwarf_text.c; dwarf_vars.c:
+ * which variables there are; dwarf_eval.c. */
 #ifndef CT_DWARF_H
 #define CT_DWARF_H
 
@@ -69,18 +69,41 @@ ct_u64 ct_dwarf_body(struct ct_dwarf *d, const struct ct_dwarf_function *f);
 void ct_dwarf_symbols(struct ct_dwarf *d, const char *name, struct ct_dwarf_list *found);
 ct_u64 ct_dwarf_symbol(struct ct_dwarf *d, const char *name);
 
-/* All functions that have code of their own and are described, of the modules for which `wanted` says so; `file` and
- * `line` are where it is declared. False ends it. (dwarf_functions.c) */
+/* Functions that have code of their own and are described, of the modules for which `wanted` says so, by their build
+ * ids, or without one by name and place: those that are chosen by name and file, and if inlined ones are chosen, too,
+ * all others of that module. `inlined` is told of each of these first, by a number of its own. `file` and `line` are
+ * where it is declared. False ends it. (dwarf_functions.c) */
 struct ct_dwarf_walk {
 	bool (*wanted)(void *ctx, const char *module, ct_u64 start);
-	bool (*tell)(void *ctx, const struct ct_dwarf_function *f, const char *file, ct_u32 line);
+	bool (*chosen)(void *ctx, const char *name, const char *file);
+	void (*inlined)(void *ctx, const void *origin, const char *name, const char *file, ct_u32 line);
+	bool (*tell)(void *ctx, const struct ct_dwarf_function *f, const char *file, ct_u32 line, bool chosen);
 	void *ctx;
 };
 void ct_dwarf_functions(struct ct_dwarf *d, const struct ct_dwarf_walk *walk);
-/* Where statements begin in the function, behind its prologue and in all its parts, addresses rising within a part.
- * Those of functions that were inlined are left out. */
+/* Where statements begin in the function and in what is inlined there, behind its prologue and in all its parts,
+ * addresses rising within a part. */
 void ct_dwarf_statements(struct ct_dwarf *d, const struct ct_dwarf_function *f,
 			 void (*tell)(void *ctx, ct_u64 addr, ct_u32 line), void *ctx);
+/* What is inlined in a function, and in that; the first one is the function itself. (dwarf_scopes.c) */
+struct ct_dwarf_scope {
+	const void *origin; /* which function that is, as `inlined` above was told */
+	ct_u32 call_line;   /* where it is called; 0: not known */
+	ct_u64 entry;
+	int parent; /* index; -1: none */
+};
+struct ct_dwarf_scopes {
+	struct ct_dwarf_scope *list;
+	struct ct_dwarf_range {
+		ct_u64 low, high;
+		int scope;
+	} * range;
+	size_t n, nranges;
+};
+int ct_dwarf_scopes_of(const struct ct_dwarf_function *f, struct ct_dwarf_scopes *scopes, struct ct_error *err);
+void ct_dwarf_scopes_free(struct ct_dwarf_scopes *scopes);
+/* The innermost one around an address of the function. */
+int ct_dwarf_scope_at(const struct ct_dwarf_scopes *scopes, ct_u64 addr);
 /* The language it was written in, as DW_LANG_...; 0: not known. */
 int ct_dwarf_language(const struct ct_dwarf_function *f);
 

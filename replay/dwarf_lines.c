@@ -142,18 +142,6 @@ int ct_dwarf_line_starts(struct ct_dwarf *d, const struct ct_dwarf_function *f,
 	return 0;
 }
 
-/* Whether what is there is the function's own, not that of one that was inlined. */
-static bool is_own(const struct ct_dwarf_function *f, Dwarf_Addr pc)
-{
-	Dwarf_Die scopes[CT_DWARF_DEEP];
-	size_t n = ct_dwarf_scopes((Dwarf_Die *)&f->cu, pc, scopes);
-
-	while (n-- > 0 && scopes[n].addr != f->die.addr)
-		if (dwarf_tag(&scopes[n]) == DW_TAG_inlined_subroutine)
-			return false;
-	return true;
-}
-
 /* Of rows with one address the last one counts, as everywhere. */
 static void statements_in(Dwarf_Lines *lines, size_t n, const struct ct_dwarf_function *f, Dwarf_Addr from,
 			  Dwarf_Addr to, void (*tell)(void *ctx, ct_u64 addr, ct_u32 line), void *ctx)
@@ -169,11 +157,11 @@ static void statements_in(Dwarf_Lines *lines, size_t n, const struct ct_dwarf_fu
 	for (; at < n && get_row(lines, at, &r) && r.addr < to && !r.end; at++) {
 		if (r.addr < from || !r.statement || !r.line)
 			continue;
-		if (held.line && held.addr != r.addr && is_own(f, held.addr))
+		if (held.line && held.addr != r.addr)
 			tell(ctx, held.addr + f->bias, (ct_u32)held.line);
 		held = r;
 	}
-	if (held.line && is_own(f, held.addr))
+	if (held.line)
 		tell(ctx, held.addr + f->bias, (ct_u32)held.line);
 }
 

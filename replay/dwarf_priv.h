@@ -22,6 +22,8 @@ bool ct_dwarf_unit_at(struct ct_dwarf *d, ct_u64 addr, Dwarf_Die *cu, ct_u64 *bi
 /* Scopes of the unit around an address of the file, outermost first: functions, blocks, inlined functions. */
 #define CT_DWARF_DEEP 64
 size_t ct_dwarf_scopes(Dwarf_Die *cu, Dwarf_Addr pc, Dwarf_Die *scopes);
+/* Those from the function on. */
+size_t ct_dwarf_scopes_in(const struct ct_dwarf_function *f, Dwarf_Addr pc, Dwarf_Die *scopes);
 /* The absolute path of a file that the unit names. */
 const char *ct_dwarf_path(struct ct_dwarf *d, Dwarf_Die *cu, const char *name);
 /* Its name with those of namespaces and classes around it. */

@@ -189,7 +189,7 @@ static bool add_with_inlined(struct ct_dwarf *d, struct ct_dwarf_stack *s, size_
 	f->has_function = ct_dwarf_function_at(d, f->lookup, &f->function);
 	f->has_line = ct_dwarf_line_at(d, f->lookup, &f->line);
 	if (f->has_function && f->function.has_die)
-		n = ct_dwarf_scopes(&f->function.cu, f->lookup - f->function.bias, scopes);
+		n = ct_dwarf_scopes_in(&f->function, f->lookup - f->function.bias, scopes);
 	while (n-- > 0 && s->n < max) {
 		struct ct_dwarf_frame in = *f;
 		Dwarf_Files *files;

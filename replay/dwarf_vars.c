@@ -82,7 +82,7 @@ static size_t blocks_of(const struct ct_dwarf_frame *f, Dwarf_Die *blocks)
 
 	if (!f->has_scope)
 		return 0;
-	n = ct_dwarf_scopes((Dwarf_Die *)&f->function.cu, f->lookup - f->function.bias, scopes);
+	n = ct_dwarf_scopes_in(&f->function, f->lookup - f->function.bias, scopes);
 	for (first = 0; first < n && scopes[first].addr != f->scope.addr; first++)
 		;
 	for (size_t i = first; i < n; i++) {

@@ -453,6 +453,8 @@ int ct_replay_event(struct ct_session *s, struct ct_error *err)
 
 	if (ev->flags & CT_EVF_EVENTS_ONLY)
 		return 0;
+	if (ev->type != CT_EV_SYSCALL && ev->type != CT_EV_ENTER) /* it may step, or copy the process */
+		ct_stops_take_out(&s->stops);
 	switch (ev->type) {
 	case CT_EV_FILE:
 	case CT_EV_NOTE:

@@ -568,6 +568,7 @@ bool ct_replica_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t 
 {
 	if (!ct_mem_read(p->memfd, addr, buf, len))
 		return false;
+	ct_stops_mask(p, addr, buf, len);
 	ct_mm_mask(p->mm, addr, buf, len);
 	ct_agents_mask(p, addr, buf, len);
 	return true;

@@ -60,6 +60,7 @@ struct ct_replica {
 	struct ct_mm *mm; /* its patched call sites, shared with whom it shares memory with; NULL: none are */
 	struct ct_inproc *inproc;
 	struct ct_agent *agent; /* of an interpreter that is watched, or NULL */
+	struct ct_stops *stops; /* whose int3s are in its memory now, or NULL */
 };
 
 /* What every replica needs to know about the recording. */
@@ -89,6 +90,8 @@ struct ct_replica *ct_replica_create(const struct ct_replay_files *files, struct
 void ct_replica_kill(struct ct_replica *p);
 /* Memory as the program has it, without patches of ours. */
 bool ct_replica_read(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len);
+/* Of stops.c: what is under its int3s. */
+void ct_stops_mask(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len);
 /* Stops are waited for by their signal, SIGCHLD, which the calling thread blocks for that time. Returns whether it was
  * open. */
 bool ct_replica_expect_stops(void);

@@ -113,11 +113,15 @@ static inline bool ct_stop_is_exec(const struct ct_stop *s)
 	return s->kind == CT_STOP_EXEC || s->kind == CT_STOP_EXEC_BY;
 }
 #define CT_STOP_WATCHES 3 /* as many of data at the same time */
-/* From now on runs end at these, in process `pid`. None of them is passed over, however calls are answered. */
+/* From now on runs end at these, in process `pid`; other processes keep theirs. None of them is passed over, however
+ * calls are answered. */
 int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop *list, size_t n, struct ct_error *err);
-/* Those of instructions hold in this process, too, which has the same program: a fork. Until the next set_stops with
- * another pid. */
-int ct_session_stop_too(struct ct_session *s, ct_u32 pid, struct ct_error *err);
+/* From now on those of process `as` hold in this process, too, which has the same program: a fork. */
+int ct_session_stop_too(struct ct_session *s, ct_u32 as, ct_u32 pid, struct ct_error *err);
+/* It has no stops any more; those that it shared them with keep them. */
+void ct_session_stop_no_more(struct ct_session *s, ct_u32 pid);
+/* Whoever stops often, at instructions only, and then does nothing but look and run on: that is faster from now on. */
+void ct_session_stops_stay(struct ct_session *s);
 /* The one that the last run ended at, NULL if at none. It stays that until ct_session_pass_stop, after which the
  * current thread runs on from the breakpoint it stands at. */
 const struct ct_stop *ct_session_stopped(const struct ct_session *s, ct_u32 *tid);

@@ -37,19 +37,23 @@ struct ct_passes {
 	unsigned count;
 };
 
-/* What a user of the session wants to be stopped at. */
-struct ct_stops {
-	ct_u32 pid;
-	ct_u32 *others; /* processes with the same program */
-	size_t nothers;
+/* What a user of the session wants to be stopped at, in processes with the same program. */
+struct ct_stop_set {
+	ct_u32 *pid;
+	size_t npids;
 	struct ct_stop *list; /* by address */
 	size_t n;
-	unsigned watches; /* of them: those of data */
+	unsigned watches;     /* of them: those of data */
+	unsigned char *bytes; /* while a thread runs: those that int3 has taken the place of */
+};
+struct ct_stops {
+	struct ct_stop_set *set;
+	size_t nsets;
 	const struct ct_stop *hit;
 	ct_u32 hit_tid;
-	/* while a thread runs: the bytes that int3 has taken the place of, debug registers */
-	unsigned char *bytes;
-	bool inserted;
+	bool stay; /* int3s, from one stop to the next */
+	/* while a thread runs: whose process int3s are in, NULL: none's; debug registers */
+	struct ct_rthread *by;
 	unsigned used;
 	const struct ct_stop *by_reg[4];
 	ct_u64 was[CT_STOP_WATCHES]; /* what watched data was when last looked at */
@@ -143,6 +147,8 @@ unsigned ct_stops_debug_regs(const struct ct_rthread *t);
 /* Whether an event has changed what is watched, since the other one was called. */
 void ct_stops_look(struct ct_session *s);
 void ct_stops_remember(struct ct_session *s);
+/* No int3 is left. */
+void ct_stops_take_out(struct ct_stops *st);
 void ct_stops_free(struct ct_stops *st);
 
 /* What the program passes is compared with the log up to this length of a buffer. */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* Breakpoints and watchpoints of somebody who looks at a replay. They are there only while a thread runs: int3 at
- * execution addresses, debug registers for data. To the rest of a session a hit looks like a stop that it cannot use,
- * and so it unwinds; the event at hand is still to come then, and running again goes on from there. */
+ * execution addresses, debug registers for data. (With ct_session_stops_stay int3s stay while one stop after the other
+ * is told of: that takes a third of the time; who reads memory does not see them.) To the rest of a session a hit looks
+ * like a stop that it cannot use, and so it unwinds; the event at hand is still to come then, and running again goes on
+ * from there. */
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -38,16 +40,22 @@ static int poke(const struct ct_rthread *t, size_t offset, ct_u64 value)
 	return ptrace(PTRACE_POKEUSER, t->real, offset, value) ? -1 : 0;
 }
 
-static bool concerns(const struct ct_rthread *t)
+/* Those of a process; NULL: it has none. */
+static struct ct_stop_set *set_of(const struct ct_stops *st, ct_u32 pid)
 {
-	const struct ct_stops *st = t->stops;
+	for (size_t i = 0; st && i < st->nsets; i++)
+		for (size_t k = 0; k < st->set[i].npids; k++)
+			if (st->set[i].pid[k] == pid)
+				return &st->set[i];
+	return NULL;
+}
 
-	if (!st || !st->n)
-		return false;
-	for (size_t i = 0; i < st->nothers; i++)
-		if (st->others[i] == t->proc->pid)
-			return true;
-	return st->pid == t->proc->pid;
+/* ... if there are any. */
+static struct ct_stop_set *concerning(const struct ct_rthread *t)
+{
+	struct ct_stop_set *set = set_of(t->stops, t->proc->pid);
+
+	return set && set->n ? set : NULL;
 }
 
 static int by_address(const void *a, const void *b)
@@ -57,9 +65,40 @@ static int by_address(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
+static void free_set(struct ct_stop_set *set)
+{
+	free(set->pid);
+	free(set->list);
+	free(set->bytes);
+}
+
+static int join(struct ct_stop_set *set, ct_u32 pid, struct ct_error *err)
+{
+	ct_u32 *more = realloc(set->pid, (set->npids + 1) * sizeof(*more));
+
+	if (!more)
+		return ct_fail_memory(err);
+	set->pid = more;
+	more[set->npids++] = pid;
+	return 0;
+}
+
+static struct ct_stop_set *add_set(struct ct_stops *st, ct_u32 pid, struct ct_error *err)
+{
+	struct ct_stop_set *more = realloc(st->set, (st->nsets + 1) * sizeof(*more));
+
+	if (!more) {
+		ct_fail_memory(err);
+		return NULL;
+	}
+	st->set = more;
+	more[st->nsets] = (struct ct_stop_set){0};
+	return join(&more[st->nsets], pid, err) ? NULL : &more[st->nsets++];
+}
+
 int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop *list, size_t n, struct ct_error *err)
 {
-	struct ct_stops *st = &s->stops;
+	struct ct_stop_set *set;
 	struct ct_stop *copy = malloc((n ? n : 1) * sizeof(*copy));
 	unsigned char *bytes = malloc(n ? n : 1);
 	unsigned watches = 0;
@@ -74,40 +113,59 @@ int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop 
 					 watches, CT_STOP_WATCHES)
 			       : ct_fail(err, CT_EXIT_FAILED, "too many breakpoints");
 	}
+	ct_stops_take_out(&s->stops);
+	set = set_of(&s->stops, pid);
+	if (!set && !(set = add_set(&s->stops, pid, err))) {
+		free(copy);
+		free(bytes);
+		return -1;
+	}
 	if (n)
 		memcpy(copy, list, n * sizeof(*copy));
 	qsort(copy, n, sizeof(*copy), by_address);
-	free(st->list);
-	free(st->bytes);
-	st->list = copy;
-	st->bytes = bytes;
-	st->n = n;
-	if (st->pid != pid)
-		st->nothers = 0;
-	st->pid = pid;
-	st->watches = watches;
-	st->hit = NULL;
+	free(set->list);
+	free(set->bytes);
+	set->list = copy;
+	set->bytes = bytes;
+	set->n = n;
+	set->watches = watches;
+	s->stops.hit = NULL;
 	ct_stops_remember(s);
 	return 0;
 }
 
-int ct_session_stop_too(struct ct_session *s, ct_u32 pid, struct ct_error *err)
+int ct_session_stop_too(struct ct_session *s, ct_u32 as, ct_u32 pid, struct ct_error *err)
+{
+	struct ct_stop_set *set;
+
+	ct_session_stop_no_more(s, pid);
+	set = set_of(&s->stops, as);
+	return set ? join(set, pid, err) : 0;
+}
+
+void ct_session_stop_no_more(struct ct_session *s, ct_u32 pid)
 {
 	struct ct_stops *st = &s->stops;
-	ct_u32 *more = realloc(st->others, (st->nothers + 1) * sizeof(*more));
+	struct ct_stop_set *set = set_of(st, pid);
 
-	if (!more)
-		return ct_fail_memory(err);
-	st->others = more;
-	more[st->nothers++] = pid;
-	return 0;
+	if (!set)
+		return;
+	ct_stops_take_out(st);
+	st->hit = NULL;
+	for (size_t i = 0; i < set->npids; i++)
+		if (set->pid[i] == pid)
+			set->pid[i--] = set->pid[--set->npids];
+	if (set->npids)
+		return;
+	free_set(set);
+	*set = st->set[--st->nsets];
 }
 
 void ct_stops_free(struct ct_stops *st)
 {
-	free(st->others);
-	free(st->list);
-	free(st->bytes);
+	for (size_t i = 0; i < st->nsets; i++)
+		free_set(&st->set[i]);
+	free(st->set);
 }
 
 const struct ct_stop *ct_session_stopped(const struct ct_session *s, ct_u32 *tid)
@@ -133,37 +191,48 @@ static bool is_exec_of(const struct ct_stop *stop, const struct ct_rthread *t)
 	return stop->kind == CT_STOP_EXEC || (stop->kind == CT_STOP_EXEC_BY && stop->len == t->tid);
 }
 
-static const struct ct_stop *exec_at(const struct ct_rthread *t, ct_u64 ip)
+/* The first one at or behind the address. */
+static size_t first_at(const struct ct_stop_set *set, ct_u64 addr)
 {
-	const struct ct_stops *st = t->stops;
-	size_t lo = 0, hi = st->n;
+	size_t lo = 0, hi = set->n;
 
 	while (lo < hi) {
 		const size_t mid = lo + (hi - lo) / 2;
 
-		if (st->list[mid].addr < ip)
+		if (set->list[mid].addr < addr)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	for (; lo < st->n && st->list[lo].addr == ip; lo++)
-		if (is_exec_of(&st->list[lo], t))
-			return &st->list[lo];
+	return lo;
+}
+
+static const struct ct_stop *exec_at(const struct ct_rthread *t, ct_u64 ip)
+{
+	const struct ct_stop_set *set = concerning(t);
+
+	for (size_t i = set ? first_at(set, ip) : 0; set && i < set->n && set->list[i].addr == ip; i++)
+		if (is_exec_of(&set->list[i], t))
+			return &set->list[i];
 	return NULL;
 }
 
 bool ct_stops_within(const struct ct_rthread *t, ct_u64 addr, ct_u64 len)
 {
-	for (size_t i = 0; concerns(t) && i < t->stops->n; i++)
-		if (is_exec_of(&t->stops->list[i], t) && t->stops->list[i].addr - addr < len)
+	const struct ct_stop_set *st = concerning(t);
+
+	for (size_t i = 0; st && i < st->n; i++)
+		if (is_exec_of(&st->list[i], t) && st->list[i].addr - addr < len)
 			return true;
 	return false;
 }
 
 bool ct_stops_watch(const struct ct_rthread *t, ct_u64 addr, ct_u64 len)
 {
-	for (size_t i = 0; concerns(t) && t->stops->watches && i < t->stops->n; i++) {
-		const struct ct_stop *w = &t->stops->list[i];
+	const struct ct_stop_set *st = concerning(t);
+
+	for (size_t i = 0; st && st->watches && i < st->n; i++) {
+		const struct ct_stop *w = &st->list[i];
 
 		if (!ct_stop_is_exec(w) && w->addr < addr + len && addr < w->addr + w->len)
 			return true;
@@ -173,7 +242,9 @@ bool ct_stops_watch(const struct ct_rthread *t, ct_u64 addr, ct_u64 len)
 
 unsigned ct_stops_debug_regs(const struct ct_rthread *t)
 {
-	return concerns(t) ? t->stops->watches : 0;
+	const struct ct_stop_set *st = concerning(t);
+
+	return st ? st->watches : 0;
 }
 
 static void tell(struct ct_rthread *t, const struct ct_stop *stop)
@@ -184,46 +255,50 @@ static void tell(struct ct_rthread *t, const struct ct_stop *stop)
 
 /* ---- what is written by no instruction -------------------------------------------------------------------------- */
 
-static struct ct_replica *watched_process(struct ct_session *s)
+/* Data is watched in one process. */
+static const struct ct_stop_set *watched(const struct ct_session *s)
 {
-	struct ct_replica *p = NULL;
-
-	for (size_t i = 0; i < s->nprocs; i++)
-		if (s->procs[i]->pid == s->stops.pid && !s->procs[i]->gone)
-			p = s->procs[i];
-	return p;
+	for (size_t i = 0; i < s->stops.nsets; i++)
+		if (s->stops.set[i].watches)
+			return &s->stops.set[i];
+	return NULL;
 }
 
 static void read_watched(struct ct_session *s, ct_u64 *now)
 {
-	const struct ct_replica *p = watched_process(s);
+	const struct ct_stop_set *st = watched(s);
+	const struct ct_replica *p = NULL;
 	unsigned k = 0;
 
 	memset(now, 0, CT_STOP_WATCHES * sizeof(*now));
-	for (size_t i = 0; p && i < s->stops.n; i++)
-		if (!ct_stop_is_exec(&s->stops.list[i]))
-			ct_replica_read(p, s->stops.list[i].addr, &now[k++], s->stops.list[i].len);
+	for (size_t i = 0; st && i < s->nprocs; i++)
+		if (s->procs[i]->pid == st->pid[0] && !s->procs[i]->gone)
+			p = s->procs[i];
+	for (size_t i = 0; p && i < st->n; i++)
+		if (!ct_stop_is_exec(&st->list[i]))
+			ct_replica_read(p, st->list[i].addr, &now[k++], st->list[i].len);
 }
 
 void ct_stops_remember(struct ct_session *s)
 {
-	if (s->stops.watches)
+	if (watched(s))
 		read_watched(s, s->stops.was);
 }
 
 void ct_stops_look(struct ct_session *s)
 {
+	const struct ct_stop_set *st = watched(s);
 	ct_u64 now[CT_STOP_WATCHES];
 	unsigned k = 0;
 
-	if (!s->stops.watches || s->stops.hit)
+	if (!st || s->stops.hit)
 		return;
 	read_watched(s, now);
-	for (size_t i = 0; i < s->stops.n; i++) {
-		if (ct_stop_is_exec(&s->stops.list[i]))
+	for (size_t i = 0; i < st->n; i++) {
+		if (ct_stop_is_exec(&st->list[i]))
 			continue;
 		if (now[k] != s->stops.was[k] && !s->stops.hit) {
-			s->stops.hit = &s->stops.list[i];
+			s->stops.hit = &st->list[i];
 			s->stops.hit_tid = s->ev->tid;
 		}
 		k++;
@@ -236,13 +311,17 @@ void ct_stops_look(struct ct_session *s)
 
 static int set_watches(struct ct_rthread *t)
 {
+	const struct ct_stop_set *set = concerning(t);
 	struct ct_stops *st = t->stops;
-	ct_u64 dr7 = peek(t, DEBUG(7));
+	ct_u64 dr7;
 
 	st->used = 0;
-	for (size_t i = 0; st->watches && i < st->n; i++) {
+	if (!set || !set->watches)
+		return 0;
+	dr7 = peek(t, DEBUG(7));
+	for (size_t i = 0; i < set->n; i++) {
 		static const unsigned char lengths[9] = {[1] = 0, [2] = 1, [4] = 3, [8] = 2};
-		const struct ct_stop *w = &st->list[i];
+		const struct ct_stop *w = &set->list[i];
 		int reg = DEBUG_REGS - 1;
 
 		if (ct_stop_is_exec(w))
@@ -279,7 +358,7 @@ static void unset_watches(struct ct_rthread *t)
 
 /* The stops from `i` on that are in the same page, for all of them are read and written at once: *end is behind the
  * last; how much memory that is from the first one's address on. */
-static size_t span(const struct ct_stops *st, size_t i, size_t *end)
+static size_t span(const struct ct_stop_set *st, size_t i, size_t *end)
 {
 	for (*end = i + 1; *end < st->n && st->list[*end].addr / PAGE == st->list[i].addr / PAGE; ++*end)
 		;
@@ -289,12 +368,12 @@ static size_t span(const struct ct_stops *st, size_t i, size_t *end)
 /* Patched call sites hide instructions, or have them elsewhere. */
 static void unpatch(struct ct_rthread *t)
 {
-	const struct ct_stops *st = t->stops;
+	const struct ct_stop_set *st = concerning(t);
 	unsigned char raw[PAGE + 2 * NEAR], bare[PAGE + 2 * NEAR];
 
 	if (!t->proc->mm)
 		return;
-	for (size_t i = 0, end; i < st->n; i = end) {
+	for (size_t i = 0, end; st && i < st->n; i = end) {
 		const ct_u64 from = st->list[i].addr - NEAR;
 		const size_t within = span(st, i, &end), len = within + 2 * NEAR;
 
@@ -318,10 +397,10 @@ static void unpatch(struct ct_rthread *t)
 /* Puts an int3 at each address but `except`, or what was there. No other thread runs meanwhile. */
 static void exchange(struct ct_rthread *t, bool in, ct_u64 except)
 {
-	struct ct_stops *st = t->stops;
+	struct ct_stop_set *st = concerning(t);
 	unsigned char code[PAGE];
 
-	for (size_t i = 0, end; i < st->n; i = end) {
+	for (size_t i = 0, end; st && i < st->n; i = end) {
 		const ct_u64 from = st->list[i].addr;
 		const size_t len = span(st, i, &end);
 		const bool there = ct_mem_read(t->proc->memfd, from, code, len);
@@ -344,24 +423,61 @@ static void exchange(struct ct_rthread *t, bool in, ct_u64 except)
 		if (there)
 			ct_mem_write(t->proc->memfd, from, code, len);
 	}
-	st->inserted = in;
 }
 
 static void insert(struct ct_rthread *t, ct_u64 except)
 {
 	exchange(t, true, except);
+	t->stops->by = t;
+	t->proc->stops = t->stops;
 }
 
-static void take_out(struct ct_rthread *t)
+void ct_stops_take_out(struct ct_stops *st)
 {
-	if (t->stops->inserted)
-		exchange(t, false, 0);
+	struct ct_rthread *t = st->by;
+
+	if (!t)
+		return;
+	exchange(t, false, 0);
+	t->proc->stops = NULL;
+	st->by = NULL;
+}
+
+void ct_session_stops_stay(struct ct_session *s)
+{
+	s->stops.stay = true;
+}
+
+/* An agent looks at code, too. */
+static bool stays(const struct ct_rthread *t)
+{
+	return t->stops->stay && !t->proc->agent;
+}
+
+void ct_stops_mask(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len)
+{
+	const struct ct_stop_set *set = p->stops && p->stops->by ? concerning(p->stops->by) : NULL;
+	unsigned char *at = buf;
+
+	for (size_t i = set ? first_at(set, addr) : 0; set && i < set->n && set->list[i].addr - addr < len; i++)
+		if (set->bytes[i] != INT3)
+			at[set->list[i].addr - addr] = set->bytes[i];
+}
+
+/* What is at a stop, while the others stay. */
+static bool put(struct ct_rthread *t, const struct ct_stop *stop, bool in)
+{
+	static const unsigned char int3 = INT3;
+	const struct ct_stop_set *set = concerning(t);
+
+	return !t->stops->by || ct_mem_write(t->proc->memfd, stop->addr, in ? &int3 : &set->bytes[stop - set->list], 1);
 }
 
 /* Over the instruction at `ip`, at which a stop has been told of. 1: it has been executed; 0: *status is another stop;
  * -1: it is gone. */
-static int step_over(struct ct_rthread *t, int request, ct_u64 ip, int *status)
+static int step_over(struct ct_rthread *t, int request, const struct ct_stop *stop, int *status)
 {
+	const ct_u64 ip = stop->addr;
 	const int how = request == PTRACE_SYSEMU ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SINGLESTEP;
 	unsigned char code[16] = {0};
 	struct ct_rep rep;
@@ -369,10 +485,11 @@ static int step_over(struct ct_rthread *t, int request, ct_u64 ip, int *status)
 
 	ct_replica_read(t->proc, ip, code, sizeof(code));
 	if (ct_step_kind(code, sizeof(code)) == CT_STEP_CALL) {
+		ct_stops_take_out(t->stops);
 		insert(t, ip);
 		if (ptrace(request, t->real, 0, 0) || ct_replica_wait(t->real, status) || !WIFSTOPPED(*status))
 			return -1;
-		take_out(t);
+		ct_stops_take_out(t->stops);
 		t->told = 0;
 		return 0;
 	}
@@ -380,6 +497,7 @@ static int step_over(struct ct_rthread *t, int request, ct_u64 ip, int *status)
 		static const unsigned char int3 = INT3;
 		unsigned char byte;
 
+		ct_stops_take_out(t->stops);
 		if (!ct_mem_read(t->proc->memfd, ip + rep.len, &byte, 1) ||
 		    !ct_mem_write(t->proc->memfd, ip + rep.len, &int3, 1) || ptrace(request, t->real, 0, 0) ||
 		    ct_replica_wait(t->real, status) || !WIFSTOPPED(*status) ||
@@ -391,7 +509,7 @@ static int step_over(struct ct_rthread *t, int request, ct_u64 ip, int *status)
 		t->told = 0;
 		return poke(t, REG(rip), ip + rep.len) ? -1 : 1;
 	}
-	if (ct_clock_step_by(t, how, status))
+	if (!put(t, stop, false) || ct_clock_step_by(t, how, status) || !put(t, stop, true))
 		return -1;
 	if (*status != TRAP)
 		return 0;
@@ -424,11 +542,14 @@ int ct_stops_before(struct ct_rthread *t, int request, int *status)
 	ct_u64 ip;
 	int ret;
 
-	if (!concerns(t)) {
+	if (t->stops && t->stops->by && (t->stops->by->proc != t->proc || !stays(t)))
+		ct_stops_take_out(t->stops);
+	if (!concerning(t)) {
 		t->told = 0;
 		return 0;
 	}
-	unpatch(t);
+	if (!t->stops->by)
+		unpatch(t);
 	ip = peek(t, REG(rip));
 	for (;;) {
 		if (!(stop = exec_at(t, ip)))
@@ -441,19 +562,22 @@ int ct_stops_before(struct ct_rthread *t, int request, int *status)
 		}
 		if (set_watches(t))
 			return -1;
-		ret = step_over(t, request, ip, status);
+		ret = step_over(t, request, stop, status);
 		stop = ret >= 0 && *status == TRAP ? watch_hit(t) : NULL;
 		unset_watches(t);
 		if (stop)
 			tell(t, stop);
-		if (ret <= 0 || stop)
+		if (ret <= 0 || stop) {
+			ct_stops_take_out(t->stops);
 			return ret < 0 ? -1 : 1;
+		}
 		ip = peek(t, REG(rip));
 	}
 	t->told = 0;
 	if (set_watches(t))
 		return -1;
-	insert(t, 0);
+	if (!t->stops->by)
+		insert(t, 0);
 	return 0;
 }
 
@@ -463,15 +587,17 @@ int ct_stops_after(struct ct_rthread *t, int status)
 	siginfo_t si;
 	ct_u64 ip;
 
-	if (!concerns(t))
+	if (!concerning(t))
 		return 0;
-	take_out(t);
+	if (!stays(t))
+		ct_stops_take_out(t->stops);
 	if (status == TRAP && !ptrace(PTRACE_GETSIGINFO, t->real, 0, &si)) {
 		ip = peek(t, REG(rip));
 		if (si.si_code == INT3_CODE && (stop = exec_at(t, ip - 1))) {
 			t->told = ip - 1;
 			poke(t, REG(rip), ip - 1);
 		} else if (si.si_code != INT3_CODE && (stop = watch_hit(t)) && ours(ip)) {
+			ct_stops_take_out(t->stops);
 			unset_watches(t);
 			return 2; /* our own code looked at it */
 		}
@@ -479,5 +605,7 @@ int ct_stops_after(struct ct_rthread *t, int status)
 	unset_watches(t);
 	if (stop)
 		tell(t, stop);
+	else
+		ct_stops_take_out(t->stops);
 	return stop ? 1 : 0;
 }

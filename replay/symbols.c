@@ -146,29 +146,55 @@ static void add_module(struct ct_symbols *sy, const struct ct_map *m, const char
 	ct_dwarf_add(sy->dwarf, path ? path : hex, fd, m->start);
 }
 
-int ct_symbols_update(struct ct_symbols *sy, struct ct_error *err)
+/* 0: out of memory. */
+static ct_u64 digest_of(const struct ct_maps *maps)
 {
 	XXH3_state_t *h = XXH3_createState();
+	ct_u64 digest;
+
+	if (!h)
+		return 0;
+	XXH3_64bits_reset(h);
+	for (size_t i = 0; i < maps->count; i++)
+		if ((maps->map[i].prot & PROT_EXEC) && ct_kept_hash(maps->map[i].name)) {
+			XXH3_64bits_update(h, &maps->map[i].start, sizeof(maps->map[i].start));
+			XXH3_64bits_update(h, maps->map[i].name, strlen(maps->map[i].name));
+		}
+	digest = XXH3_64bits_digest(h) | 1;
+	XXH3_freeState(h);
+	return digest;
+}
+
+bool ct_symbols_fit(const struct ct_symbols *sy, ct_u32 pid)
+{
+	struct ct_maps maps;
+	bool fit;
+
+	if (ct_session_maps(session_of(sy), pid, &maps, NULL))
+		return false;
+	fit = digest_of(&maps) == sy->digest;
+	ct_maps_deinit(&maps);
+	return fit;
+}
+
+ct_u32 ct_symbols_snapshot(const struct ct_symbols *sy)
+{
+	return sy->image;
+}
+
+int ct_symbols_update(struct ct_symbols *sy, struct ct_error *err)
+{
 	struct ct_dwarf *fresh;
 	struct ct_maps maps;
 	const char *hex;
 	ct_u64 digest;
 
-	if (!h)
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	XXH3_64bits_reset(h);
 	if (ct_session_maps(session_of(sy), sy->pid, &maps, NULL))
 		memset(&maps, 0, sizeof(maps)); /* the process has ended */
-	for (size_t i = 0; i < maps.count; i++)
-		if ((maps.map[i].prot & PROT_EXEC) && ct_kept_hash(maps.map[i].name)) {
-			XXH3_64bits_update(h, &maps.map[i].start, sizeof(maps.map[i].start));
-			XXH3_64bits_update(h, maps.map[i].name, strlen(maps.map[i].name));
-		}
-	digest = XXH3_64bits_digest(h) | 1;
-	XXH3_freeState(h);
-	if (digest == sy->digest) {
+	digest = digest_of(&maps);
+	if (!digest || digest == sy->digest) {
 		ct_maps_deinit(&maps);
-		return 0;
+		return digest ? 0 : ct_fail_memory(err);
 	}
 	fresh = ct_dwarf_create(err);
 	if (!fresh) {

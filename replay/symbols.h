@@ -14,6 +14,10 @@ struct ct_symbols *ct_symbols_create_for(struct ct_session *s, struct ct_recordi
 					 struct ct_error *err);
 /* From here on it speaks of this process, which has the same program: a fork. */
 void ct_symbols_read_from(struct ct_symbols *sy, ct_u32 pid);
+/* Whether this process has the same mapped as is known. */
+bool ct_symbols_fit(const struct ct_symbols *sy, ct_u32 pid);
+/* The snapshot it was made with. */
+ct_u32 ct_symbols_snapshot(const struct ct_symbols *sy);
 void ct_symbols_destroy(struct ct_symbols *sy);
 struct ct_dwarf *ct_symbols_dwarf(struct ct_symbols *sy);
 const struct ct_dwarf_memory *ct_symbols_memory(struct ct_symbols *sy);

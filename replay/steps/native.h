@@ -2,8 +2,8 @@
  * Steps of native code: chosen functions of a replayed process, from its debug information, by breakpoints.
  *
  * The session stops at the beginning of each function and of each of its statements, where calls return to, and where
- * the C++ run-time library throws and catches. Of a process, whatever it executes, and its forks, not of what these
- * execute. */
+ * the C++ run-time library throws and catches; in all processes, whatever they execute. What the compiler has inlined
+ * is a call, too. */
 #ifndef CT_STEPS_NATIVE_H
 #define CT_STEPS_NATIVE_H
 

@@ -73,14 +73,22 @@ int ct_native_tell_function(struct ct_native *n, ct_u32 function, struct ct_erro
 		next += n->function[i].told;
 	f->id = next;
 	f->told = true;
-	return NATIVE_TELL(language, f->language) ? -1 : NATIVE_TELL(function, f->id, f->file_id, f->name, f->line);
+	return NATIVE_TELL(language, f->language ? f->language : "native")
+		       ? -1
+		       : NATIVE_TELL(function, f->id, f->file_id, f->name, f->line);
 }
 
 /* ---- functions ---- */
 
 struct found {
 	struct ct_native *n;
+	struct native_image *im;
 	size_t module; /* at hand */
+	struct inlined {
+		const void *origin;
+		ct_u32 function;
+	} * inlined;
+	size_t ninlined;
 	bool failed;
 };
 
@@ -106,79 +114,163 @@ static bool take_module(void *ctx, const char *name, ct_u64 start)
 	return true;
 }
 
-static bool take_function(void *ctx, const struct ct_dwarf_function *f, const char *file, ct_u32 line)
+static bool is_chosen(void *ctx, const char *name, const char *file)
+{
+	const struct found *c = ctx;
+
+	return ct_step_wanted(c->n->filter, file, name);
+}
+
+/* Its number; NONE: out of memory. */
+static ct_u32 add_function(struct found *c, const char *name, const char *file, ct_u32 line, const char *language)
+{
+	struct ct_native *n = c->n;
+	struct native_function *more;
+
+	for (size_t i = 0; i < n->nfunctions; i++)
+		if (n->function[i].line == line && !strcmp(n->function[i].name, name) &&
+		    !strcmp(n->function[i].file, file))
+			return (ct_u32)i;
+	more = realloc(n->function, (n->nfunctions + 1) * sizeof(*more));
+	if (more) {
+		n->function = more;
+		more[n->nfunctions] = (struct native_function){
+			.name = strdup(name), .file = strdup(file), .line = line, .language = language};
+		n->nfunctions++;
+		ct_agents_unresumable(n->agents); /* its open calls are not saved */
+	}
+	c->failed |= !more || !more[n->nfunctions - 1].name || !more[n->nfunctions - 1].file;
+	return c->failed ? NATIVE_NONE : (ct_u32)(n->nfunctions - 1);
+}
+
+static void take_inlined(void *ctx, const void *origin, const char *name, const char *file, ct_u32 line)
+{
+	struct found *c = ctx;
+	struct inlined *more = c->ninlined & (c->ninlined - 1)
+				       ? c->inlined
+				       : realloc(c->inlined, (c->ninlined ? 2 * c->ninlined : 1) * sizeof(*more));
+
+	c->failed |= !more;
+	if (!more)
+		return;
+	c->inlined = more;
+	more[c->ninlined++] = (struct inlined){origin, add_function(c, name, file, line, NULL)};
+}
+
+static ct_u32 inlined_function(const struct found *c, const struct ct_dwarf_function *f, const void *origin)
+{
+	for (size_t i = 0; i < c->ninlined; i++)
+		if (c->inlined[i].origin == origin) {
+			struct native_function *function = &c->n->function[c->inlined[i].function];
+
+			if (!function->language)
+				function->language = language_of(f);
+			return c->inlined[i].function;
+		}
+	return NATIVE_NONE;
+}
+
+static void free_one(struct native_code *code)
+{
+	ct_dwarf_scopes_free(&code->scopes);
+	free(code->function);
+}
+
+static bool take_function(void *ctx, const struct ct_dwarf_function *f, const char *file, ct_u32 line, bool chosen)
 {
 	struct found *c = ctx;
 	struct ct_native *n = c->n;
-	struct native_function *more, *to = NULL;
+	struct native_image *im = c->im;
+	struct native_code code = {.f = *f}, *more;
 	struct ct_dwarf_line first;
+	bool any = chosen;
 
-	if (!ct_step_wanted(n->filter, file, f->name))
-		return true;
-	n->module[c->module].any = true;
-	for (size_t i = 0; i < n->nfunctions && !to; i++)
-		if (n->function[i].f.entry == f->entry && !strcmp(n->function[i].name, f->name) &&
-		    !strcmp(n->function[i].file, file))
-			to = &n->function[i];
-	if (!line && ct_dwarf_line_at(ct_symbols_dwarf(n->symbols), f->entry, &first))
-		line = first.line; /* Go's compiler does not say */
-	if (!to) {
-		more = realloc(n->function, (n->nfunctions + 1) * sizeof(*more));
-		if (more)
-			n->function = more;
-		to = more ? &more[n->nfunctions] : NULL;
-		c->failed |= !to;
-		if (!to)
-			return false;
-		*to = (struct native_function){
-			.name = strdup(f->name), .file = strdup(file), .line = line, .language = language_of(f)};
-		n->nfunctions++;
-		ct_agents_unresumable(n->agents); /* its open calls are not saved */
-		c->failed |= !to->name || !to->file;
+	if (c->failed || ct_dwarf_scopes_of(f, &code.scopes, NULL) ||
+	    !(code.function = malloc(code.scopes.n * sizeof(*code.function)))) {
+		ct_dwarf_scopes_free(&code.scopes);
+		c->failed = true;
+		return false;
 	}
-	to->f = *f;
-	to->live = true;
-	return !c->failed;
+	for (size_t i = 0; i < code.scopes.n; i++) {
+		code.function[i] = i ? inlined_function(c, f, code.scopes.list[i].origin) : NATIVE_NONE;
+		any |= code.function[i] != NATIVE_NONE;
+	}
+	if (chosen && !line && ct_dwarf_line_at(ct_symbols_dwarf(im->symbols), f->entry, &first))
+		line = first.line; /* Go's compiler does not say */
+	if (chosen)
+		code.function[0] = add_function(c, f->name, file, line, language_of(f));
+	more = any && !(im->ncode & (im->ncode - 1))
+		       ? realloc(im->code, (im->ncode ? 2 * im->ncode : 1) * sizeof(*more))
+		       : im->code;
+	if (!any || c->failed || !more) {
+		free_one(&code);
+		c->failed |= any && !more;
+		return !c->failed;
+	}
+	im->code = more;
+	more[im->ncode++] = code;
+	n->module[c->module].any = true;
+	return true;
 }
 
-const struct native_function *ct_native_function(const struct ct_native *n, ct_u64 entry)
+static int by_entry(const void *a, const void *b)
 {
-	for (size_t i = 0; i < n->nfunctions; i++)
-		if (n->function[i].live && n->function[i].f.entry == entry)
-			return &n->function[i];
-	return NULL;
+	const struct native_code *x = a, *y = b;
+
+	return x->f.entry < y->f.entry ? -1 : x->f.entry > y->f.entry;
+}
+
+/* Of what stands in several units one is enough. */
+static void drop_doubles(struct native_image *im)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < im->ncode; i++)
+		if (kept && im->code[kept - 1].f.entry == im->code[i].f.entry)
+			free_one(&im->code[i]);
+		else
+			im->code[kept++] = im->code[i];
+	im->ncode = kept;
+}
+
+const struct native_code *ct_native_code(const struct native_image *im, ct_u64 entry)
+{
+	const struct native_code key = {.f = {.entry = entry}};
+
+	return im->ncode ? bsearch(&key, im->code, im->ncode, sizeof(key), by_entry) : NULL;
 }
 
 /* ---- points ---- */
 
-static struct native_point *add_point(struct ct_native *n, ct_u64 addr, unsigned what)
+static struct native_point *add_point(struct native_image *im, ct_u64 addr, unsigned what)
 {
-	struct native_point *more = n->point;
+	struct native_point *more = im->point;
 
-	if (!(n->npoints & (n->npoints - 1))) {
-		more = realloc(n->point, (n->npoints ? n->npoints * 2 : 1) * sizeof(*more));
+	if (!(im->npoints & (im->npoints - 1))) {
+		more = realloc(im->point, (im->npoints ? im->npoints * 2 : 1) * sizeof(*more));
 		if (!more)
 			return NULL;
-		n->point = more;
+		im->point = more;
 	}
-	more[n->npoints] = (struct native_point){.addr = addr, .what = what};
-	return &more[n->npoints++];
+	more[im->npoints] = (struct native_point){.addr = addr, .what = what};
+	return &more[im->npoints++];
 }
 
 struct lines {
-	struct ct_native *n;
-	ct_u32 function;
+	struct native_image *im;
+	ct_u32 code;
 	bool failed;
 };
 
 static void take_line(void *ctx, ct_u64 addr, ct_u32 line)
 {
 	struct lines *c = ctx;
-	struct native_point *p = add_point(c->n, addr, NATIVE_LINE);
+	struct native_point *p = add_point(c->im, addr, NATIVE_LINE);
 
 	c->failed |= !p;
 	if (p) {
-		p->function = c->function;
+		p->code = c->code;
+		p->scope = ct_dwarf_scope_at(&c->im->code[c->code].scopes, addr);
 		p->line = line;
 	}
 }
@@ -190,37 +282,39 @@ static int by_address(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
-static void sort_points(struct ct_native *n)
+static void sort_points(struct native_image *im)
 {
 	size_t count = 0;
 
-	if (n->npoints)
-		qsort(n->point, n->npoints, sizeof(*n->point), by_address);
-	for (size_t i = 0; i < n->npoints; i++) {
-		struct native_point *p = &n->point[i], *last = count ? &n->point[count - 1] : NULL;
+	if (im->npoints)
+		qsort(im->point, im->npoints, sizeof(*im->point), by_address);
+	for (size_t i = 0; i < im->npoints; i++) {
+		struct native_point *p = &im->point[i], *last = count ? &im->point[count - 1] : NULL;
 
 		if (!last || last->addr != p->addr) {
-			n->point[count++] = *p;
+			im->point[count++] = *p;
 			continue;
 		}
 		if (!(last->what & (NATIVE_LINE | NATIVE_ENTRY)) && (p->what & (NATIVE_LINE | NATIVE_ENTRY)))
-			last->function = p->function;
-		if (p->what & NATIVE_LINE)
+			last->code = p->code;
+		if (p->what & NATIVE_LINE) {
 			last->line = p->line;
+			last->scope = p->scope;
+		}
 		last->what |= p->what;
 	}
-	n->npoints = count;
+	im->npoints = count;
 }
 
-const struct native_point *ct_native_point(const struct ct_native *n, ct_u64 addr)
+const struct native_point *ct_native_point(const struct native_image *im, ct_u64 addr)
 {
 	const struct native_point key = {.addr = addr};
 
-	return n->npoints ? bsearch(&key, n->point, n->npoints, sizeof(key), by_address) : NULL;
+	return im->npoints ? bsearch(&key, im->point, im->npoints, sizeof(key), by_address) : NULL;
 }
 
 /* Those of the run-time libraries, by which exceptions and jumps are seen. */
-static bool add_library(struct ct_native *n)
+static bool add_library(struct native_image *im)
 {
 	static const struct {
 		const char *name;
@@ -245,10 +339,10 @@ static bool add_library(struct ct_native *n)
 		bool failed;
 
 		/* The C library has some of its own. */
-		ct_dwarf_symbols(ct_symbols_dwarf(n->symbols), symbols[i].name, &found);
+		ct_dwarf_symbols(ct_symbols_dwarf(im->symbols), symbols[i].name, &found);
 		failed = found.failed;
 		for (size_t k = 0; k < found.n && !failed; k++)
-			failed = !add_point(n, found.addr[k], symbols[i].what);
+			failed = !add_point(im, found.addr[k], symbols[i].what);
 		ct_dwarf_list_free(&found);
 		if (failed)
 			return false;
@@ -256,68 +350,82 @@ static bool add_library(struct ct_native *n)
 	return true;
 }
 
-int ct_native_arm(struct ct_native *n, struct ct_error *err)
+int ct_native_arm(struct ct_native *n, const struct native_image *im, struct ct_error *err)
 {
-	struct ct_stop *list = calloc(n->npoints + 1, sizeof(*list));
+	struct ct_stop *list = calloc(im->npoints + 1, sizeof(*list));
 	int ret;
 
 	if (!list)
 		return ct_fail_memory(err);
-	for (size_t i = 0; i < n->npoints; i++)
-		list[i] = (struct ct_stop){.kind = CT_STOP_EXEC, .addr = n->point[i].addr};
-	ret = ct_session_set_stops(n->s, n->pid, list, n->npoints, err);
+	for (size_t i = 0; i < im->npoints; i++)
+		list[i] = (struct ct_stop){.kind = CT_STOP_EXEC, .addr = im->point[i].addr};
+	ret = ct_session_set_stops(n->s, im->pid[0], list, im->npoints, err);
 	free(list);
 	return ret;
 }
 
-int ct_native_add_return(struct ct_native *n, ct_u64 addr, struct ct_error *err)
+int ct_native_add_return(struct ct_native *n, struct native_image *im, ct_u64 addr, struct ct_error *err)
 {
-	struct native_point *p = (struct native_point *)ct_native_point(n, addr);
+	struct native_point *p = (struct native_point *)ct_native_point(im, addr);
 
 	if (p) {
 		p->what |= NATIVE_RETURN;
 		return 0;
 	}
-	if (!add_point(n, addr, NATIVE_RETURN))
+	if (!add_point(im, addr, NATIVE_RETURN))
 		return ct_fail_memory(err);
-	sort_points(n);
-	return ct_native_arm(n, err);
+	sort_points(im);
+	return ct_native_arm(n, im, err);
 }
 
-int ct_native_look(struct ct_native *n, struct ct_error *err)
+/* Where calls that are going on return to. */
+static bool add_returns(const struct ct_native *n, struct native_image *im)
 {
-	struct found found = {.n = n};
-	bool any = false;
+	for (size_t i = 0; i < n->nthreads; i++)
+		for (size_t k = 0; k < n->thread[i].depth && ct_native_image(n, n->thread[i].pid) == im; k++)
+			if (n->thread[i].frame[k].ret && !add_point(im, n->thread[i].frame[k].ret, NATIVE_RETURN))
+				return false;
+	return true;
+}
 
-	for (size_t i = 0; i < n->nfunctions; i++)
-		n->function[i].live = false;
-	ct_dwarf_functions(ct_symbols_dwarf(n->symbols), &(struct ct_dwarf_walk){take_module, take_function, &found});
+int ct_native_look(struct ct_native *n, struct native_image *im, struct ct_error *err)
+{
+	struct found found = {.n = n, .im = im};
+	struct ct_dwarf *d = ct_symbols_dwarf(im->symbols);
+
+	ct_native_free_points(im);
+	ct_dwarf_functions(d, &(struct ct_dwarf_walk){take_module, is_chosen, take_inlined, take_function, &found});
+	free(found.inlined);
 	if (found.failed)
 		return ct_fail_memory(err);
-	n->npoints = 0;
-	for (size_t i = 0; i < n->nfunctions; i++) {
-		struct lines lines = {n, (ct_u32)i, false};
-		struct native_function *f = &n->function[i];
-		struct native_point *p;
+	if (im->ncode)
+		qsort(im->code, im->ncode, sizeof(*im->code), by_entry);
+	drop_doubles(im);
+	for (size_t i = 0; i < im->ncode; i++) {
+		struct lines lines = {im, (ct_u32)i, false};
+		struct native_point *p = add_point(im, im->code[i].f.entry, NATIVE_ENTRY);
 
-		if (!f->live)
-			continue;
-		any = true;
-		p = add_point(n, f->f.entry, NATIVE_ENTRY);
 		if (p)
-			p->function = (ct_u32)i;
-		ct_dwarf_statements(ct_symbols_dwarf(n->symbols), &f->f, take_line, &lines);
+			p->code = (ct_u32)i;
+		ct_dwarf_statements(d, &im->code[i].f, take_line, &lines);
 		if (!p || lines.failed)
 			return ct_fail_memory(err);
 	}
-	if (any && !add_library(n))
+	if (im->ncode && (!add_library(im) || !add_returns(n, im)))
 		return ct_fail_memory(err);
-	for (size_t i = 0; i < n->nthreads; i++)
-		for (size_t k = 0; k < n->thread[i].depth; k++)
-			if (n->thread[i].frame[k].ret && !add_point(n, n->thread[i].frame[k].ret, NATIVE_RETURN))
-				return ct_fail_memory(err);
-	sort_points(n);
-	return ct_native_arm(n, err);
+	sort_points(im);
+	return ct_native_arm(n, im, err);
+}
+
+void ct_native_free_points(struct native_image *im)
+{
+	for (size_t i = 0; i < im->ncode; i++)
+		free_one(&im->code[i]);
+	free(im->code);
+	free(im->point);
+	im->code = NULL;
+	im->point = NULL;
+	im->ncode = im->npoints = 0;
 }
 
 void ct_native_free_code(struct ct_native *n)
@@ -333,5 +441,4 @@ void ct_native_free_code(struct ct_native *n)
 	free(n->module);
 	free(n->function);
 	free(n->file);
-	free(n->point);
 }

@@ -30,29 +30,59 @@ static void free_frame(struct native_frame *f)
 	free(f->var);
 }
 
+static void free_thread(struct native_thread *t)
+{
+	while (t->depth)
+		free_frame(&t->frame[--t->depth]);
+	free(t->frame);
+	free(t->type);
+}
+
+void ct_native_forget_thread(struct ct_native *n, ct_u32 tid)
+{
+	for (size_t i = 0; i < n->nthreads; i++)
+		if (n->thread[i].tid == tid) {
+			free_thread(&n->thread[i]);
+			n->thread[i] = n->thread[--n->nthreads];
+			return;
+		}
+}
+
 void ct_native_free_threads(struct ct_native *n)
 {
-	for (size_t i = 0; i < n->nthreads; i++) {
-		struct native_thread *t = &n->thread[i];
-
-		while (t->depth)
-			free_frame(&t->frame[--t->depth]);
-		free(t->frame);
-		free(t->type);
-	}
+	for (size_t i = 0; i < n->nthreads; i++)
+		free_thread(&n->thread[i]);
 	free(n->thread);
 	n->thread = NULL;
 	n->nthreads = 0;
 }
 
+size_t ct_native_wanted(const struct native_code *code, int at, struct native_want *want, size_t most)
+{
+	size_t count = 0, unwound = 0;
+
+	for (; at >= 0; at = code->scopes.list[at].parent, unwound++)
+		if (code->function[at] != NATIVE_NONE && count < most)
+			want[count++] = (struct native_want){code->function[at], unwound, &code->scopes.list[at],
+							     code->scopes.list[at].parent >= 0};
+	for (size_t i = 0; i < count / 2; i++) { /* outermost first */
+		const struct native_want swap = want[i];
+
+		want[i] = want[count - 1 - i];
+		want[count - 1 - i] = swap;
+	}
+	return count;
+}
+
 struct native_frame *ct_native_push(struct ct_native *n, struct native_thread *t, const struct native_frame *f,
 				    enum ct_enter how, struct ct_error *err)
 {
+	struct native_image *im = ct_native_image(n, t->pid);
 	struct native_frame *more;
 
 	if (ct_native_tell_function(n, f->function, err) ||
 	    NATIVE_TELL(call, t->tid, n->function[f->function].id, n->function[f->function].line, ++n->runs, how) ||
-	    (f->ret && ct_native_add_return(n, f->ret, err)))
+	    (f->ret && im && ct_native_add_return(n, im, f->ret, err)))
 		return NULL;
 	if (!(t->depth & (t->depth - 1))) {
 		more = realloc(t->frame, (t->depth ? t->depth * 2 : 1) * sizeof(*more));

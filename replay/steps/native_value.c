@@ -329,14 +329,14 @@ int ct_native_variables(struct ct_native *n, struct native_thread *t, struct nat
 	return c.ret;
 }
 
-const struct ct_value *ct_native_returned(struct ct_native *n, const struct native_function *f,
+const struct ct_value *ct_native_returned(struct ct_native *n, const struct ct_dwarf_function *f,
 					  const struct ct_dwarf_place *p)
 {
 	struct reader r = {.n = n, .p = p};
 	struct ct_dwarf_value from;
 	struct ct_value *v;
 
-	if (!n->limits.values || !f->live || !ct_dwarf_returned(p, &f->f, &from))
+	if (!n->limits.values || !ct_dwarf_returned(p, f, &from))
 		return NULL;
 	ct_arena_reset(&n->arena);
 	v = room(&r, sizeof(*v));
