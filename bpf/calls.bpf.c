@@ -92,6 +92,12 @@ struct {
 	__type(key, u32);
 	__type(value, struct ct_ruby_probe);
 } rubies SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CT_CALL_PYTHONS);
+	__type(key, u32);
+	__type(value, struct ct_vm_probe);
+} vms SEC(".maps");
 struct code {
 	u32 id;        /* 0: not told of */
 	u16 generator; /* or coroutine */
@@ -605,3 +611,5 @@ int ct_python_session(struct pt_regs *ctx)
 #include "sdk.bpf.h"
 /* ... which this one builds on */
 #include "ruby.bpf.h"
+#include "php.bpf.h"
+#include "perl.bpf.h"

@@ -135,6 +135,17 @@ static __always_inline u32 id_of(u64 function, u8 *silent)
 	return known->id;
 }
 
+/* Where a call with no C function of its own has been entered: it ends with the native call around it, if there is one,
+ * whose stack pointer is a multiple of 8. */
+static __always_inline u64 within(struct call_stack *s, u32 depth)
+{
+	u64 sp = ~7ull;
+
+	if (depth && depth <= CT_CALL_DEPTH)
+		sp = call_at(s, depth - 1)->sp;
+	return sp - !(sp & 7);
+}
+
 /* A call of c->function, as deep as c->depth says; `end` as in struct walk. */
 static __always_inline int enter_told(struct open_call *c, u64 sp, u64 end)
 {
@@ -151,11 +162,7 @@ static __always_inline int enter_told(struct open_call *c, u64 sp, u64 end)
 	}
 	walk(&w, sp);
 	depth = w.keep;
-	/* It ends with the native call around it, if there is one, whose stack pointer is a multiple of 8. */
-	c->sp = ~7ull;
-	if (depth && depth <= CT_CALL_DEPTH)
-		c->sp = call_at(s, depth - 1)->sp;
-	c->sp -= !(c->sp & 7);
+	c->sp = within(s, depth);
 	push(s, depth, c, NULL);
 	return 0;
 }

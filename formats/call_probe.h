@@ -48,10 +48,35 @@ struct ct_ruby_probe {
 	ct_u32 str_embed, str_embed_len; /* as in struct ct_rba_offsets */
 };
 
+/* PHP, Perl, Lua. Cookie: bits 0..31 are the index in `vms`, the next four a register, and again, from bit 40 on
+ * what is seen. */
+#define CT_VM_COOKIE(index, what, reg, reg2)                                                                           \
+	((ct_u64)(index) | (ct_u64)(reg) << 32 | (ct_u64)(reg2) << 36 | (ct_u64)(what) << 40)
+enum ct_vm_site {
+	CT_PHP_ENTERS, /* a frame is the innermost one, and about to run */
+	CT_PHP_BEGINS, /* execute_ex runs one: rdi */
+	CT_PHP_LEAVES, /* the frame in the register is about to end */
+	CT_PHP_ENDS,   /* execute_ex is about to return */
+	/* Perl, the interpreter is in the register: */
+	CT_PERL_ENTERS,  /* the innermost context is that of a new call */
+	CT_PERL_LEAVES,  /* ... of one that is about to end */
+	CT_PERL_GOES,    /* goto has done its work, the next operation is in the second register */
+	CT_PERL_UNWINDS, /* contexts above the number in esi are about to end */
+};
+struct ct_vm_probe {
+	ct_u32 tgid;
+	ct_u32 reserved;
+	/* PHP: addresses of members of executor_globals. */
+	ct_u64 current, exception;
+	/* Perl. */
+	ct_u64 nextstate;         /* what runs the operation between two statements */
+	ct_u64 die_from, die_end; /* the function that unwinds for an exception */
+};
+
 /* A Python function. Its code object's address may be used again for another one: then what it refers to differs. */
 struct ct_code_key {
 	ct_u64 code, filename, qualname;
-	ct_u64 linetable; /* Ruby: the class it is a method of */
+	ct_u64 linetable; /* Ruby, PHP: the class it is a method of */
 	ct_u32 line, tgid;
 };
 

@@ -261,6 +261,35 @@ static int attach_ruby(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	return ret;
 }
 
+static int attach_vm(struct ct_calls *c, enum ct_vm vm, pid_t pid, struct ct_error *err)
+{
+	const struct bpf_program *const prog[CT_VMS] = {
+		[CT_VM_PHP] = c->skel->progs.ct_php, [CT_VM_PERL] = c->skel->progs.ct_perl};
+	const struct ct_vm_kind *kind = &ct_vm_kinds[vm];
+	struct ct_vm_target t;
+	struct places at = {0};
+	char what[64];
+	int ret;
+
+	snprintf(what, sizeof(what), "%s whose calls can be seen (%s)", kind->name, kind->versions);
+	ret = found(c, pid, ct_vm_target(vm, pid, &t, err), what, err);
+	if (ret <= 0)
+		return ret;
+	if (map_interpreter(c->skel->maps.vms, c->nvms, &t.probe, err))
+		return -1;
+	ret = 0;
+	for (unsigned i = 0; i < t.nsites && !ret; i++)
+		ret = ct_calls_place(&at, t.site[i].offset,
+				     CT_VM_COOKIE(c->nvms, t.site[i].what, t.site[i].reg, t.site[i].reg2));
+	ret = ret < 0 ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
+		      : ct_calls_probe(c, prog[vm], pid, t.path, &at, 0, at.n, 0, err);
+	ct_calls_free_places(&at);
+	c->nvms++;
+	if (!ret)
+		name_interpreter(c, "%s %s", kind->name, t.version);
+	return ret;
+}
+
 /* ---- what programs tell -------------------------------------------------------------------------------- */
 
 struct told {
@@ -320,10 +349,14 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 		ret = attach_python(c, pid, err);
 	if (!ret && c->o->ruby)
 		ret = attach_ruby(c, pid, err);
+	for (unsigned vm = 0; vm < CT_VMS && !ret; vm++)
+		if (c->o->vm[vm])
+			ret = attach_vm(c, vm, pid, err);
 	if (!ret && c->o->told && !c->o->nfunctions && !c->stats.interpreters[0] && !c->stats.told)
 		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED,
 			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
-					  "3.14, Ruby 3.1), nor does it tell of itself (ctbpf.h)"
+					  "3.14, Ruby 3.1, PHP 8.2, "
+					  "Perl 5.36), nor does it tell of itself (ctbpf.h)"
 					: "process %d does not tell of itself: nothing in it was made with ctbpf.h",
 			      pid);
 	clock_gettime(CLOCK_MONOTONIC, &b);

@@ -14,6 +14,7 @@
 #include "formats/event_access.h"
 #include "replay/agents/ruby.h"
 #include "user/call_filter.h"
+#include "user/calls_vm.h"
 
 struct ct_calls;
 struct ct_probes;
@@ -23,6 +24,7 @@ struct ct_calls_opts {
 	size_t nfunctions;
 	const char *lib; /* pattern of files they are in; NULL: the program itself */
 	bool python, ruby;
+	bool vm[CT_VMS];                     /* PHP and the like */
 	bool told;                           /* what programs tell by themselves, through ctbpf.h */
 	bool any;                            /* of these: what there is */
 	unsigned depth;                      /* 0: any; of probed calls */

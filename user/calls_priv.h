@@ -26,6 +26,7 @@ struct ct_calls {
 	size_t ninterp;
 	struct ct_ruby_target *ruby;
 	size_t nruby;
+	ct_u32 nvms;
 	ct_u32 nfunctions;
 	struct ct_calls_stats stats;
 	bool stopped;

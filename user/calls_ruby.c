@@ -4,7 +4,6 @@
  * vm_exec_core runs a method that another one calls in itself: behind what has sent the message it takes the frame
  * from the execution context again if the result is Qundef (RESTORE_REGS), else the method was a C function and is
  * over. Frames pushed by C functions come by vm_exec; frames end by `leave`, which puts the outer one there. */
-#include <Zydis/Zydis.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "user/attach/insn_image.h"
+#include "user/call_code.h"
 #include "user/call_files.h"
 #include "user/calls.h"
 #include "user/sites.h"
@@ -23,18 +22,6 @@
 #define BEHIND   4096       /* ... behind the last instruction's beginning */
 #define EXEC_MAX 4096       /* of vm_exec */
 #define JIT_ROOM (1u << 20)
-
-struct code {
-	ZydisDecoder dec;
-	ct_u8 *bytes;
-	size_t len;
-	ct_u64 addr, offset; /* of the first byte */
-};
-struct insn {
-	ZydisDecodedInstruction i;
-	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-	ct_u64 addr;
-};
 
 /* Where frames are entered; `stepped`: by ways that do not compare anything. */
 struct landing {
@@ -48,70 +35,8 @@ struct loop {
 	unsigned nlandings;
 };
 
-static bool read_code(const struct ct_image *im, ct_u64 addr, size_t len, struct code *c)
-{
-	ZydisDecoderInit(&c->dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	c->addr = addr;
-	c->bytes = malloc(len);
-	c->len = c->bytes ? ct_image_code(im, addr, c->bytes, len, &c->offset) : 0;
-	return c->len > 0;
-}
-
-/* What cannot be decoded is passed over byte by byte. */
-static bool next(const struct code *c, ct_u64 *addr, struct insn *n)
-{
-	for (; *addr >= c->addr && *addr - c->addr < c->len; ++*addr)
-		if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&c->dec, c->bytes + (*addr - c->addr),
-							c->len - (*addr - c->addr), &n->i, n->op))) {
-			n->addr = *addr;
-			*addr += n->i.length;
-			return true;
-		}
-	return false;
-}
-
-static int number(ZydisRegister reg)
-{
-	return ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_GPR64 ? ZydisRegisterGetId(reg) : -1;
-}
-
-/* mov disp(%base),%to */
-static bool is_load(const struct insn *n, unsigned base, ct_s64 disp, unsigned to)
-{
-	return n->i.mnemonic == ZYDIS_MNEMONIC_MOV && n->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-	       n->op[1].type == ZYDIS_OPERAND_TYPE_MEMORY && number(n->op[0].reg.value) == (int)to &&
-	       number(n->op[1].mem.base) == (int)base && n->op[1].mem.index == ZYDIS_REGISTER_NONE &&
-	       n->op[1].mem.disp.value == disp;
-}
-
-static bool is_store(const struct insn *n, unsigned from, unsigned base, ct_s64 disp)
-{
-	return n->i.mnemonic == ZYDIS_MNEMONIC_MOV && n->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-	       n->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY && number(n->op[1].reg.value) == (int)from &&
-	       number(n->op[0].mem.base) == (int)base && n->op[0].mem.index == ZYDIS_REGISTER_NONE &&
-	       n->op[0].mem.disp.value == disp;
-}
-
-static ct_u64 leads_to(const struct insn *n)
-{
-	const bool direct = n->i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
-			    n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && n->op[0].imm.is_relative;
-
-	return direct ? n->addr + n->i.length + n->op[0].imm.value.u : 0;
-}
-
-static bool is_branch(const struct insn *n)
-{
-	return n->i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || n->i.meta.category == ZYDIS_CATEGORY_RET;
-}
-
-static bool ends(const struct insn *n)
-{
-	return n->i.meta.category == ZYDIS_CATEGORY_UNCOND_BR || n->i.meta.category == ZYDIS_CATEGORY_RET;
-}
-
-static bool add_site(struct ct_ruby_target *t, const struct code *c, ct_u64 addr, enum ct_ruby_site what, unsigned ec,
-		     unsigned compared)
+static bool add_site(struct ct_ruby_target *t, const struct ct_call_code *c, ct_u64 addr, enum ct_ruby_site what,
+		     unsigned ec, unsigned compared)
 {
 	if (t->nsites == CT_RUBY_SITES)
 		return false;
@@ -123,18 +48,18 @@ static bool add_site(struct ct_ruby_target *t, const struct code *c, ct_u64 addr
 }
 
 /* mov EC_CFP(%ec),%cfp ... mov (%cfp),%pc */
-static void find_landings(struct loop *l, const struct code *c)
+static void find_landings(struct loop *l, const struct ct_call_code *c)
 {
 	ct_u64 addr = c->addr, at, load = 0;
-	struct insn n;
+	struct ct_decoded n;
 
-	while (next(c, &addr, &n)) {
-		if (!is_load(&n, l->rb->ec_reg, EC_CFP, l->rb->cfp_reg))
+	while (ct_call_code_next(c, &addr, &n)) {
+		if (!ct_insn_loads(&n, l->rb->ec_reg, EC_CFP, l->rb->cfp_reg))
 			continue;
 		load = n.addr;
 		at = addr;
-		for (int k = 0; k < 4 && next(c, &at, &n) && !is_branch(&n); k++)
-			if (is_load(&n, l->rb->cfp_reg, 0, l->rb->pc_reg) && l->nlandings < LANDINGS) {
+		for (int k = 0; k < 4 && ct_call_code_next(c, &at, &n) && !ct_insn_branches(&n); k++)
+			if (ct_insn_loads(&n, l->rb->cfp_reg, 0, l->rb->pc_reg) && l->nlandings < LANDINGS) {
 				l->landing[l->nlandings++].addr = load;
 				break;
 			}
@@ -142,29 +67,29 @@ static void find_landings(struct loop *l, const struct code *c)
 }
 
 /* cmp $Qundef,%reg */
-static int compares(const struct insn *n, unsigned undef)
+static int compares(const struct ct_decoded *n, unsigned undef)
 {
 	return n->i.mnemonic == ZYDIS_MNEMONIC_CMP && n->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 			       n->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && n->op[1].imm.value.u == undef
-		       ? number(n->op[0].reg.value)
+		       ? ct_insn_register(n->op[0].reg.value)
 		       : -1;
 }
 
 /* How the landings are come to: with `add`, the ways that compare become sites. */
-static bool find_ways(struct loop *l, const struct code *c, bool add)
+static bool find_ways(struct loop *l, const struct ct_call_code *c, bool add)
 {
-	struct insn n, before = {.addr = 0};
+	struct ct_decoded n, before = {.addr = 0};
 	ct_u64 addr = c->addr;
 	bool falls = true;
 
-	for (; next(c, &addr, &n); before = n) {
+	for (; ct_call_code_next(c, &addr, &n); before = n) {
 		for (unsigned i = 0; i < l->nlandings; i++) {
 			struct landing *g = &l->landing[i];
 			const int reg = compares(&before, l->t->probe.undef);
 
 			if (n.addr == g->addr && falls)
 				g->reached = g->stepped = true;
-			if (leads_to(&n) != g->addr)
+			if (ct_insn_leads_to(&n) != g->addr)
 				continue;
 			g->reached = true;
 			if (n.i.mnemonic != ZYDIS_MNEMONIC_JZ || reg < 0 || before.addr + before.i.length != n.addr)
@@ -175,23 +100,23 @@ static bool find_ways(struct loop *l, const struct code *c, bool add)
 		}
 		/* What fills up the room behind a jump is come to by nobody. */
 		if (n.i.meta.category != ZYDIS_CATEGORY_NOP && n.i.meta.category != ZYDIS_CATEGORY_WIDENOP)
-			falls = !ends(&n);
+			falls = !ct_insn_ends(&n);
 	}
 	return true;
 }
 
 /* Behind the store of the outer frame, which comes once the frame's end cannot be interrupted any more. */
-static bool find_leave(struct loop *l, const struct code *c, ct_u64 addr)
+static bool find_leave(struct loop *l, const struct ct_call_code *c, ct_u64 addr)
 {
 	bool stored = false;
-	struct insn n;
+	struct ct_decoded n;
 
-	for (int k = 0; k < 64 && next(c, &addr, &n); k++) {
+	for (int k = 0; k < 64 && ct_call_code_next(c, &addr, &n); k++) {
 		if (stored && n.i.meta.category == ZYDIS_CATEGORY_COND_BR)
 			return add_site(l->t, c, n.addr, CT_RUBY_LEAVES, l->rb->ec_reg, 0);
-		if (ends(&n) || (stored && n.i.meta.category == ZYDIS_CATEGORY_CALL))
+		if (ct_insn_ends(&n) || (stored && n.i.meta.category == ZYDIS_CATEGORY_CALL))
 			break;
-		stored |= is_store(&n, l->rb->cfp_reg, l->rb->ec_reg, EC_CFP);
+		stored |= ct_insn_stores(&n, l->rb->cfp_reg, l->rb->ec_reg, EC_CFP);
 	}
 	return false;
 }
@@ -199,7 +124,7 @@ static bool find_leave(struct loop *l, const struct code *c, ct_u64 addr)
 static bool find_in_loop(struct loop *l, const struct ct_image *im, ct_u64 *first)
 {
 	ct_u64 from = l->rb->target[0], to = from;
-	struct code c = {.bytes = NULL};
+	struct ct_call_code c = {.bytes = NULL};
 	unsigned cheap;
 	bool ok;
 
@@ -208,7 +133,7 @@ static bool find_in_loop(struct loop *l, const struct ct_image *im, ct_u64 *firs
 		to = l->rb->target[i] > to ? l->rb->target[i] : to;
 	}
 	*first = from;
-	ok = to - from < LOOP_MAX && read_code(im, from, to - from + BEHIND, &c);
+	ok = to - from < LOOP_MAX && ct_call_code_read(im, from, to - from + BEHIND, &c);
 	if (ok) {
 		find_landings(l, &c);
 		ok = find_ways(l, &c, false) && find_ways(l, &c, true);
@@ -227,10 +152,10 @@ static bool find_in_loop(struct loop *l, const struct ct_image *im, ct_u64 *firs
 /* Its beginning, and where it calls the loop: `first` is an address little behind that one's. */
 static bool find_exec(struct loop *l, const struct ct_image *im, ct_u64 exec, ct_u64 first)
 {
-	struct code c = {.bytes = NULL};
-	bool ok = exec && read_code(im, exec, EXEC_MAX, &c), called = false;
+	struct ct_call_code c = {.bytes = NULL};
+	bool ok = exec && ct_call_code_read(im, exec, EXEC_MAX, &c), called = false;
 	struct ct_site site;
-	struct insn n;
+	struct ct_decoded n;
 	ct_u64 addr = exec, to;
 
 	if (ok) {
@@ -239,8 +164,8 @@ static bool find_exec(struct loop *l, const struct ct_image *im, ct_u64 exec, ct
 		     add_site(l->t, &c, exec + site.at, CT_RUBY_ENTERS, 7, 0);
 		l->t->stepped |= site.cost == CT_SITE_STEPPED;
 	}
-	while (ok && next(&c, &addr, &n)) {
-		to = n.i.mnemonic == ZYDIS_MNEMONIC_CALL ? leads_to(&n) : 0;
+	while (ok && ct_call_code_next(&c, &addr, &n)) {
+		to = n.i.mnemonic == ZYDIS_MNEMONIC_CALL ? ct_insn_leads_to(&n) : 0;
 		if (!to || to > first || first - to > 512)
 			continue;
 		called = true;

@@ -168,6 +168,13 @@ static void list_interpreters(struct list *l, pid_t pid)
 	ret = ct_ruby_target(pid, &rb, &why);
 	snprintf(version, sizeof(version), "%u.%u", rb.major, rb.minor);
 	list_interpreter(l, ret, "ruby", "Ruby", version, rb.name, rb.stepped, why.msg);
+	for (unsigned vm = 0; vm < CT_VMS; vm++) {
+		struct ct_vm_target t;
+
+		ret = ct_vm_target(vm, pid, &t, &why);
+		list_interpreter(l, ret, ct_vm_kinds[vm].option, ct_vm_kinds[vm].name, t.version, t.name, t.stepped,
+				 why.msg);
+	}
 }
 
 /* ---- programs that tell of themselves ------------------------------------------------------------------ */

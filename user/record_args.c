@@ -121,22 +121,36 @@ static int parse_pids(struct ct_record_args *a, char *text)
 	return a->npids ? 0 : -1;
 }
 
+static bool any_language(const struct ct_calls_opts *c)
+{
+	bool any = c->python || c->ruby || c->told;
+
+	for (size_t i = 0; i < CT_VMS; i++)
+		any |= c->vm[i];
+	return any;
+}
+
 /* -1: good; else the exit status. */
 static int parse_languages(struct ct_record_args *a, const char *list, char **argv)
 {
-	static const char *const names[] = {"python", "ruby", "sdk"};
-	bool *const wanted[] = {&a->calls.python, &a->calls.ruby, &a->calls.told};
+	enum { SDK, PYTHON, RUBY, VMS, LANGUAGES = VMS + CT_VMS };
+	const char *names[LANGUAGES] = {"sdk", "python", "ruby"};
+	bool *wanted[LANGUAGES] = {&a->calls.told, &a->calls.python, &a->calls.ruby};
 
 	a->calls.any = !list;
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !list; i++)
+	for (size_t i = 0; i < CT_VMS; i++) {
+		names[VMS + i] = ct_vm_kinds[i].option;
+		wanted[VMS + i] = &a->calls.vm[i];
+	}
+	for (size_t i = 0; i < LANGUAGES && !list; i++)
 		*wanted[i] = true;
 	while (list && *list) {
 		size_t len = strcspn(list, ","), i = 0;
 
-		while (i < sizeof(names) / sizeof(*names) && (strlen(names[i]) != len || memcmp(names[i], list, len)))
+		while (i < LANGUAGES && (strlen(names[i]) != len || memcmp(names[i], list, len)))
 			i++;
-		if (i == sizeof(names) / sizeof(*names))
-			return ct_cmd_usage(argv, "--calls takes python, ruby and sdk, not '%s'", list);
+		if (i == LANGUAGES)
+			return ct_cmd_usage(argv, "--calls takes python, ruby, php, perl and sdk, not '%s'", list);
 		*wanted[i] = true;
 		list += len + (list[len] == ',');
 	}
@@ -186,14 +200,14 @@ static int check_calls(struct ct_record_args *a, char **argv)
 	a->o.trigger.slow_lib = c->lib;
 	if (c->lib && !c->nfunctions && !a->o.trigger.slow)
 		return ct_cmd_usage(argv, "--lib says where the functions of --functions and --on-latency are");
-	if (!c->nfunctions && !c->python && !c->ruby && !c->told)
+	if (!c->nfunctions && !any_language(c))
 		return c->depth || c->min_ns || c->max_rate || c->tid || a->filter
 			       ? ct_cmd_usage(argv, "give --functions or --calls, too")
 			       : -1;
 	if (!a->o.no_replay)
 		return ct_cmd_usage(argv, "--functions and --calls need --no-replay: of a recording that can be "
 					  "replayed `ctbpf index` tells every call");
-	if ((c->python || c->ruby || c->told) && a->o.command)
+	if (any_language(c) && a->o.command)
 		return ct_cmd_usage(argv, "--calls needs a program that has started: run the command first, then "
 					  "give -p PID");
 	if (a->filter) {
@@ -342,8 +356,7 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 		return ct_cmd_usage(argv, "--verify has nothing to replay in a recording with --no-replay");
 	a->o.redact = a->redact;
 	a->o.redact_env = a->redact_env;
-	if ((a->o.nredact || a->o.nredact_env) &&
-	    (a->verify || a->calls.nfunctions || a->calls.python || a->calls.ruby || a->calls.told))
+	if ((a->o.nredact || a->o.nredact_env) && (a->verify || a->calls.nfunctions || any_language(&a->calls)))
 		return ct_cmd_usage(argv,
 				    a->verify ? "--verify cannot prove a recording of which --redact takes bytes away"
 					      : "--redact does not look into calls: give it without --functions and "

@@ -7,14 +7,17 @@
 
 json_t *ct_recorder_calls_options(const struct ct_calls_opts *o)
 {
-	json_t *functions = json_array();
+	json_t *functions = json_array(), *vms = json_array();
 
+	for (size_t i = 0; i < CT_VMS; i++)
+		if (o->vm[i])
+			json_array_append_new(vms, json_string(ct_vm_kinds[i].option));
 	for (size_t i = 0; i < o->nfunctions; i++)
 		json_array_append_new(functions, json_string(o->functions[i]) ?: json_string("?"));
-	return json_pack("{s:o, s:s?, s:b, s:b, s:b, s:i, s:I, s:I, s:i, s:s?}", "functions", functions, "lib", o->lib,
-			 "python", o->python, "ruby", o->ruby, "told", o->told, "depth", (int)o->depth, "min_ns",
-			 (json_int_t)o->min_ns, "max_rate", (json_int_t)o->max_rate, "thread", (int)o->tid, "filter",
-			 o->filter_path);
+	return json_pack("{s:o, s:s?, s:b, s:b, s:o, s:b, s:i, s:I, s:I, s:i, s:s?}", "functions", functions, "lib",
+			 o->lib, "python", o->python, "ruby", o->ruby, "languages", vms, "told", o->told, "depth",
+			 (int)o->depth, "min_ns", (json_int_t)o->min_ns, "max_rate", (json_int_t)o->max_rate, "thread",
+			 (int)o->tid, "filter", o->filter_path);
 }
 
 static void tell(void *ctx, pid_t pid, const struct ct_ev_function *f, const char *name, const char *file)
