@@ -613,3 +613,4 @@ int ct_python_session(struct pt_regs *ctx)
 #include "ruby.bpf.h"
 #include "php.bpf.h"
 #include "perl.bpf.h"
+#include "lua.bpf.h"

@@ -62,6 +62,11 @@ enum ct_vm_site {
 	CT_PERL_LEAVES,  /* ... of one that is about to end */
 	CT_PERL_GOES,    /* goto has done its work, the next operation is in the second register */
 	CT_PERL_UNWINDS, /* contexts above the number in esi are about to end */
+	/* Lua. */
+	CT_LUA_BEGINS, /* luaV_execute runs the call in rsi, or goes on with it */
+	CT_LUA_ENTERS, /* ... the one in the register */
+	CT_LUA_LEAVES, /* which is about to end */
+	CT_LUA_THROWS, /* luaD_throw: all up to the place where it is caught */
 };
 struct ct_vm_probe {
 	ct_u32 tgid;
@@ -71,6 +76,8 @@ struct ct_vm_probe {
 	/* Perl. */
 	ct_u64 nextstate;         /* what runs the operation between two statements */
 	ct_u64 die_from, die_end; /* the function that unwinds for an exception */
+	/* Lua: from the stack pointer within luaV_execute to its return address. */
+	ct_u64 frame;
 };
 
 /* A Python function. Its code object's address may be used again for another one: then what it refers to differs. */
@@ -110,6 +117,13 @@ struct ct_ruby_name {
 	ct_u64 method;
 	ct_u32 type;    /* of the instruction sequence */
 	ct_u32 bmethod; /* made by define_method */
+};
+/* This one, that it is one of Lua, where functions have no names but from those who call them; struct ct_lua_name
+ * follows the text, of which the name is none. */
+#define CT_FNF_LUA 0x8000
+struct ct_lua_name {
+	ct_u64 caller; /* its Proto; 0: no function of Lua, or there was a tail call */
+	ct_u64 next;   /* its instruction behind the call */
 };
 #define CT_CALL_NAME_MAX 128 /* bytes */
 #define CT_CALL_FILE_MAX 256

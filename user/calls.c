@@ -263,12 +263,13 @@ static int attach_ruby(struct ct_calls *c, pid_t pid, struct ct_error *err)
 
 static int attach_vm(struct ct_calls *c, enum ct_vm vm, pid_t pid, struct ct_error *err)
 {
-	const struct bpf_program *const prog[CT_VMS] = {
-		[CT_VM_PHP] = c->skel->progs.ct_php, [CT_VM_PERL] = c->skel->progs.ct_perl};
+	const struct bpf_program *const prog[CT_VMS] = {[CT_VM_PHP] = c->skel->progs.ct_php,
+							[CT_VM_PERL] = c->skel->progs.ct_perl,
+							[CT_VM_LUA] = c->skel->progs.ct_lua};
 	const struct ct_vm_kind *kind = &ct_vm_kinds[vm];
 	struct ct_vm_target t;
 	struct places at = {0};
-	char what[64];
+	char what[64], path[64];
 	int ret;
 
 	snprintf(what, sizeof(what), "%s whose calls can be seen (%s)", kind->name, kind->versions);
@@ -285,6 +286,12 @@ static int attach_vm(struct ct_calls *c, enum ct_vm vm, pid_t pid, struct ct_err
 		      : ct_calls_probe(c, prog[vm], pid, t.path, &at, 0, at.n, 0, err);
 	ct_calls_free_places(&at);
 	c->nvms++;
+	/* Only names are read there, as with Ruby. */
+	if (vm == CT_VM_LUA) {
+		snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+		c->lua[c->nlua].pid = pid;
+		c->lua[c->nlua++].memfd = open(path, O_RDONLY | O_CLOEXEC);
+	}
 	if (!ret)
 		name_interpreter(c, "%s %s", kind->name, t.version);
 	return ret;
@@ -356,7 +363,7 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED,
 			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
 					  "3.14, Ruby 3.1, PHP 8.2, "
-					  "Perl 5.36), nor does it tell of itself (ctbpf.h)"
+					  "Perl 5.36, Lua 5.4.4), nor does it tell of itself (ctbpf.h)"
 					: "process %d does not tell of itself: nothing in it was made with ctbpf.h",
 			      pid);
 	clock_gettime(CLOCK_MONOTONIC, &b);
@@ -425,6 +432,9 @@ void ct_calls_destroy(struct ct_calls *c)
 	for (size_t i = 0; i < c->nruby; i++)
 		if (c->ruby[i].reader.memfd >= 0)
 			close(c->ruby[i].reader.memfd);
+	for (size_t i = 0; i < c->nlua; i++)
+		if (c->lua[i].memfd >= 0)
+			close(c->lua[i].memfd);
 	free(c->ruby);
 	free(c);
 }
@@ -441,6 +451,13 @@ const struct ct_event *ct_calls_rewrite(struct ct_calls *c, void *buf, const str
 	if (ev->type != CT_EV_FUNCTION || !(f->flags & CT_FNF_UNITS) ||
 	    (size_t)f->name_len + f->file_len > CT_CALL_NAME_MAX + CT_CALL_FILE_MAX)
 		return ev;
+	if (f->flags & CT_FNF_LUA) {
+		size_t i = 0;
+
+		while (i < c->nlua && c->lua[i].pid != (pid_t)ev->pid)
+			i++;
+		return ct_lua_rewrite(i < c->nlua ? c->lua[i].memfd : -1, buf, ev);
+	}
 	if (f->flags & CT_FNF_RUBY) {
 		size_t i = 0;
 

@@ -27,6 +27,11 @@ struct ct_calls {
 	struct ct_ruby_target *ruby;
 	size_t nruby;
 	ct_u32 nvms;
+	struct {
+		pid_t pid;
+		int memfd;
+	} lua[CT_CALL_PYTHONS];
+	size_t nlua;
 	ct_u32 nfunctions;
 	struct ct_calls_stats stats;
 	bool stopped;

@@ -10,7 +10,7 @@
 #include "formats/call_probe.h"
 #include "formats/error.h"
 
-enum ct_vm { CT_VM_PHP, CT_VM_PERL, CT_VMS };
+enum ct_vm { CT_VM_PHP, CT_VM_PERL, CT_VM_LUA, CT_VMS };
 
 #define CT_VM_SITES 48
 struct ct_vm_target {
@@ -38,5 +38,8 @@ extern const struct ct_vm_kind ct_vm_kinds[CT_VMS];
 
 /* 1: found; 0: the process runs none; -1: it does, but its calls cannot be seen (*err). */
 int ct_vm_target(enum ct_vm vm, pid_t pid, struct ct_vm_target *t, struct ct_error *err);
+
+/* For ct_calls_rewrite: a FUNCTION record of Lua with the name that its caller has for it. memfd -1: without. */
+const struct ct_event *ct_lua_rewrite(int memfd, void *buf, const struct ct_event *ev);
 
 #endif

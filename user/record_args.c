@@ -150,7 +150,7 @@ static int parse_languages(struct ct_record_args *a, const char *list, char **ar
 		while (i < LANGUAGES && (strlen(names[i]) != len || memcmp(names[i], list, len)))
 			i++;
 		if (i == LANGUAGES)
-			return ct_cmd_usage(argv, "--calls takes python, ruby, php, perl and sdk, not '%s'", list);
+			return ct_cmd_usage(argv, "--calls takes python, ruby, php, perl, lua and sdk, not '%s'", list);
 		*wanted[i] = true;
 		list += len + (list[len] == ',');
 	}
