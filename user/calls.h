@@ -121,4 +121,14 @@ void ct_python_close(pid_t pid, const struct ct_python_target *t, int fd);
 /* 1: undone what a killed recorder has left; 0: there was nothing; -1: *err. */
 int ct_python_undo(pid_t pid, struct ct_error *err);
 
+/* calls_found.c: the interpreters of a process. */
+#define CT_CALL_LANGUAGES (2 + CT_VMS)
+struct ct_call_language {
+	const char *option, *name; /* "php", "PHP" */
+	char version[32], file[256];
+	bool stepped;  /* a probe that every call comes by is single-stepped */
+	char why[400]; /* its calls cannot be seen; "": they can */
+};
+size_t ct_call_languages(pid_t pid, struct ct_call_language list[CT_CALL_LANGUAGES]);
+
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "attach/survey_priv.h"
+#include "calls.h"
 #include "cmd.h"
 #include "live.h"
 #include "out.h"
@@ -152,6 +153,23 @@ static int check_system(struct check *check, struct ct_error *err)
 	return 0;
 }
 
+/* Which calls can be recorded live. How many interpreters there are. */
+static size_t find_calls(pid_t pid, struct ct_findings *f)
+{
+	struct ct_call_language list[CT_CALL_LANGUAGES];
+	const size_t n = ct_call_languages(pid, list);
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i].why[0])
+			ct_finding_add(f, CT_FIND_NOTE, "calls", "of it, only native functions can be recorded live",
+				       "no live calls of %s: %.280s", list[i].name, list[i].why);
+		else
+			ct_finding_add(f, CT_FIND_NOTE, "calls", NULL,
+				       "%s %s: every call while it runs (ctbpf record --no-replay --calls=%s)",
+				       list[i].name, list[i].version, list[i].option);
+	return n;
+}
+
 /* What can be had of its interpreters. */
 static void find_interpreters(pid_t pid, struct ct_findings *f)
 {
@@ -168,10 +186,13 @@ static void find_interpreters(pid_t pid, struct ct_findings *f)
 				"%s: frames and variables of the live process (ctbpf stack, ctbpf top); lines, calls "
 				"and values of a recording (ctbpf index)",
 				list[i].name);
+	const size_t calls = find_calls(pid, f);
+
 	if (!n && ct_findings_by_id(f, "runtime"))
-		ct_finding_add(
-			f, CT_FIND_NOTE, "interpreter", NULL,
-			"what this runtime does is not known: stacks are native ones, and a recording has its events");
+		ct_finding_add(f, CT_FIND_NOTE, "interpreter", NULL,
+			       "%sstacks are native ones, and a recording has its events",
+			       calls ? "frames of this runtime cannot be read: "
+				     : "what this runtime does is not known: ");
 }
 
 static int check_target(struct check *check, pid_t pid, struct ct_error *err)

@@ -127,53 +127,34 @@ static void list_file(struct list *l, const struct ct_call_file *file)
 
 /* ---- interpreters -------------------------------------------------------------------------------------- */
 
-/* An interpreter that was found (`ret`, as of ct_python_target), or why its calls cannot be seen. */
-static void list_interpreter(struct list *l, int ret, const char *language, const char *name, const char *version,
-			     const char *file, bool stepped, const char *why)
-{
-	if (!ret)
-		return;
-	l->found += ret > 0;
-	if (l->json) {
-		ct_json_open(&l->out, NULL, '{');
-		ct_json_str(&l->out, "kind", "interpreter");
-		ct_json_str(&l->out, "language", language);
-		if (ret > 0) {
-			ct_json_str(&l->out, "version", version);
-			ct_json_str(&l->out, "file", file);
-			ct_json_str(&l->out, "cost", stepped ? "stepped" : "cheap");
-		} else {
-			ct_json_str(&l->out, "why", why);
-		}
-		ct_json_close(&l->out, '}');
-		ct_json_line(&l->out);
-	} else if (ret > 0) {
-		ct_out_fmt(&l->out, "%-8s every call of %s %s: --calls=%s  (%s)\n", stepped ? "stepped" : "cheap", name,
-			   version, language, file);
-	} else {
-		ct_out_fmt(&l->out, "no       calls of %s: %s\n", name, why);
-	}
-}
-
 static void list_interpreters(struct list *l, pid_t pid)
 {
-	struct ct_python_target py;
-	struct ct_ruby_target rb;
-	struct ct_error why = {0};
-	char version[32];
-	int ret = ct_python_target(pid, &py, &why);
+	struct ct_call_language list[CT_CALL_LANGUAGES];
+	const size_t n = ct_call_languages(pid, list);
 
-	snprintf(version, sizeof(version), "%u.%u.%u", py.version >> 24, py.version >> 16 & 255, py.version >> 8 & 255);
-	list_interpreter(l, ret, "python", "Python", version, py.name, py.stepped, why.msg);
-	ret = ct_ruby_target(pid, &rb, &why);
-	snprintf(version, sizeof(version), "%u.%u", rb.major, rb.minor);
-	list_interpreter(l, ret, "ruby", "Ruby", version, rb.name, rb.stepped, why.msg);
-	for (unsigned vm = 0; vm < CT_VMS; vm++) {
-		struct ct_vm_target t;
+	for (size_t i = 0; i < n; i++) {
+		const struct ct_call_language *g = &list[i];
 
-		ret = ct_vm_target(vm, pid, &t, &why);
-		list_interpreter(l, ret, ct_vm_kinds[vm].option, ct_vm_kinds[vm].name, t.version, t.name, t.stepped,
-				 why.msg);
+		l->found += !g->why[0];
+		if (l->json) {
+			ct_json_open(&l->out, NULL, '{');
+			ct_json_str(&l->out, "kind", "interpreter");
+			ct_json_str(&l->out, "language", g->option);
+			if (g->why[0]) {
+				ct_json_str(&l->out, "why", g->why);
+			} else {
+				ct_json_str(&l->out, "version", g->version);
+				ct_json_str(&l->out, "file", g->file);
+				ct_json_str(&l->out, "cost", g->stepped ? "stepped" : "cheap");
+			}
+			ct_json_close(&l->out, '}');
+			ct_json_line(&l->out);
+		} else if (g->why[0]) {
+			ct_out_fmt(&l->out, "no       calls of %s: %s\n", g->name, g->why);
+		} else {
+			ct_out_fmt(&l->out, "%-8s every call of %s %s: --calls=%s  (%s)\n",
+				   g->stepped ? "stepped" : "cheap", g->name, g->version, g->option, g->file);
+		}
 	}
 }
 

@@ -28,3 +28,10 @@ record() { # DIR PID SECONDS ARGS...
 json_tids() { sed 's/.*"tid":\([0-9]*\),.*/\1/' | sort -u; }
 calls() { "$CTBPF" dump --json --type call,return "$1"; }
 
+# The step database has just the calls of the log.
+indexed() { # DIR
+	local n
+	n=$(calls "$1" | grep -c '"type":"call"')
+	assert_status 0 "$CTBPF" index "$1"
+	assert_contains "$OUT" "0 lines, $n calls"
+}

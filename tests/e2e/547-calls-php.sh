@@ -210,6 +210,7 @@ assert_contains "$OUT" "calls of PHP 8."
 assert_eq "$(text_sum "$PID_shop")" "$text" "its code afterwards"
 "$CTBPF" dump --json --type function,call,return "$T/r.ctr" >"$T/calls"
 PYTHONPATH=tests/e2e python3 -B "$T/check.py" "$T/calls" "$T/größe/shop.php" || fail "not the calls that were made"
+indexed "$T/r.ctr"
 stop "$PID_shop"
 
 step "a JIT compiler is refused"
