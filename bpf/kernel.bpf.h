@@ -185,7 +185,9 @@ struct uprobe_task {
 
 struct thread_info {
 	unsigned long flags;
+	u32 status;
 };
+#define TS_COMPAT 2 /* of thread_info.status: in a system call that came through the 32-bit gate */
 struct task_struct {
 	struct thread_info thread_info;
 	struct uprobe_task *utask;

@@ -189,6 +189,18 @@ int BPF_PROG(ct_fpu_activated)
 	return 0;
 }
 
+/* The vsyscall page is emulated in the fault of its execution (CONFIG_LEGACY_VSYSCALL_XONLY): no call that a replica
+ * can make or be stopped at. */
+SEC("?tp_btf/emulate_vsyscall")
+int BPF_PROG(ct_vsyscall, int nr)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	if (mode && recorded(id >> 32) == CT_MODE_REPLAY)
+		say_unsound(id >> 32, (u32)id, CT_UNSOUND_VSYSCALL, nr);
+	return 0;
+}
+
 SEC("?tp_btf/rseq_ip_fixup")
 int BPF_PROG(ct_rseq_fixup, unsigned long from, unsigned long start, unsigned long post, unsigned long abort_ip)
 {

@@ -355,6 +355,24 @@ static __always_inline void look_for_writes(const struct pt_regs *regs, s32 nr, 
 		say_unsound(tgid, tid, CT_UNSOUND_WRITTEN, fd);
 }
 
+/* Said before the record of the call: no replay should get as far as to make it. */
+static __always_inline void look_at_place(const struct pt_regs *regs, s32 nr, s64 ret, u32 tgid, u32 tid)
+{
+	u64 start, len = regs->si;
+
+	switch (nr) {
+	case 9: /* mmap */ start = ret; break;
+	case 11: /* munmap */ start = ret ? ~0ull : regs->di; break;
+	case 25: /* mremap */
+		start = ret;
+		len = regs->dx;
+		break;
+	default: return;
+	}
+	if (start < CT_PLACES_BEGIN || (start < CT_PLACES_END + 4096 && start + len > CT_PLACES_END))
+		say_unsound(tgid, tid, CT_UNSOUND_PLACE, start);
+}
+
 #define O_TRUNC 01000
 
 /* A file that is opened with O_TRUNC may have been mapped by somebody who does not write: watch_writes knows nothing.
@@ -447,6 +465,8 @@ int BPF_PROG(ct_sys_enter, struct pt_regs *regs, long nr)
 		cur.t.flags = (cur.t.flags & ~(TS_SWITCHED | TS_USER | TS_FP)) | TS_INSYS;
 		cur.t.nr = nr;
 		cur.t.frame = (u64)regs;
+		if (bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+			say_unsound(tgid, tid, CT_UNSOUND_CALL32, nr);
 		/* It, or somebody, has changed its affinity: threads on two CPUs have no order. */
 		if (bpf_get_smp_processor_id() != pinned_cpu)
 			say_unsound(tgid, tid, CT_UNSOUND_FOREIGN_CPU, bpf_get_smp_processor_id());
@@ -494,6 +514,7 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 		cur.t.frame = (u64)regs;
 		if (watch_writes)
 			look_for_writes(regs, nr, ret, tgid, tid);
+		look_at_place(regs, nr, ret, tgid, tid);
 		if (nr == NR_restart_syscall)
 			rules_nr = cur.t.restart_nr;
 		else if (ret == RESTART_MIN)
@@ -514,6 +535,11 @@ int BPF_PROG(ct_sys_exit, struct pt_regs *regs, long ret)
 	c->tgid = tgid;
 	c->tid = tid;
 	set_args(c, regs);
+	if (nr < 0 && how == CT_MODE_REPLAY && cur.t.nr != NR_rt_sigreturn) { /* syscall(-1): no more than ENOSYS */
+		say_unsound(tgid, tid, CT_UNSOUND_SYSCALL, nr);
+		emit_small(c, regs);
+		return 0;
+	}
 	if (nr < 0) {
 		emit_sigreturn(c, regs);
 		return 0;

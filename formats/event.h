@@ -350,6 +350,9 @@ enum ct_unsound {
 	CT_UNSOUND_INSN,          /* unrecorded rdtsc and the like in newly mapped code; value: address */
 	CT_UNSOUND_WRITTEN,       /* a call has written to a file that is mapped; value: the descriptor */
 	CT_UNSOUND_PROBE,         /* left maybe inside of a probe of ours, where no replay comes; value: its rip */
+	CT_UNSOUND_CALL32,        /* a system call by the 32-bit gate (int 0x80), whose numbers are others; value: nr */
+	CT_UNSOUND_VSYSCALL,      /* a call of the vsyscall page, which the kernel emulates; value: which */
+	CT_UNSOUND_PLACE,         /* mapped where replays keep things of their own; value: address */
 };
 
 struct ct_ev_end {

@@ -15,7 +15,7 @@ static const char *call_name(ct_u64 value, char buf[32])
 
 	if (call)
 		return call->name;
-	snprintf(buf, 32, "%llu", (unsigned long long)value);
+	snprintf(buf, 32, "%lld", (long long)value);
 	return buf;
 }
 
@@ -74,6 +74,15 @@ const char *ct_unsound_text(const struct ct_event *ev, char *out, size_t len)
 		break;
 	case CT_UNSOUND_PROBE:
 		snprintf(out, len, "a thread may have been interrupted inside of a probe at 0x%llx", value);
+		break;
+	case CT_UNSOUND_CALL32:
+		snprintf(out, len, "64-bit code has made the 32-bit system call %llu (int 0x80)", value);
+		break;
+	case CT_UNSOUND_VSYSCALL:
+		snprintf(out, len, "it uses the vsyscall page, which only the kernel can execute (call %llu)", value);
+		break;
+	case CT_UNSOUND_PLACE:
+		snprintf(out, len, "it uses memory at 0x%llx, where ctbpf or a replay keeps its own", value);
 		break;
 	default: snprintf(out, len, "for reason %u, which this version does not know", t->reason);
 	}

@@ -61,6 +61,10 @@ struct ct_hold {
 	ct_u64 addr;            /* FILE: where it was mapped; EXEC: the thread that called execve, by its old number */
 	struct ct_file_ref ref; /* FILE: what was mapped (flags, offset, len: 0) */
 };
+/* Below are things of a replica's, at the end a page of the recorder's: nothing of a program's may be there. */
+#define CT_PLACES_BEGIN 0x200000ull
+#define CT_PLACES_END   0x7fffffffe000ull
+
 enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };
 #define CT_HOLDS        64 /* places, number `id` modulo that many; a power of two */
 #define CT_HOLD_MAX_NS  200000000ull

@@ -17,7 +17,8 @@
 
 const char *const ct_compare_masks[] = {
 	"[vvar], [vsyscall], [uprobes]: the kernel's own pages, other at every moment",
-	"the recorder's page at 0x20000 in the process and the replay's below 0x200000 and where it has moved code to: "
+	"the recorder's page at 0x7fffffffe000 or 0x20000 in the process and the replay's below 0x200000 and where it "
+	"has moved code to: "
 	"not the "
 	"program's",
 	"how far a stack's mapping reaches down below what was used: the kernel grows it by what it touches itself",

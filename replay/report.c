@@ -356,6 +356,20 @@ static void advise_machine(struct ct_session *s, struct ct_report *r)
 		advise(r, "it was recorded under Linux %s, this is %s", release, u.release);
 }
 
+/* A replica traps at rdtsc and rdtscp; rdrand and rdseed it just executes. */
+static bool advise_instruction(struct ct_report *r)
+{
+	for (size_t i = 0; i < r->ninsns; i++)
+		if (r->insn[i].here && !strncmp(r->insn[i].text, "rdtsc", 5)) {
+			advise(r,
+			       "this %.6s was not recorded: it is in code that was generated or copied, or that could "
+			       "not be told from data (`ctbpf dump --type note` names such files)",
+			       r->insn[i].text);
+			return true;
+		}
+	return false;
+}
+
 static void advise_event(struct ct_report *r)
 {
 	if (!r->ev)
@@ -406,7 +420,8 @@ struct ct_report *ct_session_report(struct ct_session *s)
 	}
 	look_back(s, r);
 	advise_machine(s, r);
-	advise_event(r);
+	if (!advise_instruction(r))
+		advise_event(r);
 	return r;
 }
 

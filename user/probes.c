@@ -72,6 +72,8 @@ static int choose_features(struct ct_probes *p, struct ct_error *err)
 	p->read_dynptr = btf__find_by_name_kind(btf, "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
 	bpf_program__set_autoload(p->skel->progs.ct_rseq_fixup,
 				  btf__find_by_name_kind(btf, "btf_trace_rseq_ip_fixup", BTF_KIND_TYPEDEF) > 0);
+	bpf_program__set_autoload(p->skel->progs.ct_vsyscall,
+				  btf__find_by_name_kind(btf, "btf_trace_emulate_vsyscall", BTF_KIND_TYPEDEF) > 0);
 	btf__free(btf);
 	if (fpu < 0)
 		return ct_fail(err, CT_EXIT_MISSING,

@@ -91,7 +91,7 @@ static void describe_maps(struct ct_snap_proc *proc, const struct ct_target *t)
 		out->name = strdup(m->name);
 		out->flags = m->shared ? CT_MAPF_SHARED : 0;
 		if (!strncmp(m->name, "[vvar", 5) || !strcmp(m->name, "[vsyscall]") ||
-		    !strncmp(m->name, "[uprobes", 8) || (m->start == CT_OWN_PAGE && t->own_page))
+		    !strncmp(m->name, "[uprobes", 8) || (t->own_page && m->start == t->own_page))
 			out->flags |= CT_MAPF_SPECIAL;
 		else if (!strcmp(m->name, "[vdso]"))
 			out->flags |= CT_MAPF_VDSO;

@@ -112,9 +112,9 @@ static int rseq_off(struct ct_target *t, struct ct_thread *th, struct ct_error *
  * first, in a page of ours: then its own call fails, as on a kernel without rseq, and it does without. */
 static bool rseq_occupy(struct ct_target *t, struct ct_thread *th)
 {
-	const ct_u64 map[6] = {CT_OWN_PAGE, CT_PAGE, 3, 0x100022 /* PRIVATE | ANONYMOUS | FIXED_NOREPLACE */,
+	const ct_u64 map[6] = {t->own_page, CT_PAGE, 3, 0x100022 /* PRIVATE | ANONYMOUS | FIXED_NOREPLACE */,
 			       (ct_u64)-1,  0};
-	const ct_u64 reg[6] = {CT_OWN_PAGE, 32, 0, CT_OWN_RSEQ_SIG};
+	const ct_u64 reg[6] = {t->own_page, 32, 0, CT_OWN_RSEQ_SIG};
 	struct ct_inject in;
 	long ret = -1;
 
@@ -122,7 +122,7 @@ static bool rseq_occupy(struct ct_target *t, struct ct_thread *th)
 
 	if (ct_inject_begin(&in, t, th, NULL))
 		return false;
-	done = !ct_inject_call(&in, SYS_mmap, map, &ret, NULL) && ret == CT_OWN_PAGE &&
+	done = !ct_inject_call(&in, SYS_mmap, map, &ret, NULL) && ret == (long)t->own_page &&
 	       !ct_inject_call(&in, SYS_rseq, reg, &ret, NULL);
 	ct_inject_end(&in, NULL);
 	return done;
@@ -130,8 +130,8 @@ static bool rseq_occupy(struct ct_target *t, struct ct_thread *th)
 
 static int rseq_vacate(struct ct_target *t, struct ct_thread *th, struct ct_error *err)
 {
-	const ct_u64 unreg[6] = {CT_OWN_PAGE, 32, RSEQ_UNREGISTER, CT_OWN_RSEQ_SIG};
-	const ct_u64 unmap[6] = {CT_OWN_PAGE, CT_PAGE};
+	const ct_u64 unreg[6] = {t->own_page, 32, RSEQ_UNREGISTER, CT_OWN_RSEQ_SIG};
+	const ct_u64 unmap[6] = {t->own_page, CT_PAGE};
 	struct ct_inject in;
 	long ret = -1;
 	int bad;
@@ -141,8 +141,16 @@ static int rseq_vacate(struct ct_target *t, struct ct_thread *th, struct ct_erro
 	bad = ct_inject_call(&in, SYS_rseq, unreg, &ret, err) || ct_inject_call(&in, SYS_munmap, unmap, &ret, err);
 	if (ct_inject_end(&in, bad ? NULL : err) || bad)
 		return -1;
-	t->own_page = false;
+	t->own_page = 0;
 	return 0;
+}
+
+static ct_u64 place_of_own_page(const struct ct_target *t)
+{
+	for (size_t i = 0; i < t->maps.count; i++)
+		if (t->maps.map[i].end > CT_OWN_PAGE_HIGH && t->maps.map[i].start < CT_OWN_PAGE_HIGH + CT_PAGE)
+			return CT_OWN_PAGE_LOW;
+	return CT_OWN_PAGE_HIGH;
 }
 
 int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_error *err)
@@ -155,7 +163,7 @@ int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_e
 		find_rseq(&t->threads[i]);
 	}
 	/* What is changed must be on disk before it is: this program may be killed at any moment. */
-	t->own_page = t->fresh && t->nthreads == 1;
+	t->own_page = t->fresh && t->nthreads == 1 ? place_of_own_page(t) : 0;
 	if (ct_vdso_plan(t, err) || ct_undo_save(t, err))
 		return -1;
 	t->changed = true;
@@ -164,8 +172,8 @@ int ct_target_prepare(struct ct_target *t, const struct ct_pin *pin, struct ct_e
 			return -1;
 	if (ct_vdso_apply(t, err))
 		return -1;
-	if (t->own_page)
-		t->own_page = rseq_occupy(t, &t->threads[0]);
+	if (t->own_page && !rseq_occupy(t, &t->threads[0]))
+		t->own_page = 0;
 	for (size_t i = 0; i < t->nthreads; i++)
 		if (t->threads[i].rseq.addr && !t->threads[i].rseq_off)
 			rseq_off(t, &t->threads[i],
@@ -252,7 +260,7 @@ void ct_target_forget_image(struct ct_target *t)
 {
 	t->npatches = 0;
 	t->stub = t->clone_stub = 0;
-	t->own_page = false;
+	t->own_page = 0;
 	for (size_t i = 0; i < t->nthreads; i++) {
 		t->threads[i].rseq_off = false;
 		memset(&t->threads[i].rseq, 0, sizeof(t->threads[i].rseq));

@@ -14,6 +14,7 @@
 #include "../out.h"
 #include "../../replay/tracee.h"
 #include "survey_priv.h"
+#include "target.h"
 
 struct map {
 	unsigned long long start, end, inode;
@@ -171,8 +172,8 @@ static void survey_shared(struct ct_survey *s, struct scan *scan)
 			       scan->unreadable);
 }
 
-pid_t ct_survey_outsider(const pid_t *group, size_t count, bool (*inside)(void *ctx, pid_t pid), void (*each)(void *ctx),
-			 void *ctx, char *what, size_t len)
+pid_t ct_survey_outsider(const pid_t *group, size_t count, bool (*inside)(void *ctx, pid_t pid),
+			 void (*each)(void *ctx), void *ctx, char *what, size_t len)
 {
 	struct scan *scan = calloc(1, sizeof(*scan));
 	struct map map;
@@ -205,7 +206,7 @@ pid_t ct_survey_outsider(const pid_t *group, size_t count, bool (*inside)(void *
 struct maps_seen {
 	bool aio, vdso, probed, interpreter;
 	unsigned long long jit_bytes;
-	unsigned devices;
+	unsigned devices, low;
 };
 
 static bool is_device(pid_t pid, const struct map *map, char type[8])
@@ -266,6 +267,9 @@ static void survey_one_map(struct ct_survey *s, const struct map *map, struct ma
 			ct_finding_add(s->f, CT_FIND_NOTE, "runtime", NULL, "it runs %s (%s)", language, map->name);
 		seen->interpreter = language != NULL;
 	}
+	if (map->start < CT_PLACES_BEGIN && map->start != CT_OWN_PAGE_LOW && !seen->low++)
+		ct_finding_add(s->f, CT_FIND_BLOCKS_REPLAY, "low_memory", "record events only with --no-replay",
+			       "it has memory at %#llx, where a replay keeps its own", (unsigned long long)map->start);
 	if (starts(map->name, "/[aio]")) {
 		seen->aio = true;
 	} else if (starts(map->name, "anon_inode:[io_uring]")) {

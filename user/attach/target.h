@@ -34,9 +34,11 @@ struct ct_thread {
 	size_t xsave_len;
 };
 
-/* A page of ours in programs recorded from their first instruction, see prepare.c: nothing else is that low. */
-#define CT_OWN_PAGE     0x20000
-#define CT_OWN_RSEQ_SIG 0x53053053
+/* Where a page of ours may be in programs recorded from their first instruction, see prepare.c: the highest one there
+ * is (above the stack, unless addresses are not randomised), else one that is as low as hardly anything. */
+#define CT_OWN_PAGE_HIGH CT_PLACES_END
+#define CT_OWN_PAGE_LOW  0x20000ull
+#define CT_OWN_RSEQ_SIG  0x53053053
 
 #define CT_VDSO_PATCHES 16
 #define CT_PATCH_MAX    96
@@ -71,7 +73,7 @@ struct ct_target {
 	bool often;              /* stopped again and again: see waits_long in stop.c */
 	ct_u32 patience_ms;      /* what is short then */
 	bool astray;             /* a thread may still be in the stub: that stays where it is */
-	bool own_page;           /* CT_OWN_PAGE is mapped, and holds the leader's rseq area */
+	ct_u64 own_page;         /* of ours, mapped here, which holds the leader's rseq area; 0: none */
 	bool seccomp;            /* has a filter, suspended during injected calls */
 	struct ct_pin pin;       /* what was set */
 	bool changed;            /* pinned, patched: must be undone */

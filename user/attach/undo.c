@@ -64,9 +64,9 @@ static json_t *target_json(const struct ct_target *t)
 		json_array_append_new(patches,
 				      json_pack("{s:i, s:s}", "offset", (int)t->patch[i].offset, "bytes", hex));
 	}
-	return json_pack("{s:i, s:i, s:i, s:b, s:i, s:I, s:i, s:I, s:s, s:I, s:I, s:o, s:o}", "version", UNDO_VERSION,
-			 "cpu", t->pin.cpu, "set_policy", t->pin.policy, "own_page", t->own_page, "pid", t->pid,
-			 "start_time", (json_int_t)t->start_time, "recorder", (int)getpid(), "recorder_start",
+	return json_pack("{s:i, s:i, s:i, s:I, s:i, s:I, s:i, s:I, s:s, s:I, s:I, s:o, s:o}", "version", UNDO_VERSION,
+			 "cpu", t->pin.cpu, "set_policy", t->pin.policy, "own_page", (json_int_t)t->own_page, "pid",
+			 t->pid, "start_time", (json_int_t)t->start_time, "recorder", (int)getpid(), "recorder_start",
 			 (json_int_t)ct_proc_stat(getpid(), getpid(), 22), "comm", t->comm, "vdso", (json_int_t)t->vdso,
 			 "vdso_len", (json_int_t)t->vdso_len, "patches", patches, "threads", threads);
 }
@@ -184,7 +184,9 @@ int ct_undo_load(struct ct_target *t, pid_t *recorder, struct ct_error *err)
 		*recorder = 0; /* killed; maybe nobody has waited for it yet */
 	t->pin.cpu = json_integer_value(json_object_get(root, "cpu"));
 	t->pin.policy = json_integer_value(json_object_get(root, "set_policy"));
-	t->own_page = json_is_true(json_object_get(root, "own_page"));
+	t->own_page = json_integer_value(json_object_get(root, "own_page"));
+	if (json_is_true(json_object_get(root, "own_page"))) /* as written before it had several places */
+		t->own_page = CT_OWN_PAGE_LOW;
 	t->vdso = json_integer_value(json_object_get(root, "vdso"));
 	t->vdso_len = json_integer_value(json_object_get(root, "vdso_len"));
 	array = json_object_get(root, "patches");
