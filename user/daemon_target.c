@@ -78,26 +78,33 @@ static int is_recording(const char *file, const char *name)
 	       strspn(file + len + 1, "0123456789TZ.") >= STAMP_LEN && !strcmp(file + len + 1 + STAMP_LEN, ".ctr");
 }
 
+/* The first recording of its name, or the last; "" if there is none. How many there are. */
+static size_t find_recording(const struct ct_daemon *d, const struct ct_daemon_target *t, bool last,
+			     char found[NAME_MAX + 1])
+{
+	DIR *dir = opendir(d->conf.directory);
+	struct dirent *entry;
+	size_t count = 0;
+
+	*found = 0;
+	while (dir && (entry = readdir(dir))) {
+		if (!is_recording(entry->d_name, t->conf.name))
+			continue;
+		count++;
+		if (!*found || (strcmp(entry->d_name, found) > 0) == last)
+			snprintf(found, NAME_MAX + 1, "%s", entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
 /* Makes room for one more. Names rise with time. */
 static void remove_old(const struct ct_daemon *d, const struct ct_daemon_target *t)
 {
-	for (;;) {
-		DIR *dir = opendir(d->conf.directory);
-		char oldest[NAME_MAX + 1] = "", path[PATH_MAX + NAME_MAX];
-		struct dirent *entry;
-		size_t count = 0;
+	char oldest[NAME_MAX + 1], path[PATH_MAX + NAME_MAX];
 
-		while (dir && (entry = readdir(dir))) {
-			if (!is_recording(entry->d_name, t->conf.name))
-				continue;
-			count++;
-			if (!*oldest || strcmp(entry->d_name, oldest) < 0)
-				snprintf(oldest, sizeof(oldest), "%s", entry->d_name);
-		}
-		if (dir)
-			closedir(dir);
-		if (count < d->conf.recordings)
-			return;
+	while (find_recording(d, t, false, oldest) >= d->conf.recordings) {
 		snprintf(path, sizeof(path), "%s/%s", d->conf.directory, oldest);
 		ct_recording_discard(path);
 		if (!access(path, F_OK)) {
@@ -108,16 +115,34 @@ static void remove_old(const struct ct_daemon *d, const struct ct_daemon_target 
 	}
 }
 
-static void name_recording(const struct ct_daemon *d, struct ct_daemon_target *t)
+static void stamp(char out[STAMP_LEN + 1], time_t seconds, unsigned ms)
 {
-	struct timespec now;
-	char when[24];
+	char when[16] = ""; /* four digits of a year */
 	struct tm tm;
 
+	strftime(when, sizeof(when), "%Y%m%dT%H%M%S", gmtime_r(&seconds, &tm));
+	snprintf(out, STAMP_LEN + 1, "%s.%03uZ", when, ms % 1000);
+}
+
+/* By the clock; if that has been set back, right behind the last one: what is removed first is what is first by name.
+ */
+static void name_recording(const struct ct_daemon *d, struct ct_daemon_target *t)
+{
+	char last[NAME_MAX + 1], when[STAMP_LEN + 1];
+	struct timespec now;
+	struct tm tm = {0};
+	const char *was;
+
 	clock_gettime(CLOCK_REALTIME, &now);
-	strftime(when, sizeof(when), "%Y%m%dT%H%M%S", gmtime_r(&now.tv_sec, &tm));
-	snprintf(t->recording, sizeof(t->recording), "%s/%s-%s.%03ldZ.ctr", d->conf.directory, t->conf.name, when,
-		 now.tv_nsec / 1000000);
+	stamp(when, now.tv_sec, (unsigned)now.tv_nsec / 1000000);
+	find_recording(d, t, true, last);
+	was = *last ? last + strlen(t->conf.name) + 1 : "";
+	if (*was && strncmp(when, was, STAMP_LEN) <= 0 && strptime(was, "%Y%m%dT%H%M%S", &tm)) {
+		const unsigned ms = (unsigned)strtoul(was + STAMP_LEN - 4, NULL, 10) + 1;
+
+		stamp(when, timegm(&tm) + ms / 1000, ms);
+	}
+	snprintf(t->recording, sizeof(t->recording), "%s/%s-%s.ctr", d->conf.directory, t->conf.name, when);
 }
 
 /* ---- children -------------------------------------------------------------------------------------------------- */
