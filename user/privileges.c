@@ -20,7 +20,9 @@
 static const int kept[] = {CAP_BPF,      CAP_PERFMON,      CAP_SYS_ADMIN,       CAP_SYS_PTRACE, CAP_SYS_RESOURCE,
 			   CAP_SYS_NICE, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_KILL,       CAP_CHECKPOINT_RESTORE};
 
-/* CAP_SYS_ADMIN is much: this is what it allows beside, and what else would turn one process into another's. */
+/* CAP_SYS_ADMIN is much: this is what it allows beside, and what else would turn one process into another's. Not a list
+ * of what is allowed: replicas that prove stretches meanwhile have the filter, too, and make the calls of the memory
+ * family, clone and more as the recorded program did; C library, libbpf and liburing use others with each version. */
 static const int refused[] = {
 	SYS_mount,          SYS_umount2,
 	SYS_pivot_root,     SYS_chroot,
