@@ -76,7 +76,9 @@ assert_released() { # PID: nothing is known about it any more
 	[ ! -e "$RUN_DIR/$1.json" ] || fail "$RUN_DIR/$1.json is left"
 	assert_eq "$(tracer "$1")" 0 "tracer of $1"
 }
-daemon_port() { # no daemon runs; $port is free for the metrics of one
+daemon_port() { # no daemon runs, and none of another test's will: there is one to a machine; $port is free for its metrics
+	exec {DAEMON_LOCK}>/run/lock/ctbpf-test-daemon
+	flock -w 100 "$DAEMON_LOCK" || fail "another test's daemon runs"
 	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	[ ! -e $RUN_DIR/daemon ] || assert_status 3 "$CTBPF" daemon status
 }
