@@ -203,7 +203,7 @@ static int copy_memory(struct copy *c, const struct ct_replica *from, struct ct_
 		    !ct_mm_is_ours(from->mm, maps.map[i].start))
 			ret = replace(c, t, from->memfd, &maps.map[i]);
 	ct_maps_deinit(&maps);
-	return ret || refill_wiped(from->real, from->memfd, t->proc->memfd) ? -1 : 0;
+	return ret || (from->wipes && refill_wiped(from->real, from->memfd, t->proc->memfd)) ? -1 : 0;
 }
 
 /* ---- processes and threads ---------------------------------------------------------------------------------- */

@@ -191,7 +191,7 @@ static int do_process_madvise(struct ct_session *s, struct ct_rthread *t, const 
 		len = iov[1] < left ? iov[1] : left;
 		left -= len;
 		ct_mm_before_change(t, iov[0], len);
-		if (ct_replica_call(t, SYS_madvise, iov[0], len, sc->args[3], 0, 0, 0))
+		if (ct_replica_advise(t, iov[0], len, sc->args[3]))
 			return ct_diverged(s, t, err, "madvise of %#llx fails", (unsigned long long)iov[0]);
 	}
 	return 0;
@@ -230,7 +230,9 @@ static int execute(struct ct_session *s, struct ct_rthread *t, const struct ct_e
 	case SYS_pkey_mprotect:
 	case SYS_madvise: ct_mm_before_change(t, c.args[0], c.args[1]); break;
 	}
-	ret = ct_replica_call(t, (long)c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5]);
+	ret = c.nr == SYS_madvise ? ct_replica_advise(t, c.args[0], c.args[1], c.args[2])
+				  : ct_replica_call(t, (long)c.nr, c.args[0], c.args[1], c.args[2], c.args[3],
+						    c.args[4], c.args[5]);
 	if (ret != c.ret)
 		return ct_diverged(s, t, err, "call %d really made gives %ld, recorded was %lld", sc->nr, ret,
 				   (long long)c.ret);
@@ -371,6 +373,7 @@ int ct_emulate_fork(struct ct_session *s, struct ct_rthread *t, const struct ct_
 		p->vdso = t->proc->vdso;
 		p->vdso_end = t->proc->vdso_end;
 		p->inproc = t->proc->inproc;
+		p->wipes = t->proc->wipes;
 		p->mm = c.flags & CLONE_VM ? ct_mm_share(t->proc->mm) : ct_mm_fork(t->proc->mm);
 		p->memfd = child.real > 0 ? ct_mem_open(child.real) : -1;
 		child.proc = p;

@@ -88,17 +88,13 @@ int ct_inproc_map(struct ct_rthread *t, const struct ct_snap_proc *proc, bool ba
 }
 
 /* Advice about the replica's own pages. Some of the rest needs privileges that the tracer has and the program had not,
- * and does harm to the machine (MADV_HWPOISON). */
+ * and does harm to the machine (MADV_HWPOISON). The tracer wants to know of MADV_WIPEONFORK, for checkpoints are forks.
+ */
 static const ct_u32 allowed_advice[] = {
-	MADV_DONTNEED,
-	MADV_REMOVE,
-	MADV_DONTFORK,
-	MADV_DOFORK,
-	MADV_WIPEONFORK,
-	MADV_KEEPONFORK,
-	24 /* DONTNEED_LOCKED */,
-	102 /* GUARD_INSTALL */,
-	103 /* GUARD_REMOVE */,
+	MADV_DONTNEED,           MADV_REMOVE,
+	MADV_DONTFORK,           MADV_DOFORK,
+	MADV_KEEPONFORK,         24 /* DONTNEED_LOCKED */,
+	102 /* GUARD_INSTALL */, 103 /* GUARD_REMOVE */,
 };
 static const ct_u32 allowed_calls[] = {SYS_munmap, SYS_mprotect, SYS_mremap};
 

@@ -228,6 +228,12 @@ long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64
 	return (long)r.r[CT_RAX];
 }
 
+long ct_replica_advise(struct ct_rthread *t, ct_u64 addr, ct_u64 len, ct_u64 advice)
+{
+	t->proc->wipes |= advice == MADV_WIPEONFORK;
+	return ct_replica_call(t, SYS_madvise, addr, len, advice, 0, 0, 0);
+}
+
 pid_t ct_replica_clone(struct ct_rthread *t, unsigned long flags)
 {
 	struct ct_regs saved, r;
@@ -432,7 +438,7 @@ static int restore_maps(struct ct_rthread *t, const struct ct_replay_files *file
 			return ct_fail(err, CT_EXIT_FAILED, "cannot map %#llx-%#llx (%s) in the replica: error %ld",
 				       (unsigned long long)m->start, (unsigned long long)m->end, m->name, -ret);
 		if (m->flags & CT_MAPF_WIPEONFORK) /* forks are real ones here, too */
-			ct_replica_call(t, SYS_madvise, m->start, m->end - m->start, MADV_WIPEONFORK, 0, 0, 0);
+			ct_replica_advise(t, m->start, m->end - m->start, MADV_WIPEONFORK);
 	}
 	return 0;
 }

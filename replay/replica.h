@@ -57,6 +57,7 @@ struct ct_replica {
 	ct_u64 brk;
 	ct_u64 vdso, vdso_end;
 	bool gone;
+	bool wipes;       /* some memory of it is wiped in forks, or was */
 	struct ct_mm *mm; /* its patched call sites, shared with whom it shares memory with; NULL: none are */
 	struct ct_inproc *inproc;
 	struct ct_agent *agent; /* of an interpreter that is watched, or NULL */
@@ -104,6 +105,8 @@ unsigned ct_replica_patience(unsigned ms);
 const char *ct_replica_lost(void);
 /* A system call really made by a stopped thread; its registers are as before afterwards. Result or -errno. */
 long ct_replica_call(struct ct_rthread *t, long nr, ct_u64 a0, ct_u64 a1, ct_u64 a2, ct_u64 a3, ct_u64 a4, ct_u64 a5);
+/* madvise, which may change what forks of it have. */
+long ct_replica_advise(struct ct_rthread *t, ct_u64 addr, ct_u64 len, ct_u64 advice);
 /* A new thread or process of `t`'s, by clone with these flags; stopped, registers as the parent's. -1 on failure. */
 pid_t ct_replica_clone(struct ct_rthread *t, unsigned long flags);
 /* Maps kept file content at a fixed address. 0, or -1. */

@@ -10,7 +10,9 @@
 
 #include "replay/timeline_priv.h"
 
-#define MOST_MARKS  48
+#define LEAST_MARKS 48 /* that there may be at once */
+#define MOST_MARKS  128
+#define MOST_TASKS  4096        /* all their threads */
 #define MIN_SPACING 20000000ull /* ns */
 #define ASK_EVERY   32          /* events */
 
@@ -101,12 +103,44 @@ const struct ct_checkpoint *ct_tl_marked(const struct ct_timeline *tl, ct_u64 ne
 	return mark->next == next ? mark->cp : NULL;
 }
 
-static void measure(struct ct_timeline *tl)
+/* What a checkpoint has alone changes with every other one that is made or goes, and a look takes long if it is large:
+ * only when it matters are all looked at. */
+static void measure(struct ct_mark *mark)
 {
-	tl->bytes = 0;
+	mark->bytes = ct_checkpoint_bytes(mark->cp);
+}
+
+static ct_u64 all_bytes(const struct ct_timeline *tl)
+{
+	ct_u64 sum = 0;
+
 	for (size_t i = 0; i < tl->nmarks; i++)
-		tl->bytes += ct_checkpoint_bytes(tl->marks[i].cp);
-	tl->since_measured = 0;
+		sum += tl->marks[i].bytes;
+	return sum;
+}
+
+static void keep_to_memory(struct ct_timeline *tl, size_t newest)
+{
+	const ct_u64 keep = tl->marks[newest].next;
+
+	measure(&tl->marks[newest ? newest - 1 : 0]); /* what the new one shares with it, it had alone */
+	measure(&tl->marks[newest]);
+	measure(&tl->marks[tl->measured++ % tl->nmarks]);
+	if (all_bytes(tl) <= tl->memory)
+		return;
+	for (size_t i = 0; i < tl->nmarks; i++)
+		measure(&tl->marks[i]);
+	if (all_bytes(tl) > tl->memory)
+		while (tl->nmarks > 3 && all_bytes(tl) > tl->memory / 8 * 7)
+			thin_out(tl, keep);
+}
+
+/* How many there may be: threads of checkpoints are threads of the machine. */
+static size_t most_marks(const struct ct_timeline *tl)
+{
+	const size_t most = MOST_TASKS / (tl->s->nthreads ? tl->s->nthreads : 1);
+
+	return most < LEAST_MARKS ? LEAST_MARKS : most < MOST_MARKS ? most : MOST_MARKS;
 }
 
 int ct_tl_mark(struct ct_timeline *tl)
@@ -132,21 +166,15 @@ int ct_tl_mark(struct ct_timeline *tl)
 	if (tl->nmarks)
 		i++;
 	memmove(&more[i + 1], &more[i], (tl->nmarks - i) * sizeof(*more));
-	more[i] = (struct ct_mark){next, tl->tau, cp};
+	more[i] = (struct ct_mark){next, tl->tau, cp, 0};
 	tl->nmarks++;
 	cost = ct_tl_ns() - before;
 	/* One that had to wait for the CPU says little. */
 	tl->cost = !tl->cost ? cost : (3 * tl->cost + (cost < 4 * tl->cost ? cost : 4 * tl->cost)) / 4;
 	tl->spacing = 10 * tl->cost > MIN_SPACING ? 10 * tl->cost : MIN_SPACING;
-	if (tl->nmarks > MOST_MARKS)
+	if (tl->nmarks > most_marks(tl))
 		thin_out(tl, next);
-	if (++tl->since_measured >= 8) {
-		measure(tl);
-		while (tl->bytes > tl->memory && tl->nmarks > 3) {
-			thin_out(tl, next);
-			measure(tl);
-		}
-	}
+	keep_to_memory(tl, mark_before(tl, next));
 	return 0;
 }
 
@@ -478,8 +506,6 @@ void ct_timeline_stats(const struct ct_timeline *tl, struct ct_timeline_stats *s
 {
 	*stats = tl->stats;
 	stats->checkpoints = tl->nmarks;
-	stats->bytes = 0;
-	for (size_t i = 0; i < tl->nmarks; i++)
-		stats->bytes += ct_checkpoint_bytes(tl->marks[i].cp);
+	stats->bytes = all_bytes(tl);
 	stats->spacing_us = tl->spacing / 1000;
 }

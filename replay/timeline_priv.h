@@ -13,6 +13,7 @@ struct ct_mark {
 	ct_u64 next;
 	ct_u64 tau; /* replay time from the beginning, ns */
 	struct ct_checkpoint *cp;
+	ct_u64 bytes; /* when last measured */
 };
 struct ct_image {
 	ct_u64 seq; /* of its EXEC snapshot */
@@ -40,11 +41,10 @@ struct ct_timeline {
 	size_t nmarks;
 	ct_u64 memory, spacing; /* ns */
 	ct_u64 cost;            /* of a checkpoint, ns */
-	ct_u64 bytes;           /* of all of them, when last measured */
-	unsigned since_measured;
-	ct_u64 tau;   /* of the present moment */
-	ct_u64 began; /* when the present run did, ns */
-	bool broken;  /* the session is not at a moment any more */
+	unsigned measured;      /* how many looks at what one of them has */
+	ct_u64 tau;             /* of the present moment */
+	ct_u64 began;           /* when the present run did, ns */
+	bool broken;            /* the session is not at a moment any more */
 	struct ct_stop *stops;
 	size_t nstops;
 	ct_u64 signals;
