@@ -89,7 +89,8 @@ int ct_timeline_now(struct ct_timeline *tl, struct ct_moment *m, struct ct_error
 int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct ct_error *err);
 bool ct_moment_same(const struct ct_moment *a, const struct ct_moment *b);
 /* As people write them: what ct_pos_parse takes, or e:N@ADDRESS#K: the K-th time (#K may be left out: the first) that
- * the thread is at this address on its way to event N. Seeks there. */
+ * the thread is at this address on its way to event N, or e:N@ADDRESS,rcx=0x5: the first time with this register. Seeks
+ * there. */
 int ct_timeline_seek_text(struct ct_timeline *tl, const char *text, struct ct_error *err);
 /* The present moment in this form, so that it means the same in every other session. */
 #define CT_MOMENT_TEXT 80

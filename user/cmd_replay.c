@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "replay/clock.h"
+#include "replay/place.h"
 #include "replay/session.h"
 #include "replay/stretch.h"
 #include "user/cmd.h"
@@ -31,7 +32,8 @@ static const char help[] =
 	"way than the recording, a report says where and how, and the exit status is 5.\n"
 	"\n"
 	"  -t, --to POS           only up to this position, inclusive: an event number, e:NUMBER, t:+1.25s,\n"
-	"                         t:12:30:05.5 (UTC)\n"
+	"                         t:12:30:05.5 (UTC); or to a place on the way to an event, as `when` tells it:\n"
+	"                         e:NUMBER@ADDRESS#PASS, e:NUMBER@ADDRESS,REGISTER=VALUE\n"
 	"      --from-snapshot N  begin at this snapshot (default: the first); `ctbpf dump --type snapshot`\n"
 	"                         lists them\n"
 	"  -O, --output           write what the program wrote to standard output and standard error to ours\n"
@@ -74,7 +76,9 @@ struct replay {
 
 	const struct ct_clock *chosen;
 	struct ct_stretches st;
-	ct_u64 end;                      /* the event to stop before, UINT64_MAX: none */
+	ct_u64 end;  /* the event to stop before, UINT64_MAX: none */
+	bool within; /* ... at `place` on the way there */
+	struct ct_named_place place;
 	const struct ct_stretch *broken; /* the last that was left because it is */
 	struct ct_output_track *track;
 	int stream; /* of the event at hand: 1, 2, or 0 */
@@ -179,6 +183,13 @@ static int find_end(struct replay *r, struct ct_error *err)
 	r->end = UINT64_MAX;
 	if (!r->to)
 		return 0;
+	if (ct_place_is_one(r->to)) {
+		if (ct_place_parse(r->to, &r->place, err))
+			return -1;
+		r->within = true;
+		r->end = r->place.next;
+		return 0;
+	}
 	if (ct_pos_parse(r->rec, r->to, &pos, err))
 		return -1;
 	if (pos.kind == CT_POS_SEQ) {
@@ -294,6 +305,8 @@ static int run_session(struct replay *r, size_t *index, json_t *sum, struct ct_e
 		if (ret || r->end <= end || st->broken_at || *index == r->st.count)
 			break;
 	}
+	if (!ret && r->within && r->end <= st->end && !(st->broken_at && st->broken_at < r->end))
+		ret = ct_session_run_to_named(s, &r->place, err);
 	if (ret > 0)
 		ret = ct_fail(err, CT_EXIT_FAILED, "cannot write the program's output: %s", strerror(r->failed));
 	else if (ret < 0 && err->status == CT_EXIT_DIVERGED)
