@@ -74,8 +74,11 @@ static void show(struct run *r, const struct ct_event *ev)
 	char lines[CT_HUMAN], left[CT_HUMAN] = "";
 	struct ct_stepdb_counts counts = {0};
 
-	if (r->store)
+	if (r->store) {
+		ct_agents_hold(r->agents);
 		ct_index_store_counts(r->store, &counts);
+		ct_agents_release(r->agents);
+	}
 	if (share > 0.02 && spent > 2)
 		snprintf(left, sizeof(left), ", %.0f s left", spent / share - spent);
 	fprintf(stderr, "\r%3.0f %%%s%s%s%s\033[K", share * 100, r->store ? ", " : "",

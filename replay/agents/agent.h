@@ -14,7 +14,7 @@
 struct ct_agents; /* of a session, or of several that follow each other */
 
 struct ct_agents_stats {
-	ct_u64 installed, requests, bytes;
+	ct_u64 installed, requests;
 	char unwatched[1024]; /* why an interpreter that was there could not be watched, the first one; "": none */
 };
 
@@ -26,6 +26,9 @@ const struct ct_step_sink *ct_agents_native(struct ct_agents *a);
 int ct_agents_settle(struct ct_agents *a, struct ct_error *err);
 /* Tells the sink what is still in the buffers. Replicas may be gone by then. */
 int ct_agents_finish(struct ct_agents *a, struct ct_error *err);
+/* The sink is called by a thread of its own, but not between these two. */
+void ct_agents_hold(struct ct_agents *a);
+void ct_agents_release(struct ct_agents *a);
 void ct_agents_destroy(struct ct_agents *a);
 /* What they know, to go on from in another run (of the same recording, with the same filter and limits); words at
  * *state are malloc'ed. Loaded before anything is watched. */
@@ -53,7 +56,7 @@ void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, siz
 /* `t` has stopped: 1: because its agent asked for something, which is done; it can go on. */
 int ct_agents_stopped(struct ct_rthread *t, int status);
 /* The failure, if there was one, that ct_agents_stopped met with. */
-const struct ct_error *ct_agents_error(const struct ct_agents *a);
+const struct ct_error *ct_agents_error(struct ct_agents *a);
 /* Original bytes instead of what the agent's are. */
 void ct_agents_mask(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len);
 /* Is a mapping that begins here the agent's? */

@@ -18,14 +18,17 @@
 #include <unistd.h>
 
 #include "replay/agents/agents_priv.h"
+#include "replay/agents/feed.h"
 #include "replay/agents/python.h"
 #include "replay/agents/ruby.h"
 #include "replay/inproc.h"
 #include "replay/steps/merge.h"
 #include "replay/steps/python.h"
 
-#define LOW_PAGE 0x1f4000ull  /* for code below 2 GB: below what a program may be linked at, above our other pages */
-#define DRAIN_NS 500000000ull /* what a slow program does is told of, too, before the buffer is full */
+#define LOW_PAGE 0x1f4000ull /* for code below 2 GB: below what a program may be linked at, above our other pages */
+#define PIECE    4096        /* words */
+#define AHEAD    128
+#define FLUSH_NS 500000000ull /* what a slow program does is told of, too, before the buffer is full */
 
 struct known_file { /* by path: what it was found to be */
 	char *path;
@@ -43,17 +46,16 @@ struct ct_agents {
 	struct ct_rbsteps *ruby_steps;
 	bool ruby; /* one is watched */
 	struct ct_step_limits limits;
-	int memfd;
-	struct ct_pya_buffer *buffer;
+	struct ct_feed *feed;
 	struct known_file **file;
 	size_t nfile;
 	struct ct_agents_stats stats;
-	struct ct_error err;
-	bool failed;
 	ct_u32 tid;
 	ct_u64 seq;
-	ct_u64 drained; /* when the buffer was empty last */
+	ct_u64 flushed; /* when what was told was handed over last */
 };
+
+static int hand_over(void *ctx, const ct_u64 *w, size_t count, struct ct_error *err);
 
 struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct ct_step_limits *limits,
 				   const struct ct_step_filter *filter, struct ct_error *err)
@@ -71,16 +73,12 @@ struct ct_agents *ct_agents_create(const struct ct_step_sink *sink, const struct
 	ruby = ct_step_merge_input(&a->merge, sink, "ruby");
 	a->steps = python ? ct_pysteps_create(python, filter) : NULL;
 	a->ruby_steps = ruby ? ct_rbsteps_create(ruby, filter) : NULL;
-	a->memfd = memfd_create("ctbpf-steps", MFD_CLOEXEC);
-	if (!a->steps || !a->ruby_steps || a->memfd < 0 || ftruncate(a->memfd, CT_PYA_BUFFER_LEN))
-		goto fail;
-	a->buffer = mmap(NULL, CT_PYA_BUFFER_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, a->memfd, 0);
-	if (a->buffer == MAP_FAILED)
-		goto fail;
-	a->buffer->pos = sizeof(*a->buffer);
-	return a;
-fail:
-	ct_fail_errno(err, CT_EXIT_FAILED, "no memory for the agents' buffer");
+	if (!a->steps || !a->ruby_steps)
+		ct_fail_memory(err);
+	else
+		a->feed = ct_feed_create(hand_over, a, err);
+	if (a->feed)
+		return a;
 	ct_agents_destroy(a);
 	return NULL;
 }
@@ -94,13 +92,10 @@ void ct_agents_destroy(struct ct_agents *a)
 		free(a->file[i]);
 	}
 	free(a->file);
+	ct_feed_destroy(a->feed); /* its thread uses the builders */
 	ct_pysteps_destroy(a->steps);
 	ct_rbsteps_destroy(a->ruby_steps);
 	ct_step_merge_destroy(a->merge);
-	if (a->buffer && a->buffer != MAP_FAILED)
-		munmap(a->buffer, CT_PYA_BUFFER_LEN);
-	if (a->memfd >= 0)
-		close(a->memfd);
 	free(a);
 }
 
@@ -120,9 +115,9 @@ void ct_agents_unwatched(struct ct_agents *a, const char *fmt, ...)
 	va_end(ap);
 }
 
-const struct ct_error *ct_agents_error(const struct ct_agents *a)
+const struct ct_error *ct_agents_error(struct ct_agents *a)
 {
-	return a && a->failed ? &a->err : NULL;
+	return a ? ct_feed_error(a->feed) : NULL;
 }
 
 /* ---- the buffer ----------------------------------------------------------------------------------------------- */
@@ -139,19 +134,25 @@ static unsigned whose(ct_u64 word)
 	return (word & 255) >= CT_RBR_FIRST ? RUBY : PYTHON;
 }
 
-/* Each builder gets what is of its language, and what the tracer says of processes and threads. */
-static int hand_over(struct ct_agents *a, const ct_u64 *w, size_t count)
+/* Each builder gets what is of its language, and what the tracer says of processes and threads. In pieces: what one
+ * look at the lengths has brought into the cache is still there. */
+static int hand_over(void *ctx, const ct_u64 *w, size_t count, struct ct_error *err)
 {
+	struct ct_agents *a = ctx;
+
 	for (size_t i = 0, end; i < count; i = end) {
 		const unsigned who = whose(w[i]);
 
-		for (end = i; end < count && whose(w[end]) == who && w[end] >> 32;)
+		for (end = i; end < count && end - i < PIECE && whose(w[end]) == who && w[end] >> 32;) {
+			__builtin_prefetch(w + end + AHEAD); /* another CPU has written it */
 			end += w[end] >> 32;
+		}
 		if (end == i || end > count)
-			return ct_fail(&a->err, CT_EXIT_FAILED, "an agent wrote a record of impossible length");
-		if (((who & PYTHON) && ct_pysteps_records(a->steps, w + i, end - i, &a->err)) ||
-		    ((who & RUBY) && ct_rbsteps_records(a->ruby_steps, w + i, end - i, &a->err)))
+			return ct_fail(err, CT_EXIT_FAILED, "an agent wrote a record of impossible length");
+		if (((who & PYTHON) && ct_pysteps_records(a->steps, w + i, end - i, err)) ||
+		    ((who & RUBY) && ct_rbsteps_records(a->ruby_steps, w + i, end - i, err)))
 			return -1;
+		ct_feed_pause(a->feed);
 	}
 	return 0;
 }
@@ -164,18 +165,20 @@ static ct_u64 now_ns(void)
 	return (ct_u64)t.tv_sec * 1000000000 + (ct_u64)t.tv_nsec;
 }
 
-int ct_agents_drain(struct ct_agents *a)
+static int flush(struct ct_agents *a)
 {
-	const size_t used = a->buffer->pos - sizeof(*a->buffer);
+	a->flushed = now_ns();
+	return ct_feed_flush(a->feed);
+}
 
-	a->drained = now_ns();
-	a->buffer->pos = sizeof(*a->buffer);
-	a->stats.bytes += used;
-	if (a->failed)
-		return -1;
-	if (hand_over(a, (const ct_u64 *)(a->buffer + 1), used / 8))
-		a->failed = true;
-	return a->failed ? -1 : 0;
+void ct_agents_hold(struct ct_agents *a)
+{
+	ct_feed_hold(a->feed);
+}
+
+void ct_agents_release(struct ct_agents *a)
+{
+	ct_feed_release(a->feed);
 }
 
 const struct ct_step_sink *ct_agents_native(struct ct_agents *a)
@@ -185,17 +188,15 @@ const struct ct_step_sink *ct_agents_native(struct ct_agents *a)
 
 int ct_agents_settle(struct ct_agents *a, struct ct_error *err)
 {
-	if (a->buffer->pos == sizeof(*a->buffer))
+	if (!ct_feed_settle(a->feed))
 		return 0;
-	return ct_agents_finish(a, err);
+	*err = *ct_feed_error(a->feed);
+	return -1;
 }
 
 int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 {
-	if (!ct_agents_drain(a))
-		return 0;
-	*err = a->err;
-	return -1;
+	return ct_agents_settle(a, err);
 }
 
 bool ct_agents_resumable(const struct ct_agents *a)
@@ -218,18 +219,30 @@ int ct_agents_load(struct ct_agents *a, const ct_u64 *state, size_t words, struc
 	return ct_pysteps_load(a->steps, state, words, err);
 }
 
-/* Words of the tracer's own. */
+/* Where the tracer can write words of its own. */
+static ct_u64 *put(struct ct_agents *a)
+{
+	struct ct_pya_buffer *b = ct_feed_buffer(a->feed);
+
+	if (b->pos + CT_PYA_ROOM / 2 > b->end)
+		flush(a);
+	return (ct_u64 *)((char *)b + b->pos);
+}
+static void done(struct ct_agents *a, const ct_u64 *end)
+{
+	struct ct_pya_buffer *b = ct_feed_buffer(a->feed);
+
+	b->pos = (ct_u64)((const char *)end - (const char *)b);
+}
+
 void ct_agents_note(struct ct_agents *a, unsigned type, unsigned arg, ct_u64 w1, ct_u64 w2)
 {
-	ct_u64 *p;
+	ct_u64 *p = put(a);
 
-	if (a->buffer->pos + CT_PYA_ROOM / 2 > CT_PYA_BUFFER_LEN)
-		ct_agents_drain(a);
-	p = (ct_u64 *)((char *)a->buffer + a->buffer->pos);
 	p[0] = CT_PYR(type, arg, 3);
 	p[1] = w1;
 	p[2] = w2;
-	a->buffer->pos += 24;
+	done(a, p + 3);
 }
 
 void ct_agents_thread(struct ct_agents *a, ct_u32 tid, ct_u32 pid)
@@ -253,8 +266,8 @@ void ct_agents_event(struct ct_agents *a, const struct ct_event *ev, ct_u64 last
 	if (a && (a->stats.installed || !a->seq) && a->seq != ev->seq) {
 		a->seq = ev->seq;
 		ct_agents_note(a, CT_PYR_EVENT, 0, ev->seq, last_ns ? last_ns : ev->time_ns);
-		if (now_ns() - a->drained > DRAIN_NS)
-			ct_agents_drain(a);
+		if (now_ns() - a->flushed > FLUSH_NS)
+			flush(a);
 		if (ev->type == CT_EV_EXIT)
 			ct_agents_note(a, CT_RBR_END, 0, ev->tid, 0);
 	}
@@ -264,14 +277,12 @@ void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, siz
 		     ct_u64 last_ns)
 {
 	struct ct_agents *a = t->proc->agent ? t->proc->agent->all : NULL;
-	const size_t most = (CT_PYA_ROOM / 2 / 8 - 1) / 2;
+	const size_t most = (CT_PYA_ROOM / 2 / 8 - 3) / 2;
 	ct_u64 *p;
 
 	if (!a)
 		return;
-	if (a->buffer->pos + CT_PYA_ROOM > CT_PYA_BUFFER_LEN)
-		ct_agents_drain(a);
-	p = (ct_u64 *)((char *)a->buffer + a->buffer->pos);
+	p = put(a);
 	n = n < most ? n : most;
 	p[0] = CT_PYR(CT_PYR_BATCH, 0, 1 + 2 * (n + !!next));
 	p++;
@@ -279,18 +290,18 @@ void ct_agents_batch(struct ct_rthread *t, const struct ct_event *const *ev, siz
 		*p++ = i < n ? ev[i]->seq : next->seq;
 		*p++ = i ? ev[i - 1]->time_ns : last_ns;
 	}
-	a->buffer->pos = (size_t)((char *)p - (char *)a->buffer);
-	a->buffer->batch++;
+	done(a, p);
+	ct_feed_buffer(a->feed)->batch++;
 }
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
 static int fail(struct ct_agents *a, const char *what)
 {
-	if (!a->failed)
-		ct_fail(&a->err, CT_EXIT_FAILED, "the agent in the replayed interpreter: %s", what);
-	a->failed = true;
-	return -1;
+	struct ct_error err;
+
+	ct_fail(&err, CT_EXIT_FAILED, "the agent in the replayed interpreter: %s", what);
+	return ct_feed_fail(a->feed, &err);
 }
 
 int ct_agents_stopped(struct ct_rthread *t, int status)
@@ -307,14 +318,13 @@ int ct_agents_stopped(struct ct_rthread *t, int status)
 	if (WSTOPSIG(status) == SIGSEGV)
 		return fail(a, "it touched memory that is not there");
 	a->stats.requests++;
-	if (a->buffer->request == CT_PYREQ_DRAIN)
-		return ct_agents_drain(a) ? -1 : 1;
-	if (g->ops->request(g, t, a->buffer, &err)) {
-		if (!a->failed)
-			a->err = err;
-		a->failed = true;
-	}
-	return a->failed ? -1 : 1;
+	if (ct_feed_buffer(a->feed)->request == CT_PYREQ_DRAIN)
+		return flush(a) ? -1 : 1;
+	ct_feed_hold(a->feed);
+	if (g->ops->request(g, t, ct_feed_buffer(a->feed), &err))
+		ct_feed_fail(a->feed, &err);
+	ct_feed_release(a->feed);
+	return ct_feed_error(a->feed) ? -1 : 1;
 }
 
 /* ---- putting it in --------------------------------------------------------------------------------------------- */
@@ -373,7 +383,7 @@ static bool map_region(struct ct_agents *a, struct ct_rthread *t)
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1,
 			    0) != (long)CT_AGENT_BASE)
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), a->memfd);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), ct_feed_memfd(a->feed));
 	if (!ct_mem_write(t->proc->memfd, CT_GADGET_TEXT, path, strlen(path) + 1))
 		return false;
 	fd = ct_replica_call(t, SYS_open, CT_GADGET_TEXT, O_RDWR, 0, 0, 0, 0);
@@ -394,12 +404,15 @@ static int install(struct ct_agents *a, struct ct_rthread *t, const struct known
 		   const struct ct_maps *maps, bool new_image, struct ct_error *err)
 {
 	struct ct_agent_place place = {.limits = &a->limits};
+	struct ct_error why;
 	struct ct_agent *g;
 
 	if (t->proc->mm)
 		place.answers = CT_INPROC_CTL + offsetof(struct ct_inproc_ctl, cur);
 	if (!map_region(a, t))
 		return ct_agents_no_place(err);
+	if (ct_agents_settle(a, err))
+		return -1;
 	if (f->is_ruby > 0) {
 		place.bias = start;
 		place.near = near_page(maps, f->rb.site[0].at + place.bias);
@@ -420,8 +433,10 @@ static int install(struct ct_agents *a, struct ct_rthread *t, const struct known
 	ct_agents_note(a, CT_PYR_THREAD, 0, t->tid, t->proc->pid);
 	if (new_image)
 		ct_agents_note(a, CT_PYR_IMAGE, 0, 0, 0);
-	if (g->ops->tell_frames && g->ops->tell_frames(g, t, &a->err))
-		a->failed = true;
+	ct_feed_hold(a->feed); /* for far fewer words than the feed has room for */
+	if (g->ops->tell_frames && g->ops->tell_frames(g, t, &why))
+		ct_feed_fail(a->feed, &why);
+	ct_feed_release(a->feed);
 	return 0;
 }
 

@@ -18,7 +18,8 @@ struct ct_agent_ops {
 	size_t size; /* of all of it: a child's is a copy */
 	/* The replica has stopped and asks for something. 0, or -1 with *err. */
 	int (*request)(struct ct_agent *g, struct ct_rthread *t, const struct ct_pya_buffer *b, struct ct_error *err);
-	/* Of those that threads are in already. NULL: the agent does that itself. */
+	/* Of those that threads are in already; all that was told before has been read. NULL: the agent does that
+	 * itself. */
 	int (*tell_frames)(struct ct_agent *g, struct ct_rthread *t, struct ct_error *err);
 	/* The others are as in agent.h. */
 	void (*mask)(const struct ct_agent *g, ct_u64 addr, void *buf, size_t len);
@@ -45,10 +46,8 @@ void ct_agents_unwatched(struct ct_agents *a, const char *fmt, ...) __attribute_
 /* Its memory cannot be written. */
 int ct_agents_no_place(struct ct_error *err);
 
-/* Records of the tracer's own: what follows is of this thread; anything else. All that has been written before can be
- * handed to the builders. */
+/* Records of the tracer's own: what follows is of this thread; anything else. */
 void ct_agents_thread(struct ct_agents *a, ct_u32 tid, ct_u32 pid);
 void ct_agents_note(struct ct_agents *a, unsigned type, unsigned arg, ct_u64 w1, ct_u64 w2);
-int ct_agents_drain(struct ct_agents *a);
 
 #endif

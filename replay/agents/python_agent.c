@@ -239,7 +239,6 @@ static int tell_frames(struct ct_agent *agent, struct ct_rthread *t, struct ct_e
 	unsigned depth = 0;
 	int ret = 0;
 
-	ct_agents_drain(agent->all);   /* the builder knows what C functions it is in */
 	for (size_t i = n; i-- > 0;) { /* outermost first */
 		struct ct_pya_code c;
 		long id = know_code(g, t->proc->memfd, list[i].code, &c, err);

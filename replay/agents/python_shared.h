@@ -33,7 +33,7 @@
 #define CT_PYA_BUFFER              0x40000000ull
 #define CT_PYA_BUFFER_LEN          0x1000000ull
 #define CT_PYA_SIZE                (CT_PYA_BUFFER + CT_PYA_BUFFER_LEN)
-#define CT_PYA_ROOM                0x80000ull /* free bytes in the buffer that are enough for whatever happens at one step */
+#define CT_PYA_ROOM                0x80000ull /* free bytes in a part of the buffer that are enough for whatever happens at one step */
 #define CT_PYA_VALUE_MAX           0x10000ull /* bytes of one value; what does not fit is marked as left out */
 
 /* Where things lie in one version of CPython. */
@@ -180,12 +180,13 @@ struct ct_pya_head {
 
 /* At the start of the buffer; records follow. */
 struct ct_pya_buffer {
-	ct_u64 pos; /* bytes used, this head included */
+	ct_u64 pos; /* where the next record goes; from the buffer's beginning */
+	ct_u64 end; /* of the part that is being filled */
 	ct_u64 request;
 	ct_u64 arg, arg2;
 	ct_u64 batch; /* rises with each CT_PYR_BATCH */
 	ct_u64 arg3;
-	ct_u64 pad[2];
+	ct_u64 pad;
 };
 /* Behind an int3 of the agent's. */
 enum {

@@ -60,7 +60,7 @@ static struct ct_pya_code *find_code(ct_u64 code, int check)
 	return c;
 }
 
-static struct ct_pya_type *find_type(ct_u64 type)
+static __attribute__((noinline)) struct ct_pya_type *look_for_type(ct_u64 type)
 {
 	struct ct_pya_type *table = (struct ct_pya_type *)(H.base + CT_PYA_TYPES), *t;
 	ct_u64 i = hash(type >> 4) % CT_PYA_NTYPES;
@@ -75,7 +75,15 @@ static struct ct_pya_type *find_type(ct_u64 type)
 	return t;
 }
 
+static inline struct ct_pya_type *find_type(ct_u64 type)
+{
+	struct ct_pya_type *t = (struct ct_pya_type *)(H.base + CT_PYA_TYPES) + hash(type >> 4) % CT_PYA_NTYPES;
+
+	return t->type == type && t->name == rd(type + H.off.type_name) ? t : look_for_type(type);
+}
+
 #include "replay/agents/blob/python_values.h"
+#include "replay/agents/blob/python_digest.h"
 
 /* ---- changes ------------------------------------------------------------------------------------------------ */
 
@@ -96,24 +104,25 @@ static void changed_value(ct_u64 frame, ct_u64 slot, ct_u64 name, ct_u64 run, ct
 {
 	struct ct_pya_seen *s = seen(frame, name ? name >> 3 : slot);
 	const ct_u64 key = frame ^ (name ? name ^ run : slot << 48) ^ 1;
-	ct_u64 *p = put(), *q = p + 2, digest;
+	ct_u64 *p, *q, digest;
 
 	if (!o) {
 		if (s->key == key && s->digest) {
 			s->digest = 0;
-			record_words(CT_PYR_GONE, slot, frame, p + 2);
+			record_words(CT_PYR_GONE, slot, frame, put() + 2);
 		}
 		return;
 	}
-	if (name)
-		q = str(q, 0, name);
-	q = value(q, p + CT_PYA_VALUE_MAX / 8, o, 0);
-	digest = digest_of(p + 2, q);
+	digest = digest_of(name, o);
 	if (s->key == key && s->digest == digest)
 		return;
 	s->key = key;
 	s->digest = digest;
-	record_words(CT_PYR_VALUE, slot, frame, q);
+	p = put();
+	q = p + 2;
+	if (name)
+		q = str(q, 0, name);
+	record_words(CT_PYR_VALUE, slot, frame, value(q, p + CT_PYA_VALUE_MAX / 8, o, 0));
 }
 
 static ct_u64 runs; /* of functions, to tell one run of a class's body from the next */
@@ -231,6 +240,9 @@ static int foreign(ct_u64 frame)
 	return 1;
 }
 
+/* The frame whose variables have been looked at last, at its RESUME, if no other instruction has been seen since. */
+static ct_u64 just_entered;
+
 static void enter(ct_u64 frame, struct ct_pya_code *c, ct_u64 how)
 {
 	ct_u64 *p = put();
@@ -242,16 +254,19 @@ static void enter(ct_u64 frame, struct ct_pya_code *c, ct_u64 how)
 	done(p + 4);
 	if (how == CT_PYE_CALL)
 		forget_values(frame, c);
-	if (H.values && c->wanted && !c->module)
+	if (H.values && c->wanted && !c->module) {
 		locals(frame, c, NULL);
+		just_entered = frame;
+	}
 }
 
 static void line(ct_u64 frame, const struct ct_pya_code *c, ct_u64 unit, const struct pending *pending)
 {
 	if (!c->wanted)
 		return;
-	if (H.values)
+	if (H.values && (pending || just_entered != frame))
 		locals(frame, c, pending);
+	just_entered = 0;
 	record(CT_PYR_LINE, 0, frame, unit << 32 | c->id);
 }
 
@@ -281,6 +296,8 @@ static void new_step(ct_u64 *regs)
 
 	H.target = H.original[H.index];
 	H.cur_frame = 0;
+	if (frame != just_entered)
+		just_entered = 0;
 	if (H.off.owner_c && rd8(frame + H.off.f_owner) >= H.off.owner_c)
 		return;
 	/* Specialised, or woken up, and dispatched again. */
@@ -315,6 +332,8 @@ static void new_step(ct_u64 *regs)
 				goto same;
 		}
 	}
+	if (H.op[last] != OP_RESUME || (ct_s64)unit != prev + 1)
+		just_entered = 0;
 	now = lines[unit];
 	before = prev <= (ct_s64)c->start || prev >= (ct_s64)c->count ? -1 : lines[prev];
 	/* Whether a line begins is decided as if quiet instructions were not there. */
@@ -390,6 +409,7 @@ HIDDEN __attribute__((used)) void agent_exception(ct_u64 *regs)
 	struct ct_pya_code *c;
 
 	H.target = H.traceback;
+	just_entered = 0;
 	if (!H.off.f_lasti)
 		H.cur_frame = 0;
 	if (foreign(frame))

@@ -5,13 +5,12 @@
 #ifndef CT_PYTHON_NATIVE_H
 #define CT_PYTHON_NATIVE_H
 
-/* Offsets in PyCFunctionObject, PyMethodDescrObject and str, the same in all versions. */
+/* Offsets in PyCFunctionObject and PyMethodDescrObject, the same in all versions. */
 #define M_DEF    16
 #define M_SELF   24
 #define M_MODULE 32
 #define D_TYPE   16
 #define D_METHOD 40
-#define STR_HASH 24
 
 /* ---- frames that are in a call: a hash table in which nothing is ever found behind a gap -------------------- */
 

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Part of the agent in CPython: an object and what is in it, written as words (CT_PYV_*). Only memory is read.
- * Included by python_blob.c: an image is made of one file. */
-#ifndef CT_PYTHON_VALUES_H
-#define CT_PYTHON_VALUES_H
+ * Included by python_blob.c: an image is made of one file. And by python_digest.h, with other names. */
 
-static ct_u64 *bytes(ct_u64 *p, ct_u64 kind, ct_u64 id, ct_u64 o, ct_u64 data, ct_u64 len, ct_u64 stored)
+static ct_u64 *text(ct_u64 *p, ct_u64 kind, ct_u64 id, ct_u64 o, ct_u64 data, ct_u64 len, ct_u64 stored)
 {
 	p = node(p, kind, stored < len ? CT_PYV_TRUNCATED : 0, stored, id, o, len);
 	return copy(p, data, stored);
@@ -25,6 +23,11 @@ static ct_u64 *str(ct_u64 *p, ct_u64 id, ct_u64 o)
 }
 
 static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth);
+
+static ct_u64 *key(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth);
+
+#ifndef CT_PYTHON_VALUES_H
+#define CT_PYTHON_VALUES_H
 
 struct keys {
 	ct_u64 n, at, step;
@@ -50,6 +53,8 @@ static struct keys read_keys(ct_u64 keys)
 	return k;
 }
 
+#endif
+
 /* Entries of a dict's keys, with the values beside them or in `values`; at most H.items. */
 static ct_u64 *entries(ct_u64 *p, ct_u64 *end, ct_u64 keys, ct_u64 values, unsigned depth, ct_u64 *count, int *more)
 {
@@ -65,7 +70,7 @@ static ct_u64 *entries(ct_u64 *p, ct_u64 *end, ct_u64 keys, ct_u64 values, unsig
 			*more = 1;
 			break;
 		}
-		p = value(p, end, k, depth + 1);
+		p = key(p, end, k, depth + 1);
 		p = value(p, end, v, depth + 1);
 		*count += 2;
 	}
@@ -99,7 +104,7 @@ static ct_u64 *set(ct_u64 *p, ct_u64 *end, const struct ct_pya_type *t, ct_u64 o
 	return p;
 }
 
-static ct_u64 *items(ct_u64 *p, ct_u64 *end, const struct ct_pya_type *t, ct_u64 o, ct_u64 at, unsigned depth)
+static ct_u64 *sequence(ct_u64 *p, ct_u64 *end, const struct ct_pya_type *t, ct_u64 o, ct_u64 at, unsigned depth)
 {
 	ct_u64 *head = p, count = 0, len = rd(o + 16);
 
@@ -187,10 +192,9 @@ static ct_u64 *integer(ct_u64 *p, const struct ct_pya_type *t, ct_u64 o)
 		return node(p, t->kind, 0, 0, t->id, o, negative ? -v : v);
 	}
 	stored = 4 * n < H.bytes ? 4 * n : H.bytes & ~3u;
-	p = bytes(p, CT_PYK_INT, t->id, o, o + 24, 4 * n, stored);
-	(p - 3 - (stored + 7) / 8)[0] |= (ct_u64)CT_PYV_BIG << 8;
-	(p - 3 - (stored + 7) / 8)[2] = negative ? -n : n;
-	return p;
+	p = node(p, CT_PYK_INT, CT_PYV_BIG | (stored < 4 * n ? CT_PYV_TRUNCATED : 0), stored, t->id, o,
+		 negative ? -n : n);
+	return copy(p, o + 24, stored);
 }
 
 static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth)
@@ -206,17 +210,17 @@ static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth)
 	case CT_PYK_STR: return str(p, t->id, o);
 	case CT_PYK_BYTES:
 		len = rd(o + 16);
-		return bytes(p, CT_PYK_BYTES, t->id, o, o + H.off.bytes_data, len, len < H.bytes ? len : H.bytes);
+		return text(p, CT_PYK_BYTES, t->id, o, o + H.off.bytes_data, len, len < H.bytes ? len : H.bytes);
 	case CT_PYK_BYTEARRAY:
 		len = rd(o + 16);
-		return bytes(p, CT_PYK_BYTEARRAY, t->id, o, rd(o + 40), len, len < H.bytes ? len : H.bytes);
-	case CT_PYK_COMPLEX: return bytes(p, CT_PYK_COMPLEX, t->id, o, o + 16, 16, 16);
+		return text(p, CT_PYK_BYTEARRAY, t->id, o, rd(o + 40), len, len < H.bytes ? len : H.bytes);
+	case CT_PYK_COMPLEX: return text(p, CT_PYK_COMPLEX, t->id, o, o + 16, 16, 16);
 	case CT_PYK_TYPE: {
 		ct_u64 name = rd(o + H.off.type_name);
 
 		for (len = 0; len < 200 && rd8(name + len);)
 			len++;
-		return bytes(p, CT_PYK_TYPE, t->id, o, name, len, len);
+		return text(p, CT_PYK_TYPE, t->id, o, name, len, len);
 	}
 	case CT_PYK_FUNCTION: {
 		ct_u64 *head = p, name = rd(o + t->named);
@@ -238,12 +242,17 @@ static ct_u64 *value(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth)
 			    t->id, o, len);
 	}
 	switch (t->kind) {
-	case CT_PYK_LIST: return items(p, end, t, o, rd(o + 24), depth);
-	case CT_PYK_TUPLE: return items(p, end, t, o, o + H.off.tuple_items, depth);
+	case CT_PYK_LIST: return sequence(p, end, t, o, rd(o + 24), depth);
+	case CT_PYK_TUPLE: return sequence(p, end, t, o, o + H.off.tuple_items, depth);
 	case CT_PYK_DICT: return dict(p, end, t, o, depth);
 	case CT_PYK_SET: return set(p, end, t, o, depth);
 	default: return object(p, end, t, o, depth);
 	}
 }
 
+#ifndef key
+static ct_u64 *key(ct_u64 *p, ct_u64 *end, ct_u64 o, unsigned depth)
+{
+	return value(p, end, o, depth);
+}
 #endif

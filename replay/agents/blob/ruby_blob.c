@@ -41,6 +41,22 @@ static ct_u64 hash(ct_u64 x)
 
 #include "replay/agents/blob/blob.h"
 
+/* Never 0. In two chains: each multiplication has to wait for the one before. */
+static ct_u64 digest_of(const ct_u64 *w, const ct_u64 *end)
+{
+	ct_u64 a = 1, b = 2;
+
+	for (; w + 1 < end; w += 2) {
+		a = (a ^ w[0]) * 0xff51afd7ed558ccdull;
+		b = (b ^ w[1]) * 0xc4ceb9fe1a85ec53ull;
+		a ^= a >> 32;
+		b ^= b >> 32;
+	}
+	if (w < end)
+		a = (a ^ w[0]) * 0xff51afd7ed558ccdull;
+	return hash(a ^ hash(b)) | 1;
+}
+
 /* ---- tables ------------------------------------------------------------------------------------------------- */
 
 /* Of what else lies in the same place when a sequence is freed and another made. */
