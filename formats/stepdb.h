@@ -62,6 +62,8 @@ int ct_stepdb_set_part(struct ct_stepdb_writer *w, const char *part, struct ct_e
 int ct_stepdb_commit(struct ct_stepdb_writer *w, const void *position, size_t len, bool complete, struct ct_error *err);
 /* 0, or -1 and why the writer has failed. */
 int ct_stepdb_failed(const struct ct_stepdb_writer *w, struct ct_error *err);
+/* Every node that is appended is as a ct_node_builder made it: they are not looked at once more. */
+void ct_stepdb_trust(struct ct_stepdb_writer *w);
 /* Ends the writer without a commit: what was appended since the last one is dropped. */
 void ct_stepdb_writer_close(struct ct_stepdb_writer *w);
 
@@ -94,10 +96,8 @@ void ct_stepdb_event(struct ct_stepdb_writer *w, ct_u32 thread, ct_u64 seq, ct_u
 /* A function is entered: its call becomes the thread's innermost. For frames that were there when the recording began,
  * outermost first, set `attached`. Arguments are values of kind ARGUMENT, appended next. */
 ct_u64 ct_stepdb_call(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 function, bool attached);
-/* A line of the innermost call's function begins. step_in: a line of another file (inlined, generated code).
- * A thread without a call has no steps: 0. */
+/* A line of the innermost call's function begins. A thread without a call has no steps: 0. */
 ct_u64 ct_stepdb_step(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 line);
-ct_u64 ct_stepdb_step_in(struct ct_stepdb_writer *w, ct_u32 thread, ct_u32 file, ct_u32 line);
 /* The innermost call's lines are not told of: it makes its calls from line 0, which stands for one that is not known.
  */
 int ct_stepdb_somewhere(struct ct_stepdb_writer *w, ct_u32 thread);
@@ -116,15 +116,11 @@ int ct_stepdb_suspend(struct ct_stepdb_writer *w, ct_u32 thread, const void *nod
 int ct_stepdb_reenter(struct ct_stepdb_writer *w, ct_u32 thread, ct_u64 call);
 /* The call ends although it is not on a stack: a suspended generator that is closed or collected. */
 int ct_stepdb_drop(struct ct_stepdb_writer *w, ct_u64 call);
-/* A variable of the innermost call, or of the one `call`, has this value from the thread's last step on. For kinds
+/* A variable of the innermost call has this value from the thread's last step on. For kinds
  * without names `name` is 0. The node is what a ct_node_builder that has not failed made: bytes that are no node fail
- * the writer. Returns 0 or -1. */
+ * the writer, unless all have been said to be. Returns 0 or -1. */
 int ct_stepdb_value(struct ct_stepdb_writer *w, ct_u32 thread, enum ct_value_kind kind, ct_u32 name, const void *node,
 		    size_t len);
-int ct_stepdb_value_of(struct ct_stepdb_writer *w, ct_u32 thread, ct_u64 call, enum ct_value_kind kind, ct_u32 name,
-		       const void *node, size_t len);
-/* Open calls on the thread's stack, outermost first: copies at most `max`, returns how many there are. */
-size_t ct_stepdb_stack(const struct ct_stepdb_writer *w, ct_u32 thread, ct_u64 *calls, size_t max);
 
 /* A stretch with a name: a request, a test, a message. kind: "request" ... Steps are ids, parent a span's or 0. */
 struct ct_stepdb_span {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "dirio.h"
 #include "segment.h"
@@ -50,9 +51,7 @@ static ct_u64 hash_row(const struct sd_cat_desc *d, const char *text, size_t len
 
 	for (unsigned i = 0; i < d->nkeys; i++)
 		h = (h ^ v[i]) * 0xff51afd7ed558ccdull, h ^= h >> 32;
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (ct_u8)text[i]) * 0x100000001b3ull;
-	return h ^ h >> 29;
+	return len ? h ^ XXH3_64bits(text, len) : h;
 }
 
 static bool same_row(const struct sd_cat_desc *d, const struct ct_name *row, const char *text, size_t len,

@@ -30,6 +30,12 @@ struct sd_lines {
 	ct_u32 base, n; /* from the function's first line on */
 	ct_u32 *location;
 };
+/* Rows of the catalogue that were asked for last, by a hash of what makes them. */
+struct sd_recent {
+	ct_u64 key[2];
+	ct_u32 id; /* 0: none */
+};
+#define SD_RECENT     1024
 #define SD_LINES_MAX  65536
 #define SD_SUSPENDED  4096 /* hash buckets */
 #define SD_EXIT_NCOLS SD_EXIT_COL(CT_CALL_NCOLS)
@@ -40,6 +46,7 @@ struct ct_stepdb_writer {
 	ct_u64 build;
 	bool failed;
 	bool raises; /* the builder tells of exceptions by itself */
+	bool trusts; /* its nodes are nodes */
 	char *part;  /* NULL: as the catalogue has it */
 	struct ct_error err;
 	struct sd_catalogue cat;
@@ -49,6 +56,7 @@ struct ct_stepdb_writer {
 	size_t nthreads;
 	struct sd_lines *lines;
 	size_t nlines;
+	struct sd_recent site[SD_RECENT], variable[SD_RECENT];
 	struct sd_frame **suspended;
 	size_t nsuspended;
 	struct sd_frame *spare;

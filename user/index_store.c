@@ -92,6 +92,63 @@ static int on_event(void *ctx, ct_u64 seq, ct_u64 time_ns, struct ct_error *err)
 	return commit(s, seq, err);
 }
 
+/* ---- names -------------------------------------------------------------------------------------------------- */
+
+typedef ct_u32 interner(struct ct_stepdb_writer *w, const char *text, size_t len);
+
+/* The same text often comes from the same place. */
+static struct index_name *place_of(struct index_name *known, ct_u64 at)
+{
+	return &known[(at * 0x9e3779b97f4a7c15ull >> 32) % INDEX_NAMES];
+}
+
+static ct_u32 learn(struct ct_index_store *s, struct index_name *n, interner *add, ct_u64 at, const char *text,
+		    size_t len)
+{
+	const ct_u32 id = add(s->w, text, len);
+
+	if (!id || len >= sizeof(n->text))
+		return id;
+	n->at = at;
+	n->id = id;
+	n->len = (unsigned)len;
+	memcpy(n->text, text, len);
+	n->text[len] = 0;
+	return id;
+}
+
+static ct_u32 intern(struct ct_index_store *s, struct index_name *known, interner *add, const char *text)
+{
+	struct index_name *n = place_of(known, (ct_u64)text);
+
+	return n->id && n->at == (ct_u64)text && !strcmp(n->text, text)
+		       ? n->id
+		       : learn(s, n, add, (ct_u64)text, text, strlen(text));
+}
+
+static ct_u32 type_id(struct ct_index_store *s, const char *type)
+{
+	return intern(s, s->type, ct_stepdb_type, type);
+}
+static ct_u32 name_id(struct ct_index_store *s, const char *name)
+{
+	return intern(s, s->name, ct_stepdb_string, name);
+}
+
+/* By where it was in the program, if that is known. */
+static ct_u32 field_id(struct ct_index_store *s, const struct ct_value *v)
+{
+	const ct_u64 at = v->address ? v->address : (ct_u64)v->text.data;
+	struct index_name *n;
+
+	if (v->tag != CT_VALUE_STRING)
+		return name_id(s, "?");
+	n = place_of(s->name, at);
+	return n->id && n->at == at && n->len == v->text.len && !memcmp(n->text, v->text.data, n->len)
+		       ? n->id
+		       : learn(s, n, ct_stepdb_string, at, v->text.data, v->text.len);
+}
+
 /* ---- values ------------------------------------------------------------------------------------------------- */
 
 static void put_value(struct ct_index_store *s, const struct ct_value *v);
@@ -104,9 +161,7 @@ static void put_children(struct ct_index_store *s, const struct ct_value *v, enu
 		const struct ct_value *c = &v->child.list[i];
 
 		if (tag == CT_NODE_OBJECT && i % 2 == 0)
-			ct_node_field(&s->node, c->tag == CT_VALUE_STRING
-							? ct_stepdb_string(s->w, c->text.data, c->text.len)
-							: ct_stepdb_string(s->w, "?", 1));
+			ct_node_field(&s->node, field_id(s, c));
 		else
 			put_value(s, c);
 	}
@@ -115,7 +170,7 @@ static void put_children(struct ct_index_store *s, const struct ct_value *v, enu
 
 static void put_value(struct ct_index_store *s, const struct ct_value *v)
 {
-	struct ct_node_info info = {.type = ct_stepdb_type(s->w, v->type, strlen(v->type)),
+	struct ct_node_info info = {.type = type_id(s, v->type),
 				    .address = v->address,
 				    .length = v->flags & CT_VALUE_TRUNCATED ? v->length : 0,
 				    .truncated = v->flags & CT_VALUE_TRUNCATED};
@@ -252,7 +307,7 @@ static int store_value(struct ct_index_store *s, ct_u32 tid, enum ct_value_kind 
 		ct_node_plain(&s->node, CT_NODE_UNSET, NULL), len = s->node.len;
 	if (!len) /* too large for a node */
 		return 0;
-	id = ct_stepdb_string(s->w, name, strlen(name));
+	id = name_id(s, name);
 	if (s->known) {
 		int same = ct_index_unchanged(s, t->stack[t->depth - 1].call, id, s->node.data, len, err);
 
@@ -308,10 +363,10 @@ static int on_step(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, struct c
 static ct_u32 exception_type(struct ct_index_store *s, const struct index_thread *t, const struct ct_value *v)
 {
 	if (!v) /* that it has left a function shows later than that it was in it */
-		return t->type ? t->type : ct_stepdb_type(s->w, "BaseException", 13);
+		return t->type ? t->type : type_id(s, "BaseException");
 	if (v->tag == CT_VALUE_TYPE) /* not made an instance yet */
 		return ct_stepdb_type(s->w, v->text.data, v->text.len);
-	return ct_stepdb_type(s->w, v->type, strlen(v->type));
+	return type_id(s, v->type);
 }
 
 static int on_raise(void *ctx, ct_u32 tid, ct_u32 function, ct_u32 line, const struct ct_value *v, struct ct_error *err)
@@ -412,6 +467,8 @@ struct ct_index_store *ct_index_store_create(struct ct_recording *rec, const cha
 	if (!s)
 		return NULL;
 	s->w = ct_stepdb_create(ct_recording_dirfd(rec), ct_recording_path(rec), uuid, err);
+	if (s->w)
+		ct_stepdb_trust(s->w);
 	if (s->w && !ct_stepdb_set_part(s->w, part, err) && !ct_stepdb_commit(s->w, NULL, 0, false, err))
 		return s;
 	ct_index_store_destroy(s);
@@ -433,6 +490,7 @@ struct ct_index_store *ct_index_store_resume(struct ct_recording *rec, struct ct
 	s->w = ct_stepdb_resume(dirfd, path, uuid, err);
 	if (s->w && (s->before = ct_stepdb_open(dirfd, path, err))) {
 		position = ct_stepdb_position(s->w, &len);
+		ct_stepdb_trust(s->w);
 		if (!ct_index_load(s, position, len, seq, state, words, err))
 			return s;
 	}

@@ -10,6 +10,9 @@
 #include "replay/steps/keyed.h"
 #include "user/index_store.h"
 
+#define INDEX_NAMES 256
+#define INDEX_NAME  48
+
 struct index_run { /* of a function, that may be resumed: its call */
 	ct_u64 run, call;
 };
@@ -34,6 +37,13 @@ struct ct_index_store {
 	size_t npending, pending_room;
 	ct_u8 *held;
 	size_t nheld, held_room;
+	/* Types and names that were told last, by where their texts were. */
+	struct index_name {
+		ct_u64 at;
+		ct_u32 id;
+		unsigned len;
+		char text[INDEX_NAME];
+	} type[INDEX_NAMES], name[INDEX_NAMES];
 	ct_u32 *file, *function;
 	struct index_thread *thread;
 	size_t nthreads;

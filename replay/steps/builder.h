@@ -30,6 +30,7 @@ struct ct_step_builder {
 	struct ct_step_texts type, text, file;
 	ct_u32 nfunctions;
 	struct ct_arena *arena; /* parts of values */
+	bool in_place;          /* texts of values may stay where the words are: they are told at once */
 };
 
 void ct_step_builder_init(struct ct_step_builder *b, const struct ct_step_sink *sink,

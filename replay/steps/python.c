@@ -267,6 +267,7 @@ static int on_value(struct ct_pysteps *b, struct ct_pythread *t, const ct_u64 *w
 	size_t took = 0;
 	bool found;
 
+	b->base.in_place = slot <= CT_PYSLOT_NAMED; /* the others are told with the next record */
 	if (slot == CT_PYSLOT_NAMED) {
 		took = ct_pysteps_value(b, w + 2, n - 2, &name);
 		if (!took || name.tag != CT_VALUE_STRING)

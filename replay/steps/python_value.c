@@ -13,6 +13,16 @@ static const unsigned char tags[] = {
 	[CT_PYK_FUNCTION] = CT_VALUE_FUNCTION, [CT_PYK_COMPLEX] = CT_VALUE_COMPLEX, [CT_PYK_TEXT] = CT_VALUE_STRING,
 };
 
+/* The last word is filled up with zeros. */
+static bool is_ascii(const ct_u64 *w, size_t n)
+{
+	ct_u64 any = 0;
+
+	for (size_t i = 0; i < n; i++)
+		any |= w[i];
+	return !(any & 0x8080808080808080ull);
+}
+
 static size_t read_value(struct ct_step_builder *b, const ct_u64 *w, size_t words, struct ct_value *v, int depth)
 {
 	unsigned kind, flags;
@@ -54,6 +64,8 @@ static size_t read_value(struct ct_step_builder *b, const ct_u64 *w, size_t word
 		if (unit != 1 && unit != 2 && unit != 4)
 			return 0;
 		n = (count * unit + 7) / 8;
+		if (unit == 1 && n <= words - 3 && is_ascii(w + 3, n))
+			return ct_value_bytes(b, w, words, v);
 		text = n <= words - 3 ? ct_arena_alloc(&b->arena, count * 4 + 1) : NULL;
 		if (!text)
 			return 0;

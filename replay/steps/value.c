@@ -32,13 +32,19 @@ size_t ct_value_children(struct ct_step_builder *b, const ct_u64 *w, size_t word
 size_t ct_value_bytes(struct ct_step_builder *b, const ct_u64 *w, size_t words, struct ct_value *v)
 {
 	const size_t len = count_of(w), n = (len + 7) / 8;
-	char *text = n <= words - 3 ? ct_arena_alloc(&b->arena, len + 1) : NULL;
+	char *text;
 
+	if (n > words - 3)
+		return 0;
+	v->text.data = (const char *)(w + 3);
+	v->text.len = len;
+	if (b->in_place)
+		return 3 + n;
+	text = ct_arena_alloc(&b->arena, len + 1);
 	if (!text)
 		return 0;
 	memcpy(text, w + 3, len);
 	v->text.data = text;
-	v->text.len = len;
 	return 3 + n;
 }
 

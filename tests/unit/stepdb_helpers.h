@@ -113,7 +113,7 @@ static inline void model_value(struct model *m, unsigned t, ct_u64 call, enum ct
 	else if (kind == CT_VALUE_EXCEPTION)
 		must(ct_stepdb_unwind(m->w, t + 1, 2, b.data, b.len) == 0, "unwind");
 	else
-		must(ct_stepdb_value_of(m->w, t + 1, call, kind, name, b.data, b.len) == 0, "value");
+		must(ct_stepdb_value(m->w, t + 1, kind, name, b.data, b.len) == 0, "value");
 }
 
 static inline void model_end(struct model *m, unsigned t, ct_u64 call, unsigned state)
@@ -188,15 +188,12 @@ static inline void model_act(struct model *m)
 			(ct_s64)top};
 		m->stack[t][m->depth[t]++] = call;
 	} else if (what < 40) {
-		model_value(m, t, model_random(m, 10) ? top : m->stack[t][model_random(m, d)], CT_VALUE_LOCAL,
-			    (ct_u32)model_random(m, MODEL_NAMES) + 2);
+		model_value(m, t, top, CT_VALUE_LOCAL, (ct_u32)model_random(m, MODEL_NAMES) + 2);
 	} else {
 		ct_u32 f = m->call[top].function, line = (f - 1) * 20 + (ct_u32)model_random(m, 19);
-		bool other = model_random(m, 50) == 0;
-		ct_u64 id = other ? ct_stepdb_step_in(m->w, t + 1, 1, line) : ct_stepdb_step(m->w, t + 1, line);
+		ct_u64 id = ct_stepdb_step(m->w, t + 1, line);
 
-		m->step[++m->nsteps] =
-			(struct model_step){f, other ? 1 : (f - 1) % 4 + 1, line, t + 1, top, m->event[t], m->ns[t]};
+		m->step[++m->nsteps] = (struct model_step){f, (f - 1) % 4 + 1, line, t + 1, top, m->event[t], m->ns[t]};
 		must(id == m->nsteps, "step id");
 		m->last_step[t] = id;
 		m->call[top].first_step = m->call[top].first_step ? m->call[top].first_step : id;
