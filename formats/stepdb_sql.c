@@ -2,7 +2,6 @@
  * The step database as SQL tables: SQLite's side of it, the same for all tables.
  *
  * Tables need no CREATE: they are there in every connection that ct_stepdb_sql makes. */
-#include <ctype.h>
 #include <string.h>
 
 #include "stepdb_sql.h"
@@ -304,69 +303,4 @@ struct sqlite3 *ct_stepdb_sql(struct ct_stepdb *db, struct ct_recording *rec, st
 	ct_fail(err, CT_EXIT_FAILED, "SQLite: %s", sqlite3_errstr(rc));
 	sqlite3_close(sql);
 	return NULL;
-}
-
-/* ---- `values` as a name ---- */
-
-/* Length of the token at s: a string, a quoted name, a comment, a word, or one character. */
-static size_t token(const char *s)
-{
-	const char *end;
-
-	if (*s == '\'' || *s == '"' || *s == '`' || *s == '[') {
-		end = strchr(s + 1, *s == '[' ? ']' : *s);
-		return end ? (size_t)(end - s) + 1 : strlen(s);
-	}
-	if (s[0] == '-' && s[1] == '-')
-		return strcspn(s, "\n");
-	if (s[0] == '/' && s[1] == '*') {
-		end = strstr(s + 2, "*/");
-		return end ? (size_t)(end - s) + 2 : strlen(s);
-	}
-	if (isalnum((unsigned char)*s) || *s == '_' || *s == '$' || (*s & 0x80))
-		for (end = s; isalnum((unsigned char)*end) || *end == '_' || *end == '$' || (*end & 0x80); end++)
-			;
-	else
-		end = s + 1;
-	return (size_t)(end - s);
-}
-
-/* The keyword is always followed by a parenthesis. */
-static bool is_table(const char *s, size_t n)
-{
-	if (n != 6 || strncasecmp(s, "values", 6) != 0)
-		return false;
-	for (s += n; *s;) {
-		size_t len = token(s);
-
-		if (!isspace((unsigned char)*s) && !(s[0] == '-' && s[1] == '-') && !(s[0] == '/' && s[1] == '*'))
-			break;
-		s += len;
-	}
-	return *s != '(';
-}
-
-char *ct_stepdb_sql_quote(const char *sql)
-{
-	size_t cap = strlen(sql), extra = 1, len = 0;
-	char *out;
-
-	for (size_t i = 0; i + 6 <= cap; i++)
-		extra += 2 * (strncasecmp(sql + i, "values", 6) == 0);
-	out = malloc(cap + extra);
-	while (out && *sql) {
-		size_t n = token(sql);
-		bool quote = is_table(sql, n);
-
-		if (quote)
-			out[len++] = '"';
-		memcpy(out + len, sql, n);
-		len += n;
-		if (quote)
-			out[len++] = '"';
-		sql += n;
-	}
-	if (out)
-		out[len] = 0;
-	return out;
 }

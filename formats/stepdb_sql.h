@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Inside of the step database's SQL: what one virtual table is, and the condition pushed down to it.
  *
- * stepdb_sql.c: SQLite's side; stepdb_sql_names.c, _rows.c, _events.c: the tables. */
+ * stepdb_sql.c: SQLite's side; stepdb_sql_names.c, _rows.c, _events.c: the tables; stepdb_sql_text.c: what is asked. */
 #ifndef CT_STEPDB_SQL_H
 #define CT_STEPDB_SQL_H
 
@@ -76,6 +76,8 @@ static inline void sql_name(sqlite3_context *ctx, const struct ct_name *name)
 	if (name)
 		sqlite3_result_text(ctx, name->text, (int)name->len, SQLITE_TRANSIENT);
 }
+/* What CT_VAR_FUNCTION, _NAME or _KIND of a variable is in SQL. */
+void sql_variable(struct sql_cursor *cur, sqlite3_context *ctx, const struct ct_name *variable, unsigned v);
 /* cur->text with room for `need` bytes. */
 char *sql_room(struct sql_cursor *cur, size_t need);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * SQL tables of names: files, functions, types, threads, lines, sites, stats, spans.
+ * SQL tables of names: files, functions, types, threads, lines, variables, sites, stats, spans.
  *
  * They are in memory: by id at once, else one after the other. */
 #include <string.h>
@@ -46,6 +46,7 @@ TABLE(functions, CT_FUNCTIONS)
 TABLE(types, CT_TYPES)
 TABLE(threads, CT_THREADS)
 TABLE(locations, CT_LOCATIONS)
+TABLE(variables, CT_VARIABLES)
 TABLE(sites, CT_SITES)
 TABLE(stats, CT_STATS)
 TABLE(spans, CT_SPANS)
@@ -149,7 +150,7 @@ static int column_spans(struct sql_cursor *cur, sqlite3_context *ctx, int column
 	return 0;
 }
 
-/* ---- Lines: locations, and how often each was run ---- */
+/* ---- Lines and variables, and how often each was run, or got a value ---- */
 
 struct hits {
 	ct_u64 *count;
@@ -166,18 +167,23 @@ static void add_hits(void *arg, ct_u64 key, ct_u32 chunk, ct_u32 count)
 }
 
 /* All are counted when the first is asked for. */
-static int count_hits(struct sql_cursor *cur, struct ct_error *err)
+static int get_hits(struct sql_cursor *cur, sqlite3_context *ctx, enum ct_rows table, enum ct_names names,
+		    struct ct_error *err)
 {
 	struct ct_stepdb *db = cur->src->db;
-	struct hits h = {.n = ct_stepdb_names(db, CT_LOCATIONS)};
+	struct hits h = {.n = ct_stepdb_names(db, names), .count = cur->hits};
 
-	h.count = calloc((size_t)h.n + 1, sizeof(*h.count));
+	if (!h.count)
+		h.count = calloc((size_t)h.n + 1, sizeof(*h.count));
 	if (!h.count)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	cur->hits = h.count;
-	for (size_t g = 0; g < db->t[CT_STEPS].ngroups; g++)
-		if (sd_postings(db, CT_STEPS, g, 0, 0, UINT64_MAX, add_hits, &h, err) < 0)
+	for (size_t g = 0; !cur->hits && g < db->t[table].ngroups; g++)
+		if (sd_postings(db, table, g, 0, 0, UINT64_MAX, add_hits, &h, err) < 0) {
+			free(h.count);
 			return -1;
+		}
+	cur->hits = h.count;
+	sqlite3_result_int64(ctx, (ct_s64)cur->hits[cur->id]);
 	return 0;
 }
 
@@ -190,11 +196,35 @@ static int column_lines(struct sql_cursor *cur, sqlite3_context *ctx, int column
 	case 1: sql_id(ctx, v[CT_LOC_FUNCTION]); break;
 	case 2: sql_id(ctx, v[CT_LOC_FILE]); break;
 	case 3: sqlite3_result_int64(ctx, (ct_s64)v[CT_LOC_LINE]); break;
-	default:
-		if (!cur->hits && count_hits(cur, err) < 0)
-			return -1;
-		sqlite3_result_int64(ctx, (ct_s64)cur->hits[cur->id]);
+	default: return get_hits(cur, ctx, CT_STEPS, CT_LOCATIONS, err);
 	}
+	return 0;
+}
+
+void sql_variable(struct sql_cursor *cur, sqlite3_context *ctx, const struct ct_name *variable, unsigned v)
+{
+	const char *kind;
+
+	if (v == CT_VAR_NAME) {
+		sql_name(ctx, ct_stepdb_name(cur->src->db, CT_STRINGS, variable->v[CT_VAR_NAME]));
+	} else if (v == CT_VAR_FUNCTION) {
+		sql_id(ctx, variable->v[CT_VAR_FUNCTION]);
+	} else {
+		kind = ct_value_kind_name((unsigned)variable->v[CT_VAR_KIND]);
+		sqlite3_result_text(ctx, kind ? kind : "?", -1, SQLITE_STATIC);
+	}
+}
+
+static int column_variables(struct sql_cursor *cur, sqlite3_context *ctx, int column, struct ct_error *err)
+{
+	static const unsigned ints[] = {[1] = CT_VAR_FUNCTION, CT_VAR_NAME, CT_VAR_KIND};
+
+	if (column > 3)
+		return get_hits(cur, ctx, CT_VALUES, CT_VARIABLES, err);
+	if (column)
+		sql_variable(cur, ctx, row_of(cur, CT_VARIABLES), ints[column]);
+	else
+		sql_id(ctx, cur->id);
 	return 0;
 }
 
@@ -229,6 +259,15 @@ static const struct sql_table lines = {"lines",
 				       filter_locations,
 				       next_name,
 				       column_lines};
+static const struct sql_table variables = {"variables",
+					   "id INTEGER, function_id INTEGER, name TEXT, kind TEXT, hits INTEGER",
+					   "r....",
+					   true,
+					   0.1,
+					   rows_variables,
+					   filter_variables,
+					   next_name,
+					   column_variables};
 static const struct sql_table sites = {
 	"sites",
 	"id INTEGER, function_id INTEGER, caller_id INTEGER, file_id INTEGER, line INTEGER, "
@@ -262,5 +301,5 @@ static const struct sql_table spans = {"spans",
 				       next_name,
 				       column_spans};
 
-const struct sql_table *const sql_names_tables[] = {&files, &types, &functions, &threads, &lines,
-						    &sites, &stats, &spans,     NULL};
+const struct sql_table *const sql_names_tables[] = {&files,     &types, &functions, &threads, &lines,
+						    &variables, &sites, &stats,     &spans,   NULL};

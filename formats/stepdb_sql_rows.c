@@ -395,7 +395,6 @@ static int column_node(struct sql_cursor *cur, sqlite3_context *ctx, int column,
 static int column_values(struct sql_cursor *cur, sqlite3_context *ctx, int column, struct ct_error *err)
 {
 	const struct ct_name *variable;
-	const char *kind;
 	ct_u64 v;
 
 	switch (column) {
@@ -413,14 +412,10 @@ static int column_values(struct sql_cursor *cur, sqlite3_context *ctx, int colum
 	if (!variable)
 		return ct_fail(err, CT_EXIT_FAILED, "steps/values.ctcol: value %llu has no variable",
 			       (unsigned long long)cur->id);
-	if (column == V_NAME) {
-		sql_name(ctx, ct_stepdb_name(cur->src->db, CT_STRINGS, variable->v[CT_VAR_NAME]));
-	} else if (column == V_FUNCTION) {
-		sql_id(ctx, variable->v[CT_VAR_FUNCTION]);
-	} else {
-		kind = ct_value_kind_name((unsigned)variable->v[CT_VAR_KIND]);
-		sqlite3_result_text(ctx, kind ? kind : "?", -1, SQLITE_STATIC);
-	}
+	sql_variable(cur, ctx, variable,
+		     column == V_NAME       ? CT_VAR_NAME
+		     : column == V_FUNCTION ? CT_VAR_FUNCTION
+					    : CT_VAR_KIND);
 	return 0;
 }
 

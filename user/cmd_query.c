@@ -41,6 +41,7 @@ static const char help[] =
 	"  events(seq, time_ns, thread_id, type, name, result, tid, pid, text)\n"
 	"  files(id, path)   functions(id, name, file_id, line, language)   types(id, name)\n"
 	"  threads(id, tid, pid, name, first_seq)   lines(id, function_id, file_id, line, hits)\n"
+	"  variables(id, function_id, name, kind, hits)\n"
 	"  sites(id, function_id, caller_id, file_id, line, calls, total_ns)\n"
 	"  stats(function_id, calls, steps, total_ns, self_ns, max_ns, exceptions)\n"
 	"  spans(id, parent_id, kind, label, thread_id, first_step, last_step, begin_ns, end_ns)\n"
@@ -140,7 +141,7 @@ static int run_statement(struct query *q, sqlite3 *sql, sqlite3_stmt *stmt, stru
 
 static int query_sql(struct query *q, const char *text, struct ct_error *err)
 {
-	char *quoted = ct_stepdb_sql_quote(text);
+	char *folded = q->db ? ct_stepdb_sql_fold(text) : strdup(text), *quoted = folded ? ct_stepdb_sql_quote(folded) : NULL;
 	const char *rest = quoted;
 	sqlite3 *sql = quoted ? ct_stepdb_sql(q->db, q->rec, err) : NULL;
 	int ret = sql ? 0 : quoted ? -1 : ct_fail(err, CT_EXIT_FAILED, "out of memory");
@@ -156,6 +157,7 @@ static int query_sql(struct query *q, const char *text, struct ct_error *err)
 	}
 	sqlite3_close(sql);
 	free(quoted);
+	free(folded);
 	return ret;
 }
 
