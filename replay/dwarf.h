@@ -83,8 +83,8 @@ struct ct_dwarf_walk {
 void ct_dwarf_functions(struct ct_dwarf *d, const struct ct_dwarf_walk *walk);
 /* Where statements begin in the function and in what is inlined there, behind its prologue and in all its parts,
  * addresses rising within a part. */
-void ct_dwarf_statements(struct ct_dwarf *d, const struct ct_dwarf_function *f,
-			 void (*tell)(void *ctx, ct_u64 addr, ct_u32 line), void *ctx);
+typedef void ct_dwarf_statement(void *ctx, ct_u64 addr, const char *file, ct_u32 line);
+void ct_dwarf_statements(struct ct_dwarf *d, const struct ct_dwarf_function *f, ct_dwarf_statement *tell, void *ctx);
 /* What is inlined in a function, and in that; the first one is the function itself. (dwarf_scopes.c) */
 struct ct_dwarf_scope {
 	const void *origin; /* which function that is, as `inlined` above was told */

@@ -142,9 +142,18 @@ int ct_dwarf_line_starts(struct ct_dwarf *d, const struct ct_dwarf_function *f,
 	return 0;
 }
 
+static void tell_row(struct ct_dwarf *d, const struct ct_dwarf_function *f, const struct row *r,
+		     ct_dwarf_statement *tell, void *ctx)
+{
+	const char *name = dwarf_filesrc(r->files, r->file, NULL, NULL);
+	Dwarf_Die cu = f->cu;
+
+	tell(ctx, r->addr + f->bias, name ? ct_dwarf_path(d, &cu, name) : "", (ct_u32)r->line);
+}
+
 /* Of rows with one address the last one counts, as everywhere. */
-static void statements_in(Dwarf_Lines *lines, size_t n, const struct ct_dwarf_function *f, Dwarf_Addr from,
-			  Dwarf_Addr to, void (*tell)(void *ctx, ct_u64 addr, ct_u32 line), void *ctx)
+static void statements_in(struct ct_dwarf *d, Dwarf_Lines *lines, size_t n, const struct ct_dwarf_function *f,
+			  Dwarf_Addr from, Dwarf_Addr to, ct_dwarf_statement *tell, void *ctx)
 {
 	struct row r, held = {0};
 	size_t at;
@@ -158,15 +167,14 @@ static void statements_in(Dwarf_Lines *lines, size_t n, const struct ct_dwarf_fu
 		if (r.addr < from || !r.statement || !r.line)
 			continue;
 		if (held.line && held.addr != r.addr)
-			tell(ctx, held.addr + f->bias, (ct_u32)held.line);
+			tell_row(d, f, &held, tell, ctx);
 		held = r;
 	}
 	if (held.line)
-		tell(ctx, held.addr + f->bias, (ct_u32)held.line);
+		tell_row(d, f, &held, tell, ctx);
 }
 
-void ct_dwarf_statements(struct ct_dwarf *d, const struct ct_dwarf_function *f,
-			 void (*tell)(void *ctx, ct_u64 addr, ct_u32 line), void *ctx)
+void ct_dwarf_statements(struct ct_dwarf *d, const struct ct_dwarf_function *f, ct_dwarf_statement *tell, void *ctx)
 {
 	const ct_u64 body = ct_dwarf_body(d, f) - f->bias, entry = f->entry - f->bias;
 	Dwarf_Die die = f->die, cu = f->cu;
@@ -178,7 +186,7 @@ void ct_dwarf_statements(struct ct_dwarf *d, const struct ct_dwarf_function *f,
 	if (!f->has_die || dwarf_getsrclines(&cu, &lines, &n))
 		return;
 	while ((off = dwarf_ranges(&die, off, &base, &from, &to)) > 0)
-		statements_in(lines, n, f, entry >= from && entry < to ? body : from, to, tell, ctx);
+		statements_in(d, lines, n, f, entry >= from && entry < to ? body : from, to, tell, ctx);
 }
 
 /* ---- from lines to addresses ---- */

@@ -91,6 +91,15 @@ static bool nested(struct machine *m, Dwarf_Attribute *attr, const struct ct_dwa
 	       ct_dwarf_compute(&l, attr, ops, n, NULL, v);
 }
 
+int ct_dwarf_location_at(Dwarf_Attribute *attr, Dwarf_Addr addr, Dwarf_Op **ops, size_t *n)
+{
+	/* Go's compiler writes DW_FORM_block1 where DWARF 4 wants an exprloc, and libdw refuses it. The length of short
+	 * ones is written the same. */
+	if (attr->form == DW_FORM_block1 && *attr->valp < 0x80)
+		attr->form = DW_FORM_exprloc;
+	return dwarf_getlocation_addr(attr, addr, ops, n, 1);
+}
+
 static bool frame_base(struct machine *m, ct_u64 *base)
 {
 	const struct ct_dwarf_frame *f = frame_of(m->l);
@@ -104,7 +113,7 @@ static bool frame_base(struct machine *m, ct_u64 *base)
 		return fail(m, "its frame has no base");
 	die = f->function.die;
 	if (!dwarf_attr_integrate(&die, DW_AT_frame_base, &attr) ||
-	    dwarf_getlocation_addr(&attr, f->lookup - f->function.bias, &ops, &n, 1) != 1)
+	    ct_dwarf_location_at(&attr, f->lookup - f->function.bias, &ops, &n) != 1)
 		return fail(m, "its frame has no base");
 	/* A register here means what is in it. */
 	if (n == 1 && ops[0].atom >= DW_OP_reg0 && ops[0].atom <= DW_OP_reg31)

@@ -62,6 +62,8 @@ struct ct_dwarf_location {
 	ct_u64 bias;
 	unsigned depth;
 };
+/* The location expression that holds at an address of the file. 1: there is one. */
+int ct_dwarf_location_at(Dwarf_Attribute *attr, Dwarf_Addr addr, Dwarf_Op **ops, size_t *n);
 /* Evaluates to a value's place; `v` has its type already. Never fails: what cannot be known is NOWHERE, with a reason.
  */
 void ct_dwarf_locate(const struct ct_dwarf_location *l, Dwarf_Attribute *attr, const Dwarf_Op *ops, size_t n,

@@ -38,7 +38,7 @@ bool ct_dwarf_variable(const struct ct_dwarf_place *p, Dwarf_Die *die, ct_u64 bi
 	v->has_type = ct_dwarf_type_of(die, &v->type);
 	if (dwarf_attr_integrate(die, DW_AT_location, &attr)) {
 		/* Without a location list the address does not matter. */
-		got = dwarf_getlocation_addr(&attr, f ? f->lookup - bias : 0, &ops, &n, 1);
+		got = ct_dwarf_location_at(&attr, f ? f->lookup - bias : 0, &ops, &n);
 		ct_dwarf_locate(&l, &attr, ops, got == 1 ? n : 0, v);
 		return true;
 	}

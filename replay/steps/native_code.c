@@ -5,8 +5,30 @@
 
 #include "replay/steps/native_priv.h"
 
+#define NAME_LEN 256
+
+/* Nim's compiler makes C of it; lines and files are those of the source. */
+static bool is_nim(const char *file)
+{
+	const size_t len = strlen(file);
+
+	return len > 4 && !strcmp(file + len - 4, ".nim");
+}
+
+/* The name as it is in the source: Nim's are followed by __MODULE_NUMBER. */
+static const char *source_name(const char *name, const char *file, char *text, size_t len)
+{
+	const char *end = is_nim(file) ? strstr(name, "__") : NULL;
+
+	if (!end || end == name || (size_t)(end - name) >= len)
+		return name;
+	memcpy(text, name, (size_t)(end - name));
+	text[end - name] = 0;
+	return text;
+}
+
 /* Numbers of DWARF; C's and C++'s have one for each standard. */
-static const char *language_of(const struct ct_dwarf_function *f)
+static const char *language_of(const struct ct_dwarf_function *f, const char *file)
 {
 	static const struct {
 		int number;
@@ -34,6 +56,8 @@ static const char *language_of(const struct ct_dwarf_function *f)
 	};
 	const int number = ct_dwarf_language(f);
 
+	if (is_nim(file))
+		return "nim";
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (names[i].number == number)
 			return names[i].name;
@@ -117,8 +141,9 @@ static bool take_module(void *ctx, const char *name, ct_u64 start)
 static bool is_chosen(void *ctx, const char *name, const char *file)
 {
 	const struct found *c = ctx;
+	char text[NAME_LEN];
 
-	return ct_step_wanted(c->n->filter, file, name);
+	return ct_step_wanted(c->n->filter, file, source_name(name, file, text, sizeof(text)));
 }
 
 /* Its number; NONE: out of memory. */
@@ -126,7 +151,9 @@ static ct_u32 add_function(struct found *c, const char *name, const char *file, 
 {
 	struct ct_native *n = c->n;
 	struct native_function *more;
+	char text[NAME_LEN];
 
+	name = source_name(name, file, text, sizeof(text));
 	for (size_t i = 0; i < n->nfunctions; i++)
 		if (n->function[i].line == line && !strcmp(n->function[i].name, name) &&
 		    !strcmp(n->function[i].file, file))
@@ -164,7 +191,7 @@ static ct_u32 inlined_function(const struct found *c, const struct ct_dwarf_func
 			struct native_function *function = &c->n->function[c->inlined[i].function];
 
 			if (!function->language)
-				function->language = language_of(f);
+				function->language = language_of(f, function->file);
 			return c->inlined[i].function;
 		}
 	return NATIVE_NONE;
@@ -198,7 +225,7 @@ static bool take_function(void *ctx, const struct ct_dwarf_function *f, const ch
 	if (chosen && !line && ct_dwarf_line_at(ct_symbols_dwarf(im->symbols), f->entry, &first))
 		line = first.line; /* Go's compiler does not say */
 	if (chosen)
-		code.function[0] = add_function(c, f->name, file, line, language_of(f));
+		code.function[0] = add_function(c, f->name, file, line, language_of(f, file));
 	more = any && !(im->ncode & (im->ncode - 1))
 		       ? realloc(im->code, (im->ncode ? 2 * im->ncode : 1) * sizeof(*more))
 		       : im->code;
@@ -257,16 +284,23 @@ static struct native_point *add_point(struct native_image *im, ct_u64 addr, unsi
 }
 
 struct lines {
+	struct ct_native *n;
 	struct native_image *im;
 	ct_u32 code;
 	bool failed;
 };
 
-static void take_line(void *ctx, ct_u64 addr, ct_u32 line)
+/* A line of another file than its function's, that of an iterator of Nim or an included text, is not told of: 0. */
+static void take_line(void *ctx, ct_u64 addr, const char *file, ct_u32 line)
 {
 	struct lines *c = ctx;
-	struct native_point *p = add_point(c->im, addr, NATIVE_LINE);
+	const struct native_code *code = &c->im->code[c->code];
+	const ct_u32 function = code->function[ct_dwarf_scope_at(&code->scopes, addr)];
+	struct native_point *p;
 
+	if (function != NATIVE_NONE && strcmp(c->n->function[function].file, file) != 0)
+		line = 0;
+	p = add_point(c->im, addr, NATIVE_LINE);
 	c->failed |= !p;
 	if (p) {
 		p->code = c->code;
@@ -402,7 +436,7 @@ int ct_native_look(struct ct_native *n, struct native_image *im, struct ct_error
 		qsort(im->code, im->ncode, sizeof(*im->code), by_entry);
 	drop_doubles(im);
 	for (size_t i = 0; i < im->ncode; i++) {
-		struct lines lines = {im, (ct_u32)i, false};
+		struct lines lines = {n, im, (ct_u32)i, false};
 		struct native_point *p = add_point(im, im->code[i].f.entry, NATIVE_ENTRY);
 
 		if (p)

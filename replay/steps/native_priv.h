@@ -61,7 +61,9 @@ struct native_frame {
 	ct_u64 stack;    /* end of the mapping that the stack is in */
 	ct_u32 function, line;
 	ct_u64 entry; /* of the function, or of where it is inlined */
-	bool inlined, moved /* it has been elsewhere than at its entry */;
+	bool inlined;
+	bool moved; /* it has been elsewhere than at its entry */
+	bool away;  /* ... and in lines of other files since `line` */
 	bool begun; /* arguments are told of */
 	struct native_variable *var;
 	size_t nvars;
@@ -182,6 +184,17 @@ int ct_native_pop(struct ct_native *n, struct native_thread *t, enum ct_leave ho
 int ct_native_unwound(struct ct_native *n, struct native_thread *t, ct_u64 cfa, struct ct_error *err);
 void ct_native_forget_thread(struct ct_native *n, ct_u32 tid);
 void ct_native_free_threads(struct ct_native *n);
+
+/* ---- native_shape.c ---- */
+
+/* What an object of a language's library holds. */
+struct native_content {
+	ct_u64 addr, count, size; /* of an element */
+	struct ct_dwarf_value element;
+	bool text;
+};
+#define NATIVE_CONTENT_MOST (1ull << 40)
+bool ct_native_content(const struct ct_dwarf_place *p, const struct ct_dwarf_value *v, struct native_content *to);
 
 /* ---- native_value.c ---- */
 

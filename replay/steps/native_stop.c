@@ -215,11 +215,14 @@ static int at_line(struct ct_native *n, struct native_thread *t, const struct na
 	ret = ret || match_frames(n, t, want, count, cfa, p->addr, err) ? -1 : 0;
 	f = ct_native_top(t);
 	/* Its own line, not one of something within that nobody has chosen. */
-	if (!ret && count && !want[count - 1].unwound && !(f->line == p->line && f->begun)) {
+	if (!ret && count && !want[count - 1].unwound && !p->line)
+		f->away = true;
+	else if (!ret && count && !want[count - 1].unwound && (f->line != p->line || !f->begun || f->away)) {
 		const struct ct_dwarf_place place = place_of(n, t, &stack, 0);
 
 		ret = ct_native_variables(n, t, f, &place, err);
 		f->begun = true;
+		f->away = false;
 		f->line = p->line;
 		ret = ret || NATIVE_TELL(step, t->tid, n->function[f->function].id, p->line) ? -1 : 0;
 	}

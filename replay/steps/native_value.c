@@ -108,6 +108,43 @@ static void fill_children(struct reader *r, const struct ct_dwarf_value *from, u
 	}
 }
 
+/* As texts and sequences of other languages, not as what they are made of. */
+static bool fill_content(struct reader *r, const struct ct_dwarf_value *from, unsigned depth, struct ct_value *v)
+{
+	struct native_content c;
+	size_t most;
+	ct_u8 byte;
+
+	if (!ct_native_content(r->p, from, &c))
+		return false;
+	/* What is not there is not what it says. */
+	if (c.count && !r->p->mem->read(r->p->mem->ctx, c.addr, &byte, 1))
+		return false;
+	if (c.text) {
+		const size_t limit = r->n->limits.bytes, len = c.count < limit ? (size_t)c.count : limit;
+		char *text = room(r, len);
+
+		if (!text || (len && !r->p->mem->read(r->p->mem->ctx, c.addr, text, len)))
+			return false;
+		v->tag = CT_VALUE_STRING;
+		v->text.data = text;
+		v->text.len = len;
+		v->length = c.count;
+		v->flags |= len < c.count ? CT_VALUE_TRUNCATED : 0;
+		return true;
+	}
+	most = c.count < r->n->limits.items ? (size_t)c.count : r->n->limits.items;
+	v->tag = CT_VALUE_SEQUENCE;
+	v->length = c.count;
+	v->child.count = 0;
+	v->child.list = depth ? room(r, most * sizeof(*v->child.list)) : NULL;
+	if (!v->child.list || most < c.count)
+		v->flags |= c.count ? CT_VALUE_TRUNCATED : 0;
+	for (; v->child.list && v->child.count < most; v->child.count++, c.element.addr += c.size)
+		fill(r, &c.element, depth - 1, &v->child.list[v->child.count]);
+	return true;
+}
+
 static void fill_pointer(struct reader *r, const struct ct_dwarf_value *from, unsigned depth, struct ct_value *v)
 {
 	struct ct_dwarf_number number;
@@ -135,6 +172,8 @@ static void fill_pointer(struct reader *r, const struct ct_dwarf_value *from, un
 			v->tag = CT_VALUE_RAW;
 		return;
 	}
+	if (!ct_dwarf_dereference(r->p, from, &child.value, NULL) && fill_content(r, &child.value, depth, v))
+		return;
 	/* What it points to counts as what is in it. */
 	if (depth)
 		fill_children(r, from, depth, v);
@@ -198,7 +237,8 @@ static void fill(struct reader *r, const struct ct_dwarf_value *from, unsigned d
 	case CT_DWARF_IS_OBJECT:
 		if (from->where == CT_DWARF_IN_MEMORY)
 			v->address = from->addr;
-		fill_children(r, from, depth, v);
+		if (!fill_content(r, from, depth, v))
+			fill_children(r, from, depth, v);
 		return;
 	default: fill_plain(r, from, v);
 	}
@@ -231,7 +271,7 @@ struct telling {
 	XXH3_state_t *hash;
 	struct native_thread *t;
 	struct native_frame *f;
-	bool argument;
+	bool argument, nim;
 	struct ct_error *err;
 	int ret;
 };
@@ -263,7 +303,8 @@ static void tell_variable(void *ctx, const char *name, const struct ct_dwarf_val
 	ct_u64 hash;
 	bool fresh;
 
-	if (c->ret)
+	/* Nim's compiler has variables of its own; no name of a person's ends so. */
+	if (c->ret || (c->nim && *name && name[strlen(name) - 1] == '_'))
 		return;
 	/* Where it is not known now it is what it was. */
 	if (from->where == CT_DWARF_NOWHERE) {
@@ -295,7 +336,9 @@ static void tell_variable(void *ctx, const char *name, const struct ct_dwarf_val
 int ct_native_variables(struct ct_native *n, struct native_thread *t, struct native_frame *f,
 			const struct ct_dwarf_place *p, struct ct_error *err)
 {
-	struct telling c = {.r = {.n = n, .p = p}, .t = t, .f = f, .err = err};
+	const char *language = n->function[f->function].language;
+	struct telling c = {
+		.r = {.n = n, .p = p}, .t = t, .f = f, .nim = language && !strcmp(language, "nim"), .err = err};
 	size_t kept = 0;
 
 	if (!n->limits.values)

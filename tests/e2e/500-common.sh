@@ -4,6 +4,30 @@
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154
 source "$(dirname "${BASH_SOURCE[0]}")/100-common.sh"
 
+# One recording in which the interpreter runs each of the programs: to record and to index 31 of them takes far longer.
+record_each() { # RECORDING INTERPRETER ARGUMENT... -- PROGRAM...
+	local recording=$1 run=()
+	shift
+	while [ "$1" != -- ]; do run+=("$1") && shift; done
+	shift
+	printf 'set -e\n' >"$T/each.sh"
+	while [ $# != 0 ]; do printf '%q ' "${run[@]}" "$1" >>"$T/each.sh" && echo >>"$T/each.sh" && shift; done
+	assert_status 0 timeout -s INT -k 5 200 "$CTBPF" record -q -o "$recording" -- sh "$T/each.sh"
+}
+
+# What `index --print` said of such a recording, to DIRECTORY/PROGRAM.steps: a thread is of one program.
+split_steps() { # STEPS DIRECTORY
+	awk -v dir="$2" '
+		$2 !~ /^<native>:/ && match($0, /^[0-9]+ [^ ].*:[0-9]+ /) {
+			file = substr($0, length($1) + 2, RLENGTH - length($1) - 2)
+			sub(/:[0-9]+$/, "", file); sub(/.*\//, "", file); sub(/\.[a-z]+$/, "", file)
+			if (!($1 in of)) printf "%s", held[$1] > (dir "/" file ".steps")
+			of[$1] = ($1 in of) ? of[$1] : file
+		}
+		!($1 in of) { held[$1] = held[$1] $0 "\n"; next } # a fork returns first
+		{ print > (dir "/" of[$1] ".steps") }' "$1"
+}
+
 # Attached to in mid-run, recorded to its end; its steps are in $T/steps then.
 print_midrun() { # INTERPRETER... PROGRAM
 	local rc=0

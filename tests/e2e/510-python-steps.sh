@@ -2,31 +2,41 @@
 # SPDX-License-Identifier: MIT
 # `ctbpf index` finds in recordings of Python programs the very lines, calls, exceptions and values that sys.settrace sees.
 # timeout: 600
-# shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154
-source "$(dirname "$0")/100-common.sh"
+# shellcheck source-path=SCRIPTDIR source=500-common.sh disable=SC2154
+source "$(dirname "$0")/500-common.sh"
 
 PYTHON=${PYTHON:-/usr/bin/python3.11}
 need "$PYTHON"
 TESTS=$PWD/tests/python
-# NAME PROGRAM: $T/NAME.ctr has the steps of a run of its own
+# NUMBER PROGRAM...: $T/NUMBER.ctr has the steps of runs of their own
 agrees() {
-	rm -rf "$T"/last.*
-	timeout 120 "$CTBPF" index --print --files "$2" "$T/$1.ctr" >"$T/last.steps" || fail "$1: exit status $? of index"
-	timeout 60 "$PYTHON" "$TESTS/truth.py" "$2" "$T/last.truth" >/dev/null || fail "$1: exit status $? of its own run"
-	"$PYTHON" "$TESTS/compare.py" "$T/last.truth" "$T/last.steps" || fail "$1: not as sys.settrace has it"
-	rm -rf "$T/$1.ctr"
+	local dir=$T/$1 recording=$T/$1.ctr program name files=()
+	shift
+	mkdir "$dir"
+	for program; do files+=(--files "$program"); done
+	timeout 200 "$CTBPF" index --print "${files[@]}" "$recording" >"$dir/all" || fail "exit status $? of index"
+	split_steps "$dir/all" "$dir" || fail "what are these steps?"
+	for program; do
+		name=$(basename "$program" .py)
+		timeout 60 "$PYTHON" "$TESTS/truth.py" "$program" "$dir/$name.truth" >/dev/null || fail "$name: exit status $? of its own run"
+		"$PYTHON" "$TESTS/compare.py" "$dir/$name.truth" "$dir/$name.steps" || fail "$name: not as sys.settrace has it"
+	done
+	rm -rf "$recording"
 }
+programs=()
 for program in "$TESTS"/programs/*.py; do
-	name=$(basename "$program" .py)
 	since=$(sed -n '1s/^# since 3\.//p' "$program")
-	[ "$("$PYTHON" -c 'import sys; print(sys.version_info[1])')" -ge "${since:-8}" ] || continue
-	step "$name"
-	assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/$name.ctr" -- "$PYTHON" "$program"
-	beside "$name" agrees "$name" "$program"
+	[ "$("$PYTHON" -c 'import sys; print(sys.version_info[1])')" -ge "${since:-8}" ] && programs+=("$program")
+done
+for ((i = 0; i < ${#programs[@]}; i += 8)); do
+	some=("${programs[@]:i:8}")
+	step "$(basename -s .py -a "${some[@]}" | paste -sd' ')"
+	record_each "$T/$i.ctr" "$PYTHON" -- "${some[@]}"
+	beside "programs from $(basename "${some[0]}") on" agrees $i "${some[@]}"
 done
 beside
 [ ${#BESIDE[@]} = 0 ] || fail "${BESIDE[*]}"
 
 step "a missing line is noticed"
-sed '0,/ line$/{/ line$/d}' "$T/last.steps" >"$T/fewer"
-if "$PYTHON" "$TESTS/compare.py" "$T/last.truth" "$T/fewer" >/dev/null; then fail "the comparison does not see a missing line"; fi
+sed '0,/ line$/{/ line$/d}' "$T/0/01_generators.steps" >"$T/fewer"
+if "$PYTHON" "$TESTS/compare.py" "$T/0/01_generators.truth" "$T/fewer" >/dev/null; then fail "the comparison does not see a missing line"; fi

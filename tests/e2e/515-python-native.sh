@@ -3,8 +3,8 @@
 # Calls of C functions by Python code are those of sys.setprofile, with arguments, results and exceptions; what changes
 # inside of containers and objects shows; limits of values are kept to and marked.
 # timeout: 300
-# shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154
-source "$(dirname "$0")/100-common.sh"
+# shellcheck source-path=SCRIPTDIR source=500-common.sh disable=SC2154
+source "$(dirname "$0")/500-common.sh"
 
 TESTS=$PWD/tests/python
 need /usr/bin/python3.11
@@ -13,18 +13,23 @@ with() {
 	local PYTHON=$1 program name want steps
 	T=$T/$(basename "$1")
 	mkdir "$T"
+	local programs=() files=()
 	for name in 04_exceptions 05_context 06_classes 09_threads 16_containers 21_functools 25_files 27_signals; do
-		step "$(basename "$PYTHON") $name"
 		program=$TESTS/programs/$name.py
 		# Before 3.11 a handler of a signal seems to be called by the C function at whose end it runs.
 		[[ $PYTHON = *python3.9 ]] && { [ $name = 27_signals ] || grep -q '^# since 3.1' "$program"; } && continue
-		assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/r.ctr" -- "$PYTHON" "$program"
-		assert_status 0 timeout 120 "$CTBPF" index --print --files "$program" "$T/r.ctr"
-		echo "$OUT" >"$T/steps"
-		timeout 60 "$PYTHON" "$TESTS/profile.py" "$program" "$T/truth" >/dev/null
-		"$PYTHON" "$TESTS/profile.py" --compare "$T/truth" "$T/steps" || fail "not as sys.setprofile has it"
-		rm -rf "$T/r.ctr"
+		programs+=("$program") files+=(--files "$program")
 	done
+	step "$(basename "$PYTHON") $(basename -s .py -a "${programs[@]}" | paste -sd' ')"
+	record_each "$T/r.ctr" "$PYTHON" -- "${programs[@]}"
+	timeout 120 "$CTBPF" index --print "${files[@]}" "$T/r.ctr" >"$T/all" || fail "exit status $? of index"
+	split_steps "$T/all" "$T" || fail "what are these steps?"
+	for program in "${programs[@]}"; do
+		name=$(basename "$program" .py)
+		timeout 60 "$PYTHON" "$TESTS/profile.py" "$program" "$T/$name.truth" >/dev/null
+		"$PYTHON" "$TESTS/profile.py" --compare "$T/$name.truth" "$T/$name.steps" || fail "$name: not as sys.setprofile has it"
+	done
+	rm -rf "$T/r.ctr"
 
 	rm -rf "$T/c.ctr"
 	cat >"$T/changes.py" <<-'END'

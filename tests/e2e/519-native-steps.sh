@@ -83,27 +83,184 @@ for program in together static; do
 	assert_eq "$(grep -c ' work return' <<<"$OUT")" 61 "calls of work in $program"
 done
 
-# REGEX: calls, arguments and lines of it are in a recording of $T/other
-factorial() {
+# COMMAND...: recorded and indexed to $T/told, only what $WHAT chooses, without the thread
+told() {
 	rm -rf "$T/o.ctr"
-	assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/o.ctr" -- "$T/other"
-	assert_status 0 timeout 100 "$CTBPF" index --print --functions factorial "$T/o.ctr"
-	assert_eq "$(grep -cE ":$1 [a-z:.]*factorial call #" <<<"$OUT")" 5 "calls of factorial"
-	assert_eq "$(sed -n 's/.* argument n = //p' <<<"$OUT" | paste -sd' ')" "5 4 3 2 1" "its arguments"
-	assert_eq "$(grep -c 'factorial return' <<<"$OUT")" 5 "its returns"
+	assert_status 0 timeout 60 "$CTBPF" record -q -o "$T/o.ctr" -- "$@"
+	# shellcheck disable=SC2086
+	assert_status 0 timeout 100 "$CTBPF" index --print $WHAT "$T/o.ctr"
+	grep -E '^[0-9]+ ' <<<"$OUT" | cut -d' ' -f2- >"$T/told"
 }
+
+step "what a shell executes, process by process, and forks of a server before they execute anything"
+printf '#include <stdio.h>\nstatic void say(const char *text) { puts(text); }\nint main(void) { say("ab"); say("c"); return 0; }\n' >"$T/say.c"
+printf '#include <ctype.h>\n#include <stdio.h>\nstatic int change(int c) { return toupper(c); }\nint main(void) { int c; while ((c = getchar()) != EOF) putchar(change(c)); return 0; }\n' >"$T/change.c"
+cat >"$T/prefork.c" <<-'END'
+	#include <sys/wait.h>
+	#include <unistd.h>
+	static int serve(int worker)
+	{
+		return worker * 10;
+	}
+	int main(int argc, char **argv)
+	{
+		for (int i = 1; i <= 3; i++)
+			if (!fork()) {
+				int n = serve(i);
+				if (i == 2)
+					execl(argv[1], argv[1], (char *)0);
+				_exit(n);
+			}
+		while (wait(0) > 0)
+			;
+		return argc - 2;
+	}
+END
+for program in say change prefork; do gcc -g -O0 -o "$T/$program" "$T/$program.c"; done
+WHAT="--functions say --functions change" told sh -c "$T/say | $T/change"
+assert_eq "$(grep -c ' say call ' "$T/told")" 2 "calls of say"
+assert_eq "$(sed -n 's/.* change return //p' "$T/told" | paste -sd' ')" "65 66 10 67 10" "results of change"
+assert_eq "$(grep -E ' (say|change) call ' <<<"$OUT" | cut -d' ' -f1 | sort -u | wc -l)" 2 processes
+WHAT="--functions serve --functions say" told "$T/prefork" "$T/say"
+assert_eq "$(sed -n 's/.* serve return //p' "$T/told" | sort | paste -sd' ')" "10 20 30" "results of serve"
+assert_eq "$(grep -c ' say call ' "$T/told")" 2 "calls of say, by a fork"
+assert_status 0 "$CTBPF" verify "$T/o.ctr"
+
+step "inlined functions are calls"
+cat >"$T/inline.c" <<-'END'
+	#include <stdio.h>
+	#define INLINE static inline __attribute__((always_inline))
+	INLINE int twice(int n)
+	{
+		int m = n * 2;
+		return m + 1;
+	}
+	INLINE int outer(int a)
+	{
+		int b = twice(a);
+		return b + twice(b);
+	}
+	__attribute__((noinline)) int work(int x)
+	{
+		int sum = 0;
+		for (int i = 0; i < 2; i++)
+			sum += outer(x + i);
+		return sum;
+	}
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		printf("%d\n", work(argc));
+		return 0;
+	}
+END
+gcc -g -O0 -o "$T/inline" "$T/inline.c"
+WHAT="--functions work --functions outer --functions twice" told "$T/inline"
+assert_eq "$(sed -nE 's/^[^ ]* ([a-z]*) (call|return).*/\1 \2/p' "$T/told" | paste -sd,)" \
+	"work call,$(for i in 1 2; do printf 'outer call,twice call,twice return,twice call,twice return,outer return,'; done)work return" "calls"
+assert_eq "$(sed -nE 's/.*:([0-9]+ twice) line/\1/p' "$T/told" | paste -sd,)" "$(for i in 1 2 3; do printf '5 twice,6 twice,'; done)5 twice,6 twice" "lines"
+WHAT="--functions twice" told "$T/inline"
+assert_eq "$(grep -c ' twice call ' "$T/told")" 4 "calls in what nobody has chosen"
+assert_eq "$(sed -n 's/.* argument n = //p' <<<"$OUT" | paste -sd' ')" "1 3 2 5" "their arguments"
+
+# FILE LINES...: of total(), which adds twice each of three numbers, `12` is the result
+languages() {
+	WHAT="--functions *total" told "$T/other"
+	assert_eq "$(sed -nE "s/^[^ ]*$1:([0-9]+) [a-z:.]*total line/\1/p" "$T/told" | paste -sd' ')" "$2" "lines of total"
+	assert_contains "$OUT" "'socks', items=[1, 2, 3]"
+	assert_contains "$OUT" "argument factor = 2"
+	assert_eq "$(sed -nE 's/^[0-9]+ +value sum = //p' <<<"$OUT" | tail -n 3 | paste -sd' ')" "2 6 12" "values of sum"
+	assert_eq "$(grep -c ' [a-z:.]*total return' "$T/told")" 1 "its return"
+}
+step "C++: strings and vectors"
+cat >"$T/other.cc" <<-'END'
+	#include <string>
+	#include <vector>
+	struct Order {
+		std::string name;
+		std::vector<int> items;
+	};
+	static int total(const Order &order, int factor)
+	{
+		int sum = 0;
+		for (int item : order.items)
+			sum += item * factor;
+		return sum;
+	}
+	int main()
+	{
+		Order order{"socks", {1, 2, 3}};
+		return total(order, 2) - 12;
+	}
+END
+g++ -g -O0 -o "$T/other" "$T/other.cc"
+languages other.cc "9 10 11 10 11 10 11 10 12 13"
+assert_contains "$OUT" " total return 12"
 if command -v rustc >/dev/null; then
 	step "Rust"
-	printf 'fn factorial(n: u64) -> u64 {\n if n < 2 { return 1; }\n n * factorial(n - 1)\n}\nfn main() { println!("{}", factorial(5)); }\n' >"$T/other.rs"
+	cat >"$T/other.rs" <<-'END'
+		struct Order { name: String, items: Vec<u32> }
+		fn total(order: &Order, factor: u32) -> u32 {
+		    let mut sum = 0;
+		    for item in &order.items {
+		        sum += item * factor;
+		    }
+		    sum
+		}
+		fn main() {
+		    let order = Order { name: String::from("socks"), items: vec![1, 2, 3] };
+		    println!("{} {}", order.name, total(&order, 2));
+		}
+	END
 	rustc -g -o "$T/other" "$T/other.rs"
-	factorial 1
-	assert_contains "$OUT" "factorial return 120"
+	languages other.rs "3 4 5 4 5 4 5 4 7 8"
+	assert_contains "$OUT" "total return 12"
+fi
+if command -v nim >/dev/null; then
+	step "Nim"
+	cat >"$T/other.nim" <<-'END'
+		type Order = object
+		  name: string
+		  items: seq[int]
+		proc total(order: Order, factor: int): int =
+		  var sum = 0
+		  for item in order.items:
+		    sum += item * factor
+		  result = sum
+		proc main() =
+		  let order = Order(name: "socks", items: @[1, 2, 3])
+		  echo total(order, 2)
+		main()
+	END
+	nim c --hints:off --debugger:native --nimcache:"$T/nim" -o:"$T/other" "$T/other.nim"
+	languages other.nim "4 5 6 6 6 8" # its compiler says that the body is at 6, too
+	assert_contains "$OUT" " total return 12"
 fi
 if command -v go >/dev/null; then
 	step "Go"
-	printf 'package main\n\nfunc factorial(n int) int {\n\tif n < 2 {\n\t\treturn 1\n\t}\n\treturn n * factorial(n-1)\n}\n\nfunc main() { println(factorial(5)) }\n' >"$T/other.go"
+	cat >"$T/other.go" <<-'END'
+		package main
+
+		type Order struct {
+			name  string
+			items []int
+		}
+
+		func total(order *Order, factor int) int {
+			sum := 0
+			for _, item := range order.items {
+				sum += item * factor
+			}
+			return sum
+		}
+
+		func main() {
+			order := &Order{"socks", []int{1, 2, 3}}
+			println(order.name, total(order, 2))
+		}
+	END
 	GOCACHE=$T/go go build -gcflags='all=-N -l' -o "$T/other" "$T/other.go"
-	factorial 3
+	languages other.go "8 9 10 11 10 11 10 11 10 13"
 fi
 
 step "attached to in the midst of its calls"
