@@ -21,8 +21,10 @@ split_steps() { # STEPS DIRECTORY
 		$2 !~ /^<native>:/ && match($0, /^[0-9]+ [^ ].*:[0-9]+ /) {
 			file = substr($0, length($1) + 2, RLENGTH - length($1) - 2)
 			sub(/:[0-9]+$/, "", file); sub(/.*\//, "", file); sub(/\.[a-z]+$/, "", file)
-			if (!($1 in of)) printf "%s", held[$1] > (dir "/" file ".steps")
-			of[$1] = ($1 in of) ? of[$1] : file
+			if (!($1 in of)) {
+				printf "%s", held[$1] > (dir "/" file ".steps")
+				of[$1] = file
+			}
 		}
 		!($1 in of) { held[$1] = held[$1] $0 "\n"; next } # a fork returns first
 		{ print > (dir "/" of[$1] ".steps") }' "$1"
