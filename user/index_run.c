@@ -380,6 +380,8 @@ static int run(struct run *r, FILE *out, struct ct_error *err)
 	if (r->agents && !ct_stretches_find(r->rec, &list, err)) {
 		status = replay_all(r, &list, err);
 		ct_stretches_deinit(&list);
+		if (!stop && !ct_agents_error(r->agents) && ct_agents_end(r->agents, err))
+			status = -1;
 		ct_agents_stats(r->agents, &stats);
 		if (*stats.unwatched)
 			fprintf(stderr, "ctbpf index: not watched: %s\n", stats.unwatched);

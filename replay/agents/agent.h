@@ -29,6 +29,8 @@ int ct_agents_finish(struct ct_agents *a, struct ct_error *err);
 /* The sink is called by a thread of its own, but not between these two. */
 void ct_agents_hold(struct ct_agents *a);
 void ct_agents_release(struct ct_agents *a);
+/* ... for ever: nothing will be replayed any more. */
+int ct_agents_end(struct ct_agents *a, struct ct_error *err);
 void ct_agents_destroy(struct ct_agents *a);
 /* What they know, to go on from in another run (of the same recording, with the same filter and limits); words at
  * *state are malloc'ed. Loaded before anything is watched. */

@@ -199,6 +199,11 @@ int ct_agents_finish(struct ct_agents *a, struct ct_error *err)
 	return ct_agents_settle(a, err);
 }
 
+int ct_agents_end(struct ct_agents *a, struct ct_error *err)
+{
+	return ct_agents_finish(a, err) || ct_rbsteps_end(a->ruby_steps, err) ? -1 : 0;
+}
+
 bool ct_agents_resumable(const struct ct_agents *a)
 {
 	return !a->ruby && !a->unresumable;

@@ -18,6 +18,8 @@ long ct_rbsteps_native(struct ct_rbsteps *b, char *name, bool hidden);
 long ct_rbsteps_type(struct ct_rbsteps *b, const char *name);
 long ct_rbsteps_text(struct ct_rbsteps *b, const char *text);
 int ct_rbsteps_records(struct ct_rbsteps *b, const ct_u64 *words, size_t count, struct ct_error *err);
+/* Nothing will follow: what is held back until it is known what came of it is told of. */
+int ct_rbsteps_end(struct ct_rbsteps *b, struct ct_error *err);
 
 /* One value as the agent wrote it (CT_RBV_*); children and texts live until they are freed. Returns how many words it
  * took, 0 if it is none. */

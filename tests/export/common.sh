@@ -5,11 +5,14 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../e2e/100-common.sh"
 
 PYTHON=${PYTHON:-/usr/bin/python3.11}
-need "$PYTHON" protoc
+need "$PYTHON" protoc protoc-c gcc zcat
 /usr/bin/python3 -c 'import google.protobuf, jsonschema' || fail "needs python3-protobuf and python3-jsonschema: run scripts/setup"
 EXPORT=$PWD/tests/export
 mkdir "$T/pb"
-protoc -I "$EXPORT" --python_out="$T/pb" "$EXPORT/perfetto.proto" "$EXPORT/profile.proto"
+for generate in "protoc --python_out" "protoc-c --c_out"; do
+	${generate}="$T/pb" -I "$EXPORT" "$EXPORT/perfetto.proto" "$EXPORT/profile.proto"
+done
+gcc -I"$T/pb" -o "$T/pb/decode" "$EXPORT/decode.c" "$T"/pb/*.pb-c.c -lprotobuf-c
 
 record_python() { # NAME PROGRAM: $T/NAME.ctr, verified
 	assert_status 0 timeout -s INT -k 5 60 "$CTBPF" record -q -o "$T/$1.ctr" -- "$PYTHON" "$2"
@@ -20,6 +23,17 @@ index() { # NAME PROGRAM: with a step database of the program's own lines
 }
 check() { # FORMAT EXPORT RECORDING [lines|log]
 	PB=$T/pb CTBPF=$CTBPF /usr/bin/python3 "$EXPORT/check.py" "$@" || fail "$1: see above"
+	case $1 in
+	perfetto) decoded perfetto "$2" cat ;;
+	pprof) decoded profile "$2" zcat ;;
+	esac
+}
+# Two readers, made from the same schema by protobuf-c and by Google's compiler, see the same.
+decoded() { # SCHEMA EXPORT READ
+	$3 <"$2" | "$T/pb/decode" "$1" >"$T/by.c" || fail "protobuf-c cannot read $2"
+	$3 <"$2" | PYTHONPATH=$T/pb /usr/bin/python3 "$EXPORT/text.py" "$1" >"$T/by.python"
+	[ -s "$T/by.c" ] || fail "there is nothing in $2"
+	cmp "$T/by.c" "$T/by.python" || fail "$2 is not the same to two readers"
 }
 export_to() { # FORMAT OUTPUT RECORDING [OPTION...]: and nothing is left beside it
 	local format=$1 output=$2 recording=$3

@@ -105,6 +105,24 @@ Test(ruby_steps, methods_in_c_are_calls_without_lines, .init = start, .fini = st
 	     REC(CT_RBR_ENTER, 700, to_s, 900));
 }
 
+Test(ruby_steps, what_was_raised_in_c_last_of_all_is_not_lost, .init = start, .fini = stop)
+{
+	ct_u64 main = (ct_u64)code("<main>", 0, false);
+	ct_u64 to_s = (ct_u64)ct_rbsteps_native(steps, strdup("A#to_s"), false);
+	size_t before;
+
+	ct_rbsteps_type(steps, "Broken");
+	TELL("7 a.rb:1 <main> call #1\n7 a.rb:3 <main> line\n7 <native>:0 A#to_s call #2\n", REC(CT_PYR_THREAD, 7, 7),
+	     REC(CT_RBR_STACK, 1), REC(CT_RBR_ENTER, 900, AT(0, main)), REC(CT_RBR_LINE, 900, AT(3, main)),
+	     REC(CT_RBR_ENTER, 800, to_s, 900), CT_PYR(CT_RBR_VALUE, CT_PYSLOT_EXC, 5), 900, CT_RBV_OPAQUE, 0x10, 0,
+	     REC(CT_RBR_RAISE, 900, AT(3, main)));
+	before = size;
+	for (unsigned i = 0; i < 2; i++) /* once */
+		cr_assert_eq(ct_rbsteps_end(steps, &err), 0, "%s", err.msg);
+	fflush(out);
+	cr_assert_str_eq(text + before, "7 <native>:0 A#to_s exception <Broken>\n");
+}
+
 Test(ruby_steps, an_exception_goes_through_frames_until_it_is_rescued, .init = start, .fini = stop)
 {
 	ct_u64 main = (ct_u64)code("<main>", 0, false), f = (ct_u64)code("f", 0, false), e = (ct_u64)code("f", 0, true);
