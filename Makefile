@@ -49,7 +49,7 @@ RUN     := $(if $(filter build,$(B)),./ctbpf,$(abspath $(B)/ctbpf))
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 PROGRAMS := $(patsubst %,$(B)/%,$(basename $(wildcard tests/programs/*.[cS] tests/programs/behave/*.c)))
 FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
-BENCH    := $(patsubst scripts/%.c,$(B)/%,$(wildcard scripts/bench/*.c))
+BENCH    := $(patsubst scripts/%.c,$(B)/%,$(wildcard scripts/bench/*.c)) $(B)/bench/calls-pg
 MAN      := $(wildcard docs/man/*.1)
 # Unit tests that need the kernel's help are not run under valgrind, which knows neither bpf() nor ptrace().
 LIVE := bpf/libbpf\.h|skel\.h|sys/ptrace\.h|needs: root
@@ -136,6 +136,9 @@ $(B)/tests/programs/%: tests/programs/%.S
 $(B)/bench/%: scripts/bench/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -o $@ $<
+$(B)/bench/calls-pg: scripts/bench/calls.c # as uftrace needs it
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(PROG_CFLAGS) -pg -o $@ $<
 $(B)/bench/stepdb: scripts/bench/stepdb.c $(LIB_formats)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MT $@ -MF $@.d -o $@ $< $(LIB_formats) $(LIBS_formats)

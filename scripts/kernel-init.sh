@@ -91,7 +91,7 @@ try() { # NAME PID: record it, look at the recording, detach
 
 calls() { # PID: live calls, each left after it is entered
 	printf '[[scope.rules]]\nselector = "obj:other*"\nexec = "skip"\n' >/tmp/filter.toml # the programs look at rules, too
-	step "calls: record 3 s" timeout 90 ctbpf record --no-replay --functions '[sg]etCommand' --filter /tmp/filter.toml -p "$1" -d 3 -o /tmp/calls.ctr -v
+	step "calls: record 3 s" timeout 90 ctbpf record --no-replay --calls --functions '[sg]etCommand' --filter /tmp/filter.toml -p "$1" -d 3 -o /tmp/calls.ctr -v
 	sed -n '1,9s/^/  | /p' /tmp/out
 	step "calls: runs on" kill -0 "$1"
 	ctbpf dump --type call,return /tmp/calls.ctr >/tmp/dump 2>&1

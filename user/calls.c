@@ -39,6 +39,34 @@ static int share(struct bpf_map *map, const struct bpf_map *with, struct ct_erro
 	return ct_fail_errno(err, CT_EXIT_FAILED, "cannot share the BPF map %s", bpf_map__name(map));
 }
 
+/* The kernel looks at every program that is loaded, for milliseconds each: only those that may be attached are. */
+static void choose_programs(struct ct_calls *c)
+{
+	const struct ct_calls_opts *o = c->o;
+	struct calls_bpf *s = c->skel;
+	const struct {
+		struct bpf_program *prog;
+		bool wanted;
+	} choice[] = {{s->progs.ct_call_session, o->nfunctions && c->session},
+		      {s->progs.ct_call_enter, o->nfunctions > 0},
+		      {s->progs.ct_call_leave, o->nfunctions > 0},
+		      {s->progs.ct_python_session, o->python && c->session},
+		      {s->progs.ct_python_enter, o->python && !c->session},
+		      {s->progs.ct_python_leave, o->python && !c->session},
+		      {s->progs.ct_ruby, o->ruby},
+		      {s->progs.ct_php, o->vm[CT_VM_PHP]},
+		      {s->progs.ct_perl, o->vm[CT_VM_PERL]},
+		      {s->progs.ct_lua, o->vm[CT_VM_LUA]},
+		      {s->progs.ct_told_entry, o->told},
+		      {s->progs.ct_told_exit, o->told},
+		      {s->progs.ct_told_lines, o->told},
+		      {s->progs.ct_told_value, o->told},
+		      {s->progs.ct_told_message, o->told}};
+
+	for (size_t i = 0; i < sizeof(choice) / sizeof(*choice); i++)
+		bpf_program__set_autoload(choice[i].prog, choice[i].wanted);
+}
+
 static int load(struct ct_calls *c, struct ct_probes *probes, struct ct_error *err)
 {
 	struct calls_bpf *skel = c->skel = calls_bpf__open();
@@ -66,8 +94,7 @@ static int load(struct ct_calls *c, struct ct_probes *probes, struct ct_error *e
 		bpf_program__set_expected_attach_type(prog, ct_uprobe_attach_type(c->multi));
 	bpf_program__set_expected_attach_type(skel->progs.ct_call_session, CT_UPROBE_SESSION_TYPE);
 	bpf_program__set_expected_attach_type(skel->progs.ct_python_session, CT_UPROBE_SESSION_TYPE);
-	bpf_program__set_autoload(skel->progs.ct_call_session, c->session);
-	bpf_program__set_autoload(skel->progs.ct_python_session, c->session);
+	choose_programs(c);
 	if (calls_bpf__load(skel))
 		return ct_fail_errno(err, CT_EXIT_MISSING,
 				     "the kernel refuses the BPF programs for calls (-v shows the verifier's words)");
