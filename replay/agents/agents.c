@@ -42,6 +42,7 @@ struct ct_agents {
 	struct ct_step_merge *merge;
 	struct ct_step_sink sink;
 	bool unresumable;
+	bool shared; /* native code is told of to the same sink, by the thread that replays */
 	struct ct_pysteps *steps;
 	struct ct_rbsteps *ruby_steps;
 	bool ruby; /* one is watched */
@@ -168,7 +169,7 @@ static ct_u64 now_ns(void)
 static int flush(struct ct_agents *a)
 {
 	a->flushed = now_ns();
-	return ct_feed_flush(a->feed);
+	return a->shared ? ct_feed_settle(a->feed) : ct_feed_flush(a->feed);
 }
 
 void ct_agents_hold(struct ct_agents *a)
@@ -183,6 +184,7 @@ void ct_agents_release(struct ct_agents *a)
 
 const struct ct_step_sink *ct_agents_native(struct ct_agents *a)
 {
+	a->shared = true;
 	return ct_step_merge_input(&a->merge, &a->sink, "native");
 }
 

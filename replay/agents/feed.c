@@ -178,8 +178,10 @@ int ct_feed_flush(struct ct_feed *f)
 
 	if (f->buffer->pos == begin_of(f->filled))
 		return ct_feed_error(f) ? -1 : 0;
-	if (!f->started && start(f))
+	if (!f->started && start(f)) {
+		begin_part(f); /* what was told is lost */
 		return -1;
+	}
 	pthread_mutex_lock(&f->lock);
 	f->end[f->filled % PARTS] = f->buffer->pos;
 	f->filled++;
