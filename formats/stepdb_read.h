@@ -199,16 +199,16 @@ int ct_stepdb_find_functions(struct ct_stepdb *db, const char *name, ct_u32 **id
 /* ---- SQL ---- */
 
 /* An SQLite connection in memory with the tables files functions types threads steps calls values events lines
- * variables sites stats spans. `db` may be NULL: then only events can be asked, and the others say what is missing. Both must outlive
- * the connection, which is the caller's to close (sqlite3_close). */
+ * variables sites stats spans. `db` may be NULL: then only events can be asked, and the others say what is missing.
+ * Both must outlive the connection, which is the caller's to close (sqlite3_close). */
 struct sqlite3;
 struct sqlite3 *ct_stepdb_sql(struct ct_stepdb *db, struct ct_recording *rec, struct ct_error *err);
 /* `values` is a keyword of SQL: writes the statement with every `values` that is meant as the table in quotes.
  * malloc'ed. */
 char *ct_stepdb_sql_quote(const char *sql);
 /* A statement that does no more with steps, calls or values than count those alike in function, file, line, name or
- * kind: as a sum over `lines`, `stats` or `variables`, with the same answer; any other as it is. malloc'ed. Before it is
- * quoted. */
+ * kind: as a sum over `lines`, `stats` or `variables`, with the same answer; any other as it is. malloc'ed. Before it
+ * is quoted. */
 char *ct_stepdb_sql_fold(const char *sql);
 
 #endif
