@@ -83,7 +83,7 @@ bool ct_native_wants(const struct ct_native *n, const struct ct_event *ev)
 {
 	const struct ct_ev_syscall *sc = ct_event_payload(ev);
 
-	if (!n || !n->s)
+	if (!n || !n->s || (ev->flags & CT_EVF_EVENTS_ONLY)) /* that one is not replayed */
 		return false;
 	switch (ev->type) {
 	case CT_EV_FORK:
