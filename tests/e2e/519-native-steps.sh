@@ -157,8 +157,8 @@ END
 gcc -g -O0 -o "$T/inline" "$T/inline.c"
 WHAT="--functions work --functions outer --functions twice" told "$T/inline"
 assert_eq "$(sed -nE 's/^[^ ]* ([a-z]*) (call|return).*/\1 \2/p' "$T/told" | paste -sd,)" \
-	"work call,$(for i in 1 2; do printf 'outer call,twice call,twice return,twice call,twice return,outer return,'; done)work return" "calls"
-assert_eq "$(sed -nE 's/.*:([0-9]+ twice) line/\1/p' "$T/told" | paste -sd,)" "$(for i in 1 2 3; do printf '5 twice,6 twice,'; done)5 twice,6 twice" "lines"
+	"work call,$(for _ in 1 2; do printf 'outer call,twice call,twice return,twice call,twice return,outer return,'; done)work return" "calls"
+assert_eq "$(sed -nE 's/.*:([0-9]+ twice) line/\1/p' "$T/told" | paste -sd,)" "$(for _ in 1 2 3; do printf '5 twice,6 twice,'; done)5 twice,6 twice" "lines"
 WHAT="--functions twice" told "$T/inline"
 assert_eq "$(grep -c ' twice call ' "$T/told")" 4 "calls in what nobody has chosen"
 assert_eq "$(sed -n 's/.* argument n = //p' <<<"$OUT" | paste -sd' ')" "1 3 2 5" "their arguments"

@@ -9,9 +9,8 @@ need "$PYTHON" protoc protoc-c gcc zcat
 /usr/bin/python3 -c 'import google.protobuf, jsonschema' || fail "needs python3-protobuf and python3-jsonschema: run scripts/setup"
 EXPORT=$PWD/tests/export
 mkdir "$T/pb"
-for generate in "protoc --python_out" "protoc-c --c_out"; do
-	${generate}="$T/pb" -I "$EXPORT" "$EXPORT/perfetto.proto" "$EXPORT/profile.proto"
-done
+protoc --python_out="$T/pb" -I "$EXPORT" "$EXPORT"/*.proto
+protoc-c --c_out="$T/pb" -I "$EXPORT" "$EXPORT"/*.proto
 gcc -I"$T/pb" -o "$T/pb/decode" "$EXPORT/decode.c" "$T"/pb/*.pb-c.c -lprotobuf-c
 
 record_python() { # NAME PROGRAM: $T/NAME.ctr, verified
