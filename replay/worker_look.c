@@ -216,6 +216,76 @@ fail:
 	return NULL;
 }
 
+/* What the function that it stands in returns, later: it is run to its end, and gone back from there. */
+static json_t *load_return_value(struct worker *w, const json_t *q, struct ct_error *err)
+{
+	const struct native_stack *s = native_stack(w->d, 0, err);
+	struct dap_break *none = NULL, *const *own = w->host.breaks;
+	const unsigned depth = depth_of(json_object_get(q, "depth_limit"));
+	const ct_u32 tid = w->d->tid;
+	struct ct_dwarf_function f;
+	struct dap_stop stop = {0};
+	struct ct_dwarf_value v;
+	struct ct_dwarf_place p;
+	struct ct_moment here;
+	json_t *value = NULL;
+	int ret;
+
+	if (!s || ct_timeline_now(w->d->tl, &here, err))
+		return NULL;
+	if (!s->s.n || !s->s.frame[0].has_function || !s->s.frame[0].function.has_die) {
+		ct_fail(err, CT_EXIT_FAILED, "there is no debug information about the function here");
+		return NULL;
+	}
+	f = s->s.frame[0].function;
+	w->host.breaks = &none;
+	ret = dap_native_move(&w->d->base, &(struct dap_move){.motion = DAP_OUT}, &stop, err);
+	w->host.breaks = own;
+	if (!ret && strcmp(stop.reason, "step"))
+		ret = ct_fail(err, CT_EXIT_FAILED, "%s does not return in the recording", f.name);
+	if (!ret && !place(w, &p, err)) {
+		if (ct_dwarf_returned(&p, &f, &v))
+			value = worker_value(&p, &v, depth);
+		else
+			ct_fail(err, CT_EXIT_FAILED, "%s returns nothing", f.name);
+	}
+	native_moved(w->d);
+	if (ct_timeline_seek(w->d->tl, &here, err)) {
+		json_decref(value);
+		value = NULL;
+	}
+	w->d->tid = tid;
+	return value;
+}
+
+/* Expressions are evaluated as everywhere; what would call a function is told to be impossible in the answer's own
+ * way. */
+static json_t *evaluate_at_tracepoint(struct worker *w, const json_t *q, struct ct_error *err)
+{
+	const json_t *r = json_object_get(q, "request");
+	const char *mode = json_string_value(json_object_get(r, "mode")),
+		   *text = json_string_value(json_object_get(r, "expression"));
+	struct ct_error why = {0};
+	struct ct_dwarf_place p;
+	struct ct_dwarf_value v;
+	json_t *value = NULL, *wrong = NULL;
+
+	if (!mode || (strcmp(mode, "read_only_expression") && strcmp(mode, "emulated_function"))) {
+		ct_fail(err, CT_EXIT_USAGE, "there is no such mode of evaluation");
+		return NULL;
+	}
+	if (*mode == 'e')
+		ct_fail(&why, CT_EXIT_FAILED, "functions of the program are not called");
+	else if (!place(w, &p, &why) && !ct_dwarf_eval(&p, text ? text : "", &v, &why))
+		value = worker_value(&p, &v, DEPTH);
+	if (!value)
+		wrong = json_pack("{s:s, s:o, s:n}", "code", *mode == 'e' ? "unsupported" : "evaluation-failed",
+				  "message", dap_text(why.msg, strlen(why.msg)), "detail");
+	return json_pack("{s:s, s:b, s:o?, s:n, s:n, s:n, s:n, s:o?}", "mode", mode, "replay_state_preserved", 1,
+			 "value", value, "return_value", "return_value_class", "return_value_u64", "invocation",
+			 "diagnostic", wrong);
+}
+
 static json_t *recording_head(struct worker *w, const json_t *q, struct ct_error *err)
 {
 	ct_u64 begin, end;
@@ -274,6 +344,8 @@ const struct worker_query worker_look[] = {
 	{"LoadCallstack", load_callstack},
 	{"LoadAllEvents", load_events},
 	{"LoadHistory", load_history},
+	{"LoadReturnValue", load_return_value},
+	{"TtdTracepointEvaluate", evaluate_at_tracepoint},
 	{"GetRecordingHead", recording_head},
 	{"GetProcessInfo", process_info},
 	{"CurrentPc", current_pc},

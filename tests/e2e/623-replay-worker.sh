@@ -96,6 +96,24 @@ assert ask("LoadLocation") == first
 assert ask("SeekToGeid", geid=here["rrTicks"] >> 20) is True and ask("LoadLocation")["rrTicks"] == here["rrTicks"] >> 20 << 20
 ask("SeekToTicks", ticks=here["rrTicks"])
 assert ask("LoadLocation") == here
+there = ask("LoadLocation")
+work = ask("AddBreakpoint", path=source, line=26)
+assert step(CONTINUE, forward=False) and where() == ("work", 26), where()
+before = ask("LoadLocation")
+result = ask("LoadReturnValue", lang=0, depth_limit=None)
+assert result["kind"] == "Int" and result["typ"]["lang_type"] == "long int", result
+assert ask("LoadLocation") == before
+ask("DeleteBreakpoint", breakpoint=work)
+assert step(STEP_OUT) and where()[0] == "main"
+assert ask("LoadValue", expression="$rax", lang=0, depth_limit=None)["i"] % 2**64 == result["i"] % 2**64
+sum_ = ask("TtdTracepointEvaluate", request={"mode": "read_only_expression", "expression": "checksum", "function_call": None})
+assert sum_["value"]["kind"] == "Int" and sum_["diagnostic"] is None and sum_["replay_state_preserved"], sum_
+call = ask("TtdTracepointEvaluate", request={"mode": "emulated_function", "expression": None, "function_call": {
+    "target_expression": "", "call_expression": "work(3)", "signature": None, "arguments": [], "return_address": None}})
+assert call["value"] is None and "not called" in call["diagnostic"]["message"], call
+assert raw(b'{"kind":"TtdTracepointEvaluate"}').startswith("error: ")
+assert raw(b'{"kind":"MaterializeInterval","tick_lo":0,"tick_hi":9}').startswith("error: ")
+ask("SeekToTicks", ticks=there["rrTicks"])
 late = ask("AddBreakpoint", path=source, line=18)
 assert ask("ReverseContinue")["reason"] == "breakpoint"
 ask("DeleteBreakpoint", breakpoint=late)
