@@ -1,298 +1,19 @@
 // SPDX-License-Identifier: MIT
-/* The instruction before a moment, far from any event. The code says which instructions may come before, and most of
- * them what the registers were then; such a place is found at full speed, and proven by executing the instruction. */
-#include <Zydis/Zydis.h>
+/* The instruction before a moment, far from any event: what timeline_guess.c says it may have been is gone to at full
+ * speed, and proven by executing it. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "replay/timeline_priv.h"
-#include "replay/trampoline.h"
+#include "replay/timeline_before.h"
 
-#define AROUND            4096 /* bytes of code in which jumps to an address are looked for */
-#define MOST_GUESSES      24
-#define STACK_LOOKED_AT   1024 /* bytes */
-#define STEPS_FROM_CALLER 1500
-#define MOST_FROM_CALLER  50
-#define MOST_TRIES        20000 /* moments that look as guessed, but were not it */
-#define MOST_EXITS        512
-#define MOST_WAITING      512
-#define SEEN_BITS         14 /* instructions of functions that are looked at: half of this many */
-#define SEEN              (1u << SEEN_BITS)
-#define PATIENCE          20000000000ull /* ns */
-#define QUICK             30000000ull    /* ns: of a guess that is easy */
-
-/* Registers that a called function may change (System V ABI). */
-#define BIT(reg) (1u << (reg))
-#define CALLER_SAVED                                                                                                   \
-	(BIT(CT_RAX) | BIT(CT_RCX) | BIT(CT_RDX) | BIT(CT_RSI) | BIT(CT_RDI) | BIT(CT_R8) | BIT(CT_R9) | BIT(CT_R10) | \
-	 BIT(CT_R11) | BIT(CT_RFLAGS))
-
-struct guess {
-	struct ct_regs regs;
-	ct_u32 unknown; /* bits of enum ct_reg */
-	int steps;      /* of this instruction and those behind it, to the moment */
-	bool call;      /* it is one, and the instruction before the moment is a way out of what it calls, or it */
-};
-struct before {
-	struct ct_timeline *tl;
-	const struct ct_moment *m;
-	struct ct_error *err;
-	ZydisDecoder dec;
-	struct guess guess[MOST_GUESSES];
-	unsigned n;
-	ct_u64 began;
-	bool quick;
-	unsigned char near[2 * AROUND + 16]; /* code around the moment, as far as there is any */
-	ct_u64 near_at;
-};
-
-struct code {
-	ZydisDecodedInstruction insn;
-	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-};
-
-static bool decode(const struct before *b, ct_u64 at, struct code *c)
-{
-	unsigned char bytes[16];
-	size_t len = sizeof(bytes);
-
-	if (at >= b->near_at && at + sizeof(bytes) <= b->near_at + sizeof(b->near))
-		return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&b->dec, b->near + (at - b->near_at), len, &c->insn, c->op));
-	while (len && ct_session_read(b->tl->s, b->tl->pid, at, bytes, len, NULL))
-		len--;
-	return len && ZYAN_SUCCESS(ZydisDecoderDecodeFull(&b->dec, bytes, len, &c->insn, c->op));
-}
-
-/* Index of the general register that `reg` is (a part of); -1: it is none. */
-static int general(ZydisRegister reg)
-{
-	const ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
-
-	return whole >= ZYDIS_REGISTER_RAX && whole <= ZYDIS_REGISTER_R15
-		       ? (int)ct_reg_index(whole - ZYDIS_REGISTER_RAX)
-		       : -1;
-}
-
-static void add(struct before *b, const struct guess *g)
-{
-	if (b->n < MOST_GUESSES)
-		b->guess[b->n++] = *g;
-}
-
-static ct_u64 target_of(const struct code *c, ct_u64 at)
-{
-	for (unsigned i = 0; i < 2; i++)
-		if (c->insn.raw.imm[i].size && c->insn.raw.imm[i].is_relative)
-			return at + c->insn.length + (ct_u64)c->insn.raw.imm[i].value.s;
-	return 0;
-}
-
-/* ---- what the registers were before an instruction ----------------------------------------------------------------
- */
-
-/* add, sub, inc, dec of a whole register with something that is still there. */
-static bool undo_sum(const struct code *c, struct ct_regs *r)
-{
-	const ZydisDecodedOperand *to = &c->op[0], *by = &c->op[1];
-	const bool minus = c->insn.mnemonic == ZYDIS_MNEMONIC_SUB || c->insn.mnemonic == ZYDIS_MNEMONIC_DEC;
-	const int reg = to->type == ZYDIS_OPERAND_TYPE_REGISTER && to->size == 64 ? general(to->reg.value) : -1;
-	ct_u64 amount = 1;
-
-	if (reg < 0)
-		return false;
-	switch (c->insn.mnemonic) {
-	case ZYDIS_MNEMONIC_INC:
-	case ZYDIS_MNEMONIC_DEC: break;
-	case ZYDIS_MNEMONIC_ADD:
-	case ZYDIS_MNEMONIC_SUB:
-		if (by->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-			amount = by->imm.value.u;
-		} else {
-			const int from = by->type == ZYDIS_OPERAND_TYPE_REGISTER ? general(by->reg.value) : -1;
-
-			if (from < 0 || from == reg)
-				return false;
-			amount = r->r[from];
-		}
-		break;
-	case ZYDIS_MNEMONIC_LEA:
-		if (general(by->mem.base) != reg || by->mem.index != ZYDIS_REGISTER_NONE)
-			return false;
-		amount = (ct_u64)by->mem.disp.value;
-		break;
-	default: return false;
-	}
-	r->r[reg] += minus ? amount : -amount;
-	return true;
-}
-
-static void undo(const struct code *c, struct guess *g)
-{
-	const ct_u32 stack = BIT(CT_RSP);
-	ct_u32 written = 0;
-
-	for (unsigned i = 0; i < c->insn.operand_count; i++) {
-		const ZydisDecodedOperand *op = &c->op[i];
-
-		if (!(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) || op->type != ZYDIS_OPERAND_TYPE_REGISTER)
-			continue;
-		if (general(op->reg.value) >= 0)
-			written |= BIT(general(op->reg.value));
-	}
-	if (c->insn.cpu_flags && (c->insn.cpu_flags->modified | c->insn.cpu_flags->set_0 | c->insn.cpu_flags->set_1 |
-				  c->insn.cpu_flags->undefined))
-		written |= BIT(CT_RFLAGS);
-	if (undo_sum(c, &g->regs)) {
-		written &= BIT(CT_RFLAGS);
-	} else if (c->insn.meta.category == ZYDIS_CATEGORY_PUSH) {
-		g->regs.r[CT_RSP] += c->insn.operand_width / 8;
-		written &= ~stack;
-	} else if (c->insn.meta.category == ZYDIS_CATEGORY_POP && c->insn.mnemonic != ZYDIS_MNEMONIC_LEAVE) {
-		g->regs.r[CT_RSP] -= c->insn.operand_width / 8;
-		written &= ~stack;
-	} else if (c->insn.mnemonic == ZYDIS_MNEMONIC_LEAVE) {
-		g->regs.r[CT_RBP] = g->regs.r[CT_RSP] - 8;
-		written = stack;
-	}
-	g->unknown = written;
-}
-
-/* One round of a repeated instruction at `at`. */
-static void add_round(struct before *b, ct_u64 at)
-{
-	struct guess g = {.regs = b->m->regs, .steps = 1};
-	unsigned char bytes[16] = {0};
-	struct ct_rep rep;
-
-	if (ct_session_read(b->tl->s, b->tl->pid, at, bytes, sizeof(bytes), NULL) || !ct_rep_decode(bytes, &rep) ||
-	    !rep.len || rep.loads || (g.regs.r[CT_RFLAGS] & 0x400))
-		return;
-	g.regs.r[CT_RIP] = at;
-	g.regs.r[CT_RCX]++;
-	g.regs.r[CT_RSI] -= rep.rsi ? rep.size : 0;
-	g.regs.r[CT_RDI] -= rep.rdi ? rep.size : 0;
-	if (rep.compares)
-		g.unknown = BIT(CT_RFLAGS);
-	add(b, &g);
-}
-
-/* ---- which instruction it may have been ----------------------------------------------------------------------------
- */
-
-/* Where the instruction that ends at `ip` begins, if the code before is decoded from many places: most of them agree.
- */
-static ct_u64 linear_before(const struct before *b, ct_u64 ip)
-{
-	unsigned votes[16] = {0}, best = 0;
-
-	for (ct_u64 from = ip - 64; from < ip; from++) {
-		ct_u64 at = from, last = 0;
-		struct code c;
-
-		while (at < ip && decode(b, at, &c)) {
-			last = at;
-			at += c.insn.length;
-		}
-		if (at == ip && last && ip - last < 16)
-			votes[ip - last]++;
-	}
-	for (unsigned len = 1; len < 16; len++)
-		if (votes[len] > votes[best])
-			best = len;
-	return best && votes[best] ? ip - best : 0;
-}
-
-static void guess_linear(struct before *b)
-{
-	const ct_u64 at = linear_before(b, b->m->regs.r[CT_RIP]);
-	struct guess g = {.regs = b->m->regs, .steps = 1};
-	struct code c;
-
-	if (!at || !decode(b, at, &c))
-		return;
-	g.regs.r[CT_RIP] = at;
-	switch (c.insn.meta.category) {
-	case ZYDIS_CATEGORY_UNCOND_BR:
-	case ZYDIS_CATEGORY_RET:
-	case ZYDIS_CATEGORY_SYSCALL: return;
-	case ZYDIS_CATEGORY_CALL:
-		g.unknown = CALLER_SAVED;
-		g.call = true;
-		break;
-	case ZYDIS_CATEGORY_COND_BR:
-		if (c.insn.opcode >= 0xe0 && c.insn.opcode <= 0xe2 && c.insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)
-			g.regs.r[CT_RCX]++; /* loop */
-		break;
-	default:
-		if (c.insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) {
-			add_round(b, at);
-			return;
-		}
-		undo(&c, &g);
-	}
-	add(b, &g);
-}
-
-static void guess_jumps(struct before *b)
-{
-	const ct_u64 ip = b->m->regs.r[CT_RIP];
-	struct guess g = {.regs = b->m->regs, .steps = 1};
-	struct code c;
-
-	for (ct_u64 at = ip - AROUND; at < ip + AROUND; at += c.insn.length) {
-		if (!decode(b, at, &c)) {
-			c.insn.length = 1;
-			continue;
-		}
-		if (at < ip && at + c.insn.length > ip) /* out of step */
-			c.insn.length = (ZyanU8)(ip - at);
-		else if ((c.insn.meta.category == ZYDIS_CATEGORY_COND_BR ||
-			  c.insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR) &&
-			 target_of(&c, at) == ip) {
-			g.regs.r[CT_RIP] = at;
-			add(b, &g);
-		}
-	}
-}
-
-/* The function has just been entered: the return address says from where. */
-static void guess_call(struct before *b)
-{
-	struct guess g = {.regs = b->m->regs, .call = true /* by way of a PLT, it may be */};
-	ct_u64 back, at;
-	struct code c;
-
-	if (ct_session_read(b->tl->s, b->tl->pid, g.regs.r[CT_RSP], &back, sizeof(back), NULL))
-		return;
-	at = linear_before(b, back);
-	if (!at || !decode(b, at, &c) || c.insn.meta.category != ZYDIS_CATEGORY_CALL)
-		return;
-	g.regs.r[CT_RIP] = at;
-	g.regs.r[CT_RSP] += 8;
-	add(b, &g);
-}
-
-/* Whoever called what runs now: the values on the stack that have a call before them. From there it may be near. */
-static void guess_callers(struct before *b)
-{
-	struct guess g = {.regs = b->m->regs, .unknown = ~CT_CALL_KNOWN, .steps = STEPS_FROM_CALLER};
-	ct_u64 at, back;
-	unsigned n = 0;
-	struct code c;
-
-	for (ct_u64 slot = b->m->regs.r[CT_RSP]; slot < b->m->regs.r[CT_RSP] + STACK_LOOKED_AT && n < CT_CALLERS;
-	     slot += 8) {
-		if (ct_session_read(b->tl->s, b->tl->pid, slot, &back, sizeof(back), NULL))
-			break;
-		at = back > AROUND ? linear_before(b, back) : 0;
-		if (!at || !decode(b, at, &c) || c.insn.meta.category != ZYDIS_CATEGORY_CALL)
-			continue;
-		g.regs.r[CT_RIP] = at;
-		g.regs.r[CT_RSP] = slot + 8;
-		add(b, &g);
-		n++;
-	}
-}
+#define MOST_FROM_CALLER 50
+#define MOST_TRIES       20000 /* moments that look as guessed, but were not it */
+#define MOST_EXITS       512
+#define MOST_WAITING     512
+#define SEEN_BITS        14 /* instructions of functions that are looked at: half of this many */
+#define SEEN             (1u << SEEN_BITS)
+#define PATIENCE         20000000000ull /* ns */
+#define QUICK            30000000ull    /* ns: of a guess that is easy */
 
 /* ---- trying --------------------------------------------------------------------------------------------------------
  */
@@ -428,8 +149,8 @@ static void explore(struct before *b, struct exits *x, ct_u64 entry)
 	while (x->nwaiting) {
 		ct_u64 at = x->waiting[--x->nwaiting];
 
-		for (; is_new(x, at) && decode(b, at, &c); at += c.insn.length) {
-			const ct_u64 to = target_of(&c, at);
+		for (; is_new(x, at) && ct_before_decode(b, at, &c); at += c.insn.length) {
+			const ct_u64 to = ct_before_target(&c, at);
 			const bool jump = c.insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR;
 
 			if (c.insn.meta.category == ZYDIS_CATEGORY_RET || (jump && !to)) {
@@ -455,7 +176,7 @@ static int look_at_exit(struct before *b, struct exits *x, struct ct_moment *las
 	struct code c;
 	int ret;
 
-	if (ct_session_regs(s, b->m->tid, &regs, b->err) || !decode(b, regs.r[CT_RIP], &c))
+	if (ct_session_regs(s, b->m->tid, &regs, b->err) || !ct_before_decode(b, regs.r[CT_RIP], &c))
 		return -1;
 	if (c.insn.meta.category == ZYDIS_CATEGORY_RET)
 		return regs.r[CT_RSP] == slot ? leads_there(b, 1, last) : 0;
@@ -561,7 +282,7 @@ unsigned ct_tl_callers(struct ct_timeline *tl, const struct ct_moment *m, struct
 
 	if (!b)
 		return 0;
-	for (guess_callers(b); n < b->n; n++)
+	for (ct_guess_callers(b); n < b->n; n++)
 		call[n] = b->guess[n].regs;
 	free(b);
 	return n;
@@ -582,12 +303,12 @@ int ct_tl_predict(struct ct_timeline *tl, const struct ct_moment *m, bool quick,
 		b->near_at = m->regs.r[CT_RIP] - AROUND;
 		for (size_t at = 0; at < sizeof(b->near); at += 16) /* what is not mapped stays 0 */
 			ct_session_read(tl->s, tl->pid, b->near_at + at, b->near + at, 16, NULL);
-		add_round(b, m->regs.r[CT_RIP]);
-		guess_linear(b);
-		guess_jumps(b);
+		ct_guess_round(b, m->regs.r[CT_RIP]);
+		ct_guess_linear(b);
+		ct_guess_jumps(b);
 		if (!quick) {
-			guess_call(b);
-			guess_callers(b);
+			ct_guess_call(b);
+			ct_guess_callers(b);
 		}
 	}
 	for (unsigned i = 0; i < b->n && !ret; i++) {

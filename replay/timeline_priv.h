@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Parts of a timeline: timeline_open.c (which part of the recording it is), timeline.c (checkpoints, seeking),
- * timeline_run.c (to stops, both ways), timeline_step.c (one instruction), timeline_before.c (finding the instruction
- * before), timeline_text.c, diversion.c. */
+ * timeline_run.c (to stops, both ways), timeline_step.c (one instruction), timeline_before.c and timeline_guess.c
+ * (finding the instruction before), timeline_text.c, diversion.c. */
 #ifndef CT_TIMELINE_PRIV_H
 #define CT_TIMELINE_PRIV_H
 
