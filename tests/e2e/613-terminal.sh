@@ -174,6 +174,7 @@ place=$(grep -o 'e:[0-9]*@0x[0-9a-f]*#[0-9]*' <<<"$OUT")
 before=$(grep -A1 -F "$place" -m1 <<<"$OUT" | head -1)
 in_terminal -t "$place" "$T/c.ctr" <<<'when'
 assert_eq "$OUT" "$before" "the position it is opened at"
+assert_matches "$("$CTBPF" replay --to "$place" "$T/c.ctr" 2>&1)" "runs, at $(sed 's/.*@//; s/#.*//' <<<"$place")"
 
 step "threads, signals, calls of the kernel"
 start_target racy "$PROGRAMS/racy"

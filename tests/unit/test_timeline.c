@@ -446,6 +446,11 @@ Test(timeline, steps_are_undone)
 
 Test(timeline, texts_name_moments)
 {
+	static const char *const wrong[] = {"e:1@zzz",         "e:20@",       "e:@0x10",
+					    "e:20@0x10#",      "e:20@0x10#0", "@",
+					    "e:20@0x10#x",     "e:20@0x10,",  "e:20@0x10,rip",
+					    "e:20@0x10,rax=",  "e:-1@4",      "t:1@0x10",
+					    "e:20@0x10,rax=1,"};
 	char text[CT_MOMENT_TEXT], again[CT_MOMENT_TEXT];
 	struct ct_moment there, m;
 
@@ -466,7 +471,20 @@ Test(timeline, texts_name_moments)
 	cr_assert_eq(now().regs.r[CT_RIP], there.regs.r[CT_RIP]);
 	cr_assert_eq(ct_timeline_now_text(tl, again, &err), 0, "%s", err.msg);
 	cr_assert_str_eq(again, text);
-	cr_assert_eq(ct_timeline_seek_text(tl, "e:1@zzz", &err), -1);
+	/* The same by a register, and places that there are not. */
+	snprintf(text, sizeof(text), "e:%llu@%#llx,rsp=%#llx,rdi=%#llx", (unsigned long long)there.next,
+		 (unsigned long long)there.regs.r[CT_RIP], (unsigned long long)there.regs.r[CT_RSP],
+		 (unsigned long long)there.regs.r[CT_RDI]);
+	go_text(text);
+	m = now();
+	cr_assert(m.regs.r[CT_RIP] == there.regs.r[CT_RIP] && m.regs.r[CT_RSP] == there.regs.r[CT_RSP]);
+	cr_assert_eq(m.next, there.next);
+	snprintf(text, sizeof(text), "e:%llu@%#llx,rsp=0x7", (unsigned long long)there.next,
+		 (unsigned long long)there.regs.r[CT_RIP]);
+	cr_assert_eq(ct_timeline_seek_text(tl, text, &err), -1);
+	cr_assert(strstr(err.msg, "with these registers"), "%s", err.msg);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		cr_assert_eq(ct_timeline_seek_text(tl, wrong[i], &err), -1, "%s", wrong[i]);
 	cr_assert_eq(ct_timeline_seek_text(tl, "e:99999999", &err), -1);
 	go_text("e:20");
 	cr_assert_eq(now().next, 20);
