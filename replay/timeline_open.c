@@ -62,10 +62,14 @@ static void see(void *ctx, const struct ct_event *ev)
 	struct life *life;
 
 	s->last = ev->seq;
+	if (ev->flags & CT_EVF_EVENTS_ONLY)
+		return;
 	life = ev->pid ? life_of(s, ev->pid, ev->seq) : NULL;
 	if (!life)
 		return;
 	if (ev->type == CT_EV_EXIT && !life->end && (((const struct ct_ev_exit *)payload)->flags & CT_EXITF_GROUP))
+		life->end = ev->seq;
+	if (ev->type == CT_EV_EXEC && (((const struct ct_ev_exec *)payload)->flags & CT_EXECF_EVENTS))
 		life->end = ev->seq;
 	if (ev->type != CT_EV_SNAPSHOT || snap->kind != CT_SNAP_EXEC)
 		return;

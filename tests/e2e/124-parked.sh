@@ -8,7 +8,7 @@ source "$(dirname "$0")/100-common.sh"
 for case in plain:0 plain:1 plain:2 reset:2 nested:1 alone:0; do
 	how=${case%:*} byte=${case#*:}
 	step "$how, byte $byte"
-	start_target parked "$PROGRAMS/parked" $how $byte "$T/$how$byte"
+	start_target parked "$PROGRAMS/parked" "$how" "$byte" "$T/$how$byte"
 	wait_for 10 grep -q ready "$T/parked.log" || fail "it does not start"
 	start_recorder "$T/$how$byte.ctr" -q -p "$PID_parked"
 	wait_for 20 grep -q parked "$T/parked.log" || fail "it does not come to the place"
