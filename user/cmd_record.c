@@ -96,18 +96,17 @@ static int refuse(struct ct_record_args *a, struct ct_error *err)
 {
 	for (size_t i = 0; i < a->npids; i++) {
 		struct ct_findings f = {0};
-		int ret;
+		int ret = ct_survey_member(a->pids, a->npids, i, &f, err);
 
-		/* Of those that are meant by a name, one may be gone since they were looked for. */
-		if (a->match.kind && a->npids > 1 && !ct_process_lives(a->pids[i])) {
-			a->pids[i--] = a->pids[--a->npids];
-			a->o.npids = a->npids;
-			continue;
-		}
-		ret = ct_survey_member(a->pids, a->npids, i, &f, err);
 		if (!ret)
 			ret = ct_survey_refusal(&f, a->pids[i], !a->o.no_replay && !a->o.force, err);
 		ct_findings_deinit(&f);
+		/* Of those that are meant by a name, one may be gone since they were looked for. */
+		if (ret && a->match.kind && a->npids > 1 && !ct_process_lives(a->pids[i])) {
+			a->pids[i--] = a->pids[--a->npids];
+			a->o.npids = a->npids;
+			ret = 0;
+		}
 		if (ret)
 			return -1;
 	}
