@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # --max-processes: of children beyond it only the events are recorded, and said to be; they run as if nobody recorded
 # them; the others verify. One that shares memory with them is refused by name.
+# timeout: 300
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016
 source "$(dirname "$0")/100-common.sh"
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Services of several processes that share memory, each recorded as one while it works: a prefork server in Python,
 # php-fpm, postgres with its System V and POSIX shared memory and a new process for each connection. All verify.
-# timeout: 240
+# timeout: 400
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016
 source "$(dirname "$0")/100-common.sh"
 
