@@ -274,7 +274,7 @@ SEC("uprobe")
 int ct_ruby(struct pt_regs *ctx)
 {
 	u64 cookie = bpf_get_attach_cookie(ctx);
-	u32 index = cookie, what = cookie >> 40 & 3;
+	u32 index = cookie, what = cookie >> 40 & 7;
 	struct ct_ruby_probe *rb;
 	struct ruby *r;
 
@@ -288,6 +288,8 @@ int ct_ruby(struct pt_regs *ctx)
 		return 0;
 	}
 	if (!read_ruby(r, register_of(ctx, cookie >> 32 & 15), what == CT_RUBY_LEAVES ? rb->cfp_size : 0))
+		return 0;
+	if (what == CT_RUBY_DIFFERS && register_of(ctx, cookie >> 36 & 15) == r->ec.cfp)
 		return 0;
 	if (what == CT_RUBY_LEAVES)
 		return ruby_leave(r, ctx->sp);

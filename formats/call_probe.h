@@ -18,14 +18,15 @@
 #define CT_SITE_JUMPS                   (1ull << 36) /* ... a jump to another function */
 #define CT_SITE_SILENT                  (1ull << 37) /* without values */
 /* That of a probe in CPython is its index in the map `pythons`. In Ruby, bits 0..31 are the index in `rubies`, the
- * next four the register of the execution context, then one that is compared with Qundef, then what is seen there. */
+ * next four the register of the execution context, then one that is compared, then what is seen there. */
 #define CT_RUBY_COOKIE(index, what, ec, compared)                                                                      \
 	((ct_u64)(index) | (ct_u64)(ec) << 32 | (ct_u64)(compared) << 36 | (ct_u64)(what) << 40)
 enum ct_ruby_site {
 	CT_RUBY_ENTERS,  /* the frame in rb_execution_context_t.cfp is a new one */
 	CT_RUBY_MAY,     /* it is, if the register has Qundef */
 	CT_RUBY_RESUMES, /* it goes on behind an exception or the like, or is new */
-	CT_RUBY_LEAVES   /* the one below it has ended */
+	CT_RUBY_LEAVES,  /* the one below it has ended */
+	CT_RUBY_DIFFERS  /* it is a new one, if it is not the one in the register */
 };
 
 /* Where things lie in one build of CPython, and in which process that is. */

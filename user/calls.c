@@ -267,7 +267,7 @@ static int attach_ruby(struct ct_calls *c, pid_t pid, struct ct_error *err)
 		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	c->ruby = more;
 	t = &more[c->nruby];
-	ret = found(c, pid, ct_ruby_target(pid, t, err), "Ruby whose calls can be seen (3.1)", err);
+	ret = found(c, pid, ct_ruby_target(pid, t, err), "Ruby whose calls can be seen (3.1, 3.3)", err);
 	if (ret <= 0)
 		return ret;
 	c->nruby++;
@@ -288,6 +288,18 @@ static int attach_ruby(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	return ret;
 }
 
+/* Names of Lua's functions are found by the recorder, when the kernel has decided. */
+static int check_lua_filter(const struct ct_calls *c, struct ct_error *err)
+{
+	for (ct_u32 i = 0; c->o->filter && i < c->o->filter->nrules; i++)
+		if (!c->o->filter->rule[i].file)
+			return ct_fail(err, CT_EXIT_FAILED,
+				       "%s: a rule about names (obj) cannot be followed for Lua, whose functions have "
+				       "none in the kernel: use file or pkg",
+				       c->o->filter_path);
+	return 0;
+}
+
 static int attach_vm(struct ct_calls *c, enum ct_vm vm, pid_t pid, struct ct_error *err)
 {
 	const struct bpf_program *const prog[CT_VMS] = {[CT_VM_PHP] = c->skel->progs.ct_php,
@@ -303,6 +315,8 @@ static int attach_vm(struct ct_calls *c, enum ct_vm vm, pid_t pid, struct ct_err
 	ret = found(c, pid, ct_vm_target(vm, pid, &t, err), what, err);
 	if (ret <= 0)
 		return ret;
+	if (vm == CT_VM_LUA && check_lua_filter(c, err))
+		return -1;
 	if (map_interpreter(c->skel->maps.vms, c->nvms, &t.probe, err))
 		return -1;
 	ret = 0;
@@ -389,7 +403,7 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 	if (!ret && c->o->told && !c->o->nfunctions && !c->stats.interpreters[0] && !c->stats.told)
 		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED,
 			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
-					  "3.14, Ruby 3.1, PHP 8.2, "
+					  "3.14, Ruby 3.1 and 3.3, PHP 8.2, "
 					  "Perl 5.36, Lua 5.4.4), nor does it tell of itself (ctbpf.h)"
 					: "process %d does not tell of itself: nothing in it was made with ctbpf.h",
 			      pid);

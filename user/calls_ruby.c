@@ -105,6 +105,39 @@ static bool find_ways(struct loop *l, const struct ct_call_code *c, bool add)
 	return true;
 }
 
+/* cmp %a,%b: the one that is not `other`; -1: it is another instruction. */
+static int compared_with(const struct ct_decoded *n, int other)
+{
+	const int a = ct_insn_register(n->op[0].reg.value), b = ct_insn_register(n->op[1].reg.value);
+
+	if (n->i.mnemonic != ZYDIS_MNEMONIC_CMP || n->op[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
+	    n->op[1].type != ZYDIS_OPERAND_TYPE_REGISTER || (a != other && b != other))
+		return -1;
+	return a == other ? b : a;
+}
+
+/* From 3.3 on, what sends looks whether there is a new frame, before it looks for compiled code of it:
+ * mov EC_CFP(%ec),%new; cmp %new,%old; je */
+static bool find_looks(struct loop *l, const struct ct_call_code *c)
+{
+	ct_u64 addr = c->addr, at;
+	struct ct_decoded n;
+	int new, old;
+
+	while (ct_call_code_next(c, &addr, &n)) {
+		new = n.op[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? ct_insn_register(n.op[0].reg.value) : -1;
+		if (new < 0 || !ct_insn_loads(&n, l->rb->ec_reg, EC_CFP, (unsigned)new))
+			continue;
+		at = addr;
+		if (!ct_call_code_next(c, &at, &n) || (old = compared_with(&n, new)) < 0 ||
+		    !ct_call_code_next(c, &at, &n) || n.i.mnemonic != ZYDIS_MNEMONIC_JZ)
+			continue;
+		if (!add_site(l->t, c, n.addr, CT_RUBY_DIFFERS, l->rb->ec_reg, (unsigned)old))
+			return false;
+	}
+	return true;
+}
+
 /* Behind the store of the outer frame, which comes once the frame's end cannot be interrupted any more. */
 static bool find_leave(struct loop *l, const struct ct_call_code *c, ct_u64 addr)
 {
@@ -136,7 +169,7 @@ static bool find_in_loop(struct loop *l, const struct ct_image *im, ct_u64 *firs
 	ok = to - from < LOOP_MAX && ct_call_code_read(im, from, to - from + BEHIND, &c);
 	if (ok) {
 		find_landings(l, &c);
-		ok = find_ways(l, &c, false) && find_ways(l, &c, true);
+		ok = find_ways(l, &c, false) && find_ways(l, &c, true) && (l->t->nsites || find_looks(l, &c));
 	}
 	cheap = l->t->nsites;
 	for (unsigned i = 0; i < l->nlandings && ok; i++)
@@ -149,14 +182,44 @@ static bool find_in_loop(struct loop *l, const struct ct_image *im, ct_u64 *firs
 	return ok && cheap >= 4; /* send, opt_send_without_block, invokesuper, invokeblock */
 }
 
-/* Its beginning, and where it calls the loop: `first` is an address little behind that one's. */
+/* The loop begins little before `first`. */
+static bool calls_loop(const struct ct_decoded *n, ct_u64 first)
+{
+	const ct_u64 to = n->i.mnemonic == ZYDIS_MNEMONIC_CALL ? ct_insn_leads_to(n) : 0;
+
+	return to && to <= first && first - to <= 512;
+}
+
+/* vm_exec where it is not exported: the function behind the loop that calls it. 0: not found. */
+static ct_u64 exec_behind(struct ct_image *im, ct_u64 first)
+{
+	struct ct_call_code c = {.bytes = NULL};
+	const struct ct_range *f = NULL;
+	ct_u64 addr = first, at;
+	struct ct_decoded n;
+
+	if (!ct_call_code_read(im, first, LOOP_MAX, &c))
+		return 0;
+	while (ct_call_code_next(&c, &addr, &n)) {
+		if (!calls_loop(&n, first))
+			continue;
+		at = n.addr;
+		ct_image_functions(im, &at, 1);
+		f = ct_image_function(&im->fde, at);
+		break;
+	}
+	free(c.bytes);
+	return f ? f->start : 0;
+}
+
+/* Its beginning, and where it calls the loop. */
 static bool find_exec(struct loop *l, const struct ct_image *im, ct_u64 exec, ct_u64 first)
 {
 	struct ct_call_code c = {.bytes = NULL};
 	bool ok = exec && ct_call_code_read(im, exec, EXEC_MAX, &c), called = false;
 	struct ct_site site;
 	struct ct_decoded n;
-	ct_u64 addr = exec, to;
+	ct_u64 addr = exec;
 
 	if (ok) {
 		ct_site_entry(c.bytes, c.len, &site);
@@ -165,8 +228,7 @@ static bool find_exec(struct loop *l, const struct ct_image *im, ct_u64 exec, ct
 		l->t->stepped |= site.cost == CT_SITE_STEPPED;
 	}
 	while (ok && ct_call_code_next(&c, &addr, &n)) {
-		to = n.i.mnemonic == ZYDIS_MNEMONIC_CALL ? ct_insn_leads_to(&n) : 0;
-		if (!to || to > first || first - to > 512)
+		if (!calls_loop(&n, first))
 			continue;
 		called = true;
 		ok = add_site(l->t, &c, n.addr, CT_RUBY_RESUMES, 7, 0);
@@ -216,7 +278,7 @@ static int refuse_compiled(const struct ct_ruby_target *t, const struct ct_exec_
 }
 
 static int describe(struct ct_ruby_target *t, const struct ct_exec_file *file, const struct ct_ruby *rb,
-		    const struct ct_image *im, ct_u64 bias, struct ct_error *err)
+		    struct ct_image *im, ct_u64 bias, struct ct_error *err)
 {
 	static const char *const exec = "rb_vm_exec";
 	const struct ct_rba_offsets *off = &rb->layout->off;
@@ -232,7 +294,7 @@ static int describe(struct ct_ruby_target *t, const struct ct_exec_file *file, c
 					  .str_embed = off->str_embed,
 					  .str_embed_len = off->str_embed_len};
 	if (off->location != 64 || rb->layout->first_line != 88 || !find_in_loop(&l, im, &first) ||
-	    !find_exec(&l, im, addr, first))
+	    !find_exec(&l, im, addr ? addr : exec_behind(im, first), first))
 		return ct_fail(err, CT_EXIT_FAILED,
 			       "%s: where Ruby %u.%u calls and returns is not recognised in its code", file->name,
 			       rb->layout->major, rb->layout->minor);
