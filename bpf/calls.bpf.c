@@ -24,7 +24,8 @@ const volatile ct_u32 skip_by_default = 0, silent_by_default = 0; /* what no rul
 
 /* Changed while running. */
 volatile ct_u32 on = 0;
-ct_u32 next_id = 1; /* of a function found by the programs */
+volatile ct_u32 epoch = 0; /* another one: what was open before it is no more known */
+ct_u32 next_id = 1;        /* of a function found by the programs */
 struct ct_call_counters stats = {};
 
 /* The recording programs' ring and global variables. */
@@ -57,6 +58,7 @@ struct open_call {
 };
 struct call_stack {
 	u64 mm; /* an execve makes another stack */
+	u32 epoch;
 	u32 depth;
 	u32 told;          /* so many, from the outermost on, are in the log */
 	u64 second, count; /* for max_rate */
@@ -250,8 +252,9 @@ static __always_inline struct call_stack *this_stack(u64 create)
 	struct call_stack *s = bpf_task_storage_get(&stacks, task, 0, create);
 	u64 mm = (u64)task->mm;
 
-	if (s && s->mm != mm) {
+	if (s && (s->mm != mm || s->epoch != epoch)) {
 		s->mm = mm;
+		s->epoch = epoch;
 		s->depth = s->told = 0;
 	}
 	return s;
@@ -400,47 +403,7 @@ static __always_inline int leave(u64 sp, u32 flags, u64 value)
 	return pop(s, depth, flags, value);
 }
 
-/* ---- native code --------------------------------------------------------------------------------------- */
-
-static __always_inline u32 native_left(u64 cookie)
-{
-	return cookie & (CT_SITE_JUMPS | CT_SITE_SILENT) ? 0 : CT_LEFT_VALUE;
-}
-
-static __always_inline int native_enter(struct pt_regs *ctx)
-{
-	u64 cookie = bpf_get_attach_cookie(ctx);
-	u64 arg[CT_CALL_NARGS] = {ctx->di, ctx->si, ctx->dx, ctx->cx, ctx->r8, ctx->r9};
-
-	return enter((u32)cookie, ctx->sp, arg, cookie >> 32 & 7);
-}
-
-SEC("uprobe")
-int ct_call_enter(struct pt_regs *ctx)
-{
-	return wanted() ? native_enter(ctx) : 1;
-}
-
-/* At the return address, the stack pointer is behind it; at instructions that leave, it is on it. */
-SEC("uprobe")
-int ct_call_leave(struct pt_regs *ctx)
-{
-	u64 cookie;
-
-	if (!wanted())
-		return 0;
-	cookie = bpf_get_attach_cookie(ctx);
-	return leave(cookie & CT_SITE_LEAVES ? ctx->sp : ctx->sp - 8, native_left(cookie), ctx->ax);
-}
-
-SEC("uprobe")
-int ct_call_session(struct pt_regs *ctx)
-{
-	if (!wanted())
-		return 1; /* nor at its return */
-	return bpf_session_is_return() ? leave(ctx->sp - 8, native_left(bpf_get_attach_cookie(ctx)), ctx->ax)
-				       : native_enter(ctx);
-}
+#include "native.bpf.h"
 
 /* ---- CPython ------------------------------------------------------------------------------------------- */
 

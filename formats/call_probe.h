@@ -17,6 +17,7 @@
 #define CT_SITE_LEAVES                  (1ull << 35) /* at an instruction that leaves the function: ret, or ... */
 #define CT_SITE_JUMPS                   (1ull << 36) /* ... a jump to another function */
 #define CT_SITE_SILENT                  (1ull << 37) /* without values */
+#define CT_SITE_SLOW                    (1ull << 38) /* the kernel single-steps the instruction */
 /* That of a probe in CPython is its index in the map `pythons`. In Ruby, bits 0..31 are the index in `rubies`, the
  * next four the register of the execution context, then one that is compared, then what is seen there. */
 #define CT_RUBY_COOKIE(index, what, ec, compared)                                                                      \
@@ -147,6 +148,7 @@ struct ct_call_counters {
 	ct_u64 unreadable; /* not told of: the function could not be read from memory */
 	ct_u64 orphans;    /* lines and values whose call was not told of */
 	ct_u64 no_room;    /* not told of: the kernel gave no memory for the thread's stack */
+	ct_u64 stepped;    /* how often an instruction that is single-stepped was hit */
 };
 
 #endif

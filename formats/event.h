@@ -23,8 +23,8 @@ typedef int ct_s32;
 typedef long long ct_s64;
 #endif
 
-#define CT_EVENT_VERSION 2
-#define CT_EVENT_OLDEST  1 /* version that is read, too: without the records of calls */
+#define CT_EVENT_VERSION 3
+#define CT_EVENT_OLDEST  1 /* version that is read, too: without the records of calls; 2 has no PAUSE */
 /* Every record starts at a multiple of this many bytes within a block. */
 #define CT_EVENT_ALIGN   8
 /* Largest record, header included. Larger buffers travel in CT_EV_DATA chunks. */
@@ -54,7 +54,8 @@ typedef long long ct_s64;
 	X(20, RETURN, return, "K: a probed function was left")                                                         \
 	X(21, LINES, lines, "K: lines that a function has run, as the program itself told")                            \
 	X(22, VALUE, value, "K: an argument, a variable or a result, as the program itself told")                      \
-	X(23, MESSAGE, message, "K: something the program itself wanted to be in the log")
+	X(23, MESSAGE, message, "K: something the program itself wanted to be in the log")                             \
+	X(24, PAUSE, pause, "U: calls are not recorded from here on, or again")
 
 enum ct_event_type {
 #define X(num, sym, name, text) CT_EV_##sym = num,
@@ -450,5 +451,16 @@ struct ct_ev_message {
 	ct_u64 length;   /* bytes that it has */
 };
 enum ct_direction { CT_DIRECTION_NONE, CT_DIRECTION_IN, CT_DIRECTION_OUT, CT_DIRECTIONS };
+
+/* Between one with `off` and the next one without there are no records of calls, nor of what programs tell: no probe is
+ * in place. Calls that are open at such a record have no end; those that are under way at the other are not told of. */
+struct ct_ev_pause {
+	ct_u32 off;
+	ct_u32 why; /* enum ct_pause */
+	ct_u64 at_ns;
+	ct_u64 lasted_ns; /* so long it was the other way */
+	ct_u64 ppm; /* what the probes have cost in that time, of 1000000 of the program's own CPU time; 0: not known */
+};
+enum ct_pause { CT_PAUSE_ASKED = 1, CT_PAUSE_OVERHEAD };
 
 #endif

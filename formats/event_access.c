@@ -225,6 +225,7 @@ static int check_type(struct check *c)
 	case CT_EV_SNAPSHOT: fixed = sizeof(struct ct_ev_snapshot); break;
 	case CT_EV_LOST: fixed = sizeof(struct ct_ev_lost); break;
 	case CT_EV_END: fixed = sizeof(struct ct_ev_end); break;
+	case CT_EV_PAUSE: fixed = sizeof(struct ct_ev_pause); break;
 	}
 	return take(c, NULL, fixed, "content") < 0 ? -1 : finish(c);
 }

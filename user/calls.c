@@ -161,13 +161,8 @@ int ct_calls_probe(struct ct_calls *c, const struct bpf_program *prog, pid_t pid
 			       "this kernel takes a tenth of a second to take away a probe, for want of uprobe_multi "
 			       "(Linux 6.6): not more than %d at a time; %zu are asked for",
 			       PERF_MAX, n);
-	if (ct_image_grow(&c->links, &c->links_cap, c->nlinks, sizeof(*c->links)))
-		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
-	c->links[c->nlinks] = ct_uprobes_create(bpf_program__fd(prog), &spec, err);
-	if (c->links[c->nlinks]) {
-		c->nlinks++;
+	if (!ct_calls_link(c, bpf_program__fd(prog), pid, &spec, err))
 		return 0;
-	}
 	/* There are instructions that the kernel does not probe: all others are. */
 	if (n > 1)
 		return ct_calls_probe(c, prog, pid, path, p, first, half, flags, err) &
@@ -415,28 +410,7 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 void ct_calls_start(struct ct_calls *c)
 {
 	c->skel->data->next_id = c->nfunctions + 1;
-	__atomic_store_n(&c->skel->bss->on, 1, __ATOMIC_SEQ_CST);
-}
-
-static void close_pythons(struct ct_calls *c)
-{
-	size_t count = 0;
-	pid_t *pids = NULL;
-
-	if (!c->ninterp || ct_probes_list(c->probes, CT_PROCS_ALL, &pids, &count))
-		pids = NULL;
-	for (size_t i = 0; i < c->ninterp; i++) {
-		const struct interpreter *in = &c->interp[i];
-
-		if (in->fd < 0)
-			continue;
-		/* Children have the pointer from their parent, at the same place. */
-		for (size_t k = 0; pids && k < count; k++)
-			if (pids[k] != in->pid)
-				ct_python_close(pids[k], &in->t, -1);
-		ct_python_close(in->pid, &in->t, in->fd);
-	}
-	free(pids);
+	ct_calls_go(c);
 }
 
 void ct_calls_stop(struct ct_calls *c)
@@ -446,10 +420,7 @@ void ct_calls_stop(struct ct_calls *c)
 	c->stopped = true;
 	if (c->skel && c->skel->bss)
 		__atomic_store_n(&c->skel->bss->on, 0, __ATOMIC_SEQ_CST);
-	close_pythons(c);
-	for (size_t i = 0; i < c->nlinks; i++)
-		ct_uprobes_destroy(c->links[i]);
-	c->nlinks = 0;
+	ct_calls_detach(c);
 }
 
 void ct_calls_stats(const struct ct_calls *c, struct ct_calls_stats *stats)
@@ -467,8 +438,8 @@ void ct_calls_destroy(struct ct_calls *c)
 	if (!c)
 		return;
 	ct_calls_stop(c);
+	ct_calls_free_links(c);
 	calls_bpf__destroy(c->skel);
-	free(c->links);
 	free(c->interp);
 	for (size_t i = 0; i < c->nruby; i++)
 		if (c->ruby[i].reader.memfd >= 0)

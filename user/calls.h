@@ -30,6 +30,7 @@ struct ct_calls_opts {
 	unsigned depth;                      /* 0: any; of probed calls */
 	ct_u64 min_ns;                       /* only calls that took as long */
 	ct_u64 max_rate;                     /* calls a second of one thread; 0: any */
+	double max_overhead;                 /* share of the targets' own CPU time; 0: any */
 	pid_t tid;                           /* 0: all threads */
 	const struct ct_call_filter *filter; /* NULL: none; from this file: */
 	const char *filter_path;
@@ -59,11 +60,30 @@ struct ct_calls *ct_calls_create(const struct ct_calls_opts *o, struct ct_probes
 typedef void ct_calls_tell(void *ctx, pid_t pid, const struct ct_ev_function *f, const char *name, const char *file);
 int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell, void *ctx, struct ct_error *err);
 void ct_calls_start(struct ct_calls *c);
+/* For a while: probes are gone, processes as they were. */
+void ct_calls_pause(struct ct_calls *c);
+/* Attaches again, silent; then tells again, of the calls that begin from here on. */
+int ct_calls_resume(struct ct_calls *c, struct ct_error *err);
+void ct_calls_go(struct ct_calls *c);
 /* Ends it: probes are gone and processes as they were. Counters stay readable until _destroy. */
 void ct_calls_stop(struct ct_calls *c);
 void ct_calls_stats(const struct ct_calls *c, struct ct_calls_stats *stats);
 const struct ct_call_counters *ct_calls_counters(const struct ct_calls *c);
 void ct_calls_destroy(struct ct_calls *c);
+
+/* calls_govern.c: keeps the probes' cost to a share of the CPU time that the processes use themselves. Created when all
+ * are attached; looked at some fifty times a second. */
+struct ct_governor;
+struct ct_governor *ct_governor_create(struct ct_calls *c, double share, const pid_t *pids, size_t n,
+				       struct ct_error *err);
+void ct_governor_destroy(struct ct_governor *g);
+enum ct_govern { CT_GOVERN_STAY, CT_GOVERN_AWAY, CT_GOVERN_BACK };
+struct ct_governed {
+	ct_u64 ppm; /* the share, since it was last turned */
+};
+enum ct_govern ct_governor_look(struct ct_governor *g, struct ct_governed *what);
+/* Probes have been taken away, or attached again. */
+void ct_governor_turned(struct ct_governor *g, bool off);
 
 /* For struct ct_pipeline_opts.rewrite: names that the kernel side has sent as they lie in memory become UTF-8. */
 #define CT_CALLS_REWRITE_MIN (sizeof(struct ct_event) + sizeof(struct ct_ev_function))

@@ -43,7 +43,7 @@ static int add_exits(struct native *n, const ct_u8 *code, size_t len, const stru
 		if (exits[i].jump && ct_elf_symbols_cold(&n->file->sym, sym->addr + exits[i].to))
 			continue;
 		if (ct_calls_place(&n->leave, sym->offset + exits[i].at,
-				   id | CT_SITE_LEAVES | (exits[i].jump ? CT_SITE_JUMPS : 0)))
+				   id | CT_SITE_LEAVES | (exits[i].jump ? CT_SITE_JUMPS : CT_SITE_SLOW)))
 			return -1;
 		n->c->stats.returns += !exits[i].jump;
 	}
@@ -94,10 +94,10 @@ static int add_function(struct native *n, const struct ct_elf_symbol *sym, ct_u8
 		return 0;
 	}
 	id = ++n->c->nfunctions;
-	flags = silent ? CT_SITE_SILENT : 0;
+	flags = (silent ? CT_SITE_SILENT : 0) | (site.cost == CT_SITE_STEPPED ? CT_SITE_SLOW : 0);
 	if (ct_calls_place(exits ? &n->enter : &n->pairs, sym->offset + site.at,
 			   CT_SITE_COOKIE(id, silent ? 0 : site.nargs) | flags) ||
-	    (exits && add_exits(n, code, (size_t)got, sym, site.at, id | flags)))
+	    (exits && add_exits(n, code, (size_t)got, sym, site.at, id | (flags & CT_SITE_SILENT))))
 		return -1;
 	st->functions++;
 	st->stepped += site.cost == CT_SITE_STEPPED;

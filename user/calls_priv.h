@@ -15,13 +15,23 @@ struct interpreter {
 	int fd; /* of ct_python_open, or -1 */
 };
 
+/* Probes of one program in one file. Where and how is kept, to attach them again. */
+struct call_link {
+	struct ct_uprobes *on; /* NULL: detached at the moment */
+	int prog;
+	struct ct_uprobe_spec spec; /* its strings and arrays are the link's */
+	pid_t pid;
+};
+
 struct ct_calls {
 	const struct ct_calls_opts *o;
 	struct ct_probes *probes;
 	struct calls_bpf *skel;
 	bool multi, session, threads_only; /* kernel features; threads_only: see any_process */
-	struct ct_uprobes **links;
+	struct call_link *links;
 	size_t nlinks, links_cap;
+	bool paused;
+	ct_u32 epoch;
 	struct interpreter *interp;
 	size_t ninterp;
 	struct ct_ruby_target *ruby;
@@ -52,6 +62,12 @@ int ct_calls_probe(struct ct_calls *c, const struct bpf_program *prog, pid_t pid
 /* Entries and returns at the same places. */
 int ct_calls_probe_pairs(struct ct_calls *c, pid_t pid, const char *path, const struct places *p, bool python,
 			 struct ct_error *err);
+
+/* calls_pause.c: attaches and keeps what that takes. */
+int ct_calls_link(struct ct_calls *c, int prog, pid_t pid, const struct ct_uprobe_spec *spec, struct ct_error *err);
+/* Probes are gone, and interpreters as they were. */
+void ct_calls_detach(struct ct_calls *c);
+void ct_calls_free_links(struct ct_calls *c);
 
 /* calls_native.c */
 int ct_calls_attach_native(struct ct_calls *c, pid_t pid, ct_calls_tell *tell, void *ctx, struct ct_error *err);

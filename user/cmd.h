@@ -5,7 +5,9 @@
 #ifndef CT_CMD_H
 #define CT_CMD_H
 
+#include <limits.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "../formats/error.h"
 
@@ -33,6 +35,8 @@ int cmd_stack(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_replay_worker(int argc, char **argv);
 int cmd_trigger(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
+int cmd_start(int argc, char **argv);
 int cmd_daemon(int argc, char **argv);
 int cmd_core(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
@@ -53,6 +57,10 @@ void ct_cmd_open(struct ct_out *out);
 /* Closes it and returns the command's status: `status`, or 1 with a message if
  * the output could not be written. A reader that has seen enough (`| head`) is no error. */
 int ct_cmd_close(char **argv, struct ct_out *out, int status);
+
+/* recorder_ask.c: where the recorder of a process records to; and its answer (to be freed), NULL with *err. */
+int ct_recorder_find(pid_t pid, char path[PATH_MAX], struct ct_error *err);
+char *ct_recorder_ask(const char *path, const char *request, struct ct_error *err);
 
 /* Asks the recorder of a recording to keep what it has under this name, and prints the path of that. */
 int ct_trigger_ask(const char *path, const char *name, struct ct_error *err);

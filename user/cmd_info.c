@@ -73,6 +73,13 @@ static void info_json(struct ct_out *out, const struct ct_recinfo *info)
 		ct_json_double(out, "pause_ms", info->pause_ms, 3);
 	else
 		ct_json_null(out, "pause_ms");
+	if (info->has_pauses) {
+		ct_json_open(out, "pauses", '{');
+		ct_json_u64(out, "count", info->pauses);
+		ct_json_u64(out, "overhead", info->overhead_pauses);
+		ct_json_double(out, "s", info->paused_s, 6);
+		ct_json_close(out, '}');
+	}
 	ct_json_u64(out, "threads", sum->threads);
 	ct_json_u64(out, "processes", sum->processes);
 	ct_json_u64(out, "events_only", sum->events_only);
@@ -208,6 +215,12 @@ static void text_amounts(struct ct_out *out, const struct ct_recinfo *info)
 			field(out, "");
 			ct_out_fmt(out, "the last: %s\n", info->refuted_why);
 		}
+	}
+	if (info->has_pauses) {
+		field(out, "calls");
+		ct_out_fmt(out, "NOT recorded for %s of it, in %llu pause%s, %llu of them for --max-overhead\n",
+			   ct_human_seconds(a, info->paused_s), (unsigned long long)info->pauses,
+			   plural(info->pauses, "s"), (unsigned long long)info->overhead_pauses);
 	}
 	field(out, "threads");
 	ct_out_fmt(out, "%u in %u process%s\n", sum->threads, sum->processes, plural(sum->processes, "es"));

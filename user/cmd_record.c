@@ -54,6 +54,9 @@ static const char help[] =
 	"      --depth N           of these calls only those that no N others of them are around\n"
 	"      --min-duration T    only calls that took as long: 10us, 1.5ms, 2s\n"
 	"      --max-rate N        not more than N calls a second of each thread; the rest is counted\n"
+	"      --max-overhead P    when the probes take more than P percent of the CPU time that the program uses\n"
+	"                          itself, take them away for as long as it needs to be less again: a sample then;\n"
+	"                          the log says from where to where there is nothing\n"
 	"      --thread TID        only calls of this thread\n"
 	"      --filter FILE       only calls of functions that this trace-filter file (TOML) wants traced\n"
 	"      --redact REGEX      overwrite what matches with '*' before it is stored: in what calls read and write,\n"
@@ -158,6 +161,14 @@ static void calls_summary(const struct ct_record_args *a, const struct ct_record
 		fprintf(stderr, "the end of %zu of them shows only in what is called next\n", c->endless);
 	if (c->unprobed)
 		fprintf(stderr, "%zu functions are not probed (%s)\n", c->unprobed, c->unprobed_name);
+	if (res->pauses.count)
+		fprintf(stderr, "calls are NOT recorded for %.2f s of it, in %llu pauses", res->pauses.off_ns / 1e9,
+			(unsigned long long)res->pauses.count);
+	if (res->pauses.overhead)
+		fprintf(stderr, ", %llu for --max-overhead: a sample (the probes cost %.1f %% then)",
+			(unsigned long long)res->pauses.overhead, (double)res->pauses.cost_ppm / 1e4);
+	if (res->pauses.count)
+		fputc('\n', stderr);
 	if (res->orphans)
 		fprintf(stderr, "%llu lines and values not recorded, since their calls are not\n",
 			(unsigned long long)res->orphans);
@@ -170,11 +181,13 @@ static json_t *calls_json(const struct ct_record_result *res)
 {
 	const struct ct_calls_stats *c = &res->calls;
 
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f}", "calls", (json_int_t)res->ncalls,
-			 "left_out", (json_int_t)res->left_out, "functions", (json_int_t)c->functions, "files",
-			 (json_int_t)c->files, "stepped_entries", (json_int_t)c->stepped, "stepped_exits",
-			 (json_int_t)c->returns, "endless", (json_int_t)c->endless, "unprobed", (json_int_t)c->unprobed,
-			 "interpreters", c->interpreters, "attach_ms", c->attach_ms, "detach_ms", res->detach_ms);
+	return json_pack("{s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f}", "calls",
+			 (json_int_t)res->ncalls, "pauses", (json_int_t)res->pauses.count, "paused_s",
+			 res->pauses.off_ns / 1e9, "left_out", (json_int_t)res->left_out, "functions",
+			 (json_int_t)c->functions, "files", (json_int_t)c->files, "stepped_entries",
+			 (json_int_t)c->stepped, "stepped_exits", (json_int_t)c->returns, "endless",
+			 (json_int_t)c->endless, "unprobed", (json_int_t)c->unprobed, "interpreters", c->interpreters,
+			 "attach_ms", c->attach_ms, "detach_ms", res->detach_ms);
 }
 
 static json_t *proven_json(const struct ct_proven *p)

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* ctbpf trigger: asks a running recorder to keep what it has at this moment. */
 #include <getopt.h>
-#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "formats/recording.h"
-#include "user/attach/target.h"
 #include "user/cmd.h"
-#include "user/control.h"
 #include "user/recorder.h"
 
 static const char help[] =
@@ -32,44 +27,12 @@ static const char help[] =
 	"exit status: 0 kept, its path is printed, 1 failed, 2 usage, 3 it is not being recorded, 77 missing\n"
 	"privilege\n";
 
-/* Where the recorder of a process says that it records to. */
-static int find_recording(pid_t pid, char path[PATH_MAX], struct ct_error *err)
-{
-	char name[64];
-	json_t *undo;
-	pid_t recorder;
-	ssize_t n;
-
-	snprintf(name, sizeof(name), CT_RUN_DIR "/%d.json", pid);
-	undo = json_load_file(name, 0, NULL);
-	recorder = (pid_t)json_integer_value(json_object_get(undo, "recorder"));
-	json_decref(undo);
-	snprintf(name, sizeof(name), CT_RUN_DIR "/%d.recording", recorder);
-	n = recorder > 0 ? readlink(name, path, PATH_MAX - 1) : -1;
-	if (n < 0)
-		return ct_fail(err, CT_EXIT_NOT_ATTACHED,
-			       "process %d is not being recorded, as far as " CT_RUN_DIR
-			       " tells; name the recording instead",
-			       pid);
-	path[n] = 0;
-	return 0;
-}
-
 int ct_trigger_ask(const char *path, const char *name, struct ct_error *err)
 {
-	struct ct_recording *rec = ct_recording_open(path, err);
-	char who[PATH_MAX + 32], text[CT_TRIGGER_NAME + 16], *kept = NULL;
+	char text[CT_TRIGGER_NAME + 16], *kept;
 
-	if (!rec)
-		return -1;
-	snprintf(who, sizeof(who), "%s: its recorder", path);
 	snprintf(text, sizeof(text), "trigger %s", name);
-	if (ct_recording_state(rec) != CT_REC_RECORDING)
-		ct_fail(err, CT_EXIT_NOT_ATTACHED, "%s: is not being recorded any more (it is %s)", path,
-			ct_recording_state_name(ct_recording_state(rec)));
-	else
-		kept = ct_control_ask(ct_recording_dirfd(rec), CT_CONTROL, who, text, err);
-	ct_recording_close(rec);
+	kept = ct_recorder_ask(path, text, err);
 	if (!kept)
 		return -1;
 	puts(kept);
@@ -107,7 +70,7 @@ int cmd_trigger(int argc, char **argv)
 		ct_fail(&err, CT_EXIT_MISSING, "-p needs root: run it with sudo");
 		return ct_cmd_fail(argv, &err);
 	}
-	if (pid && find_recording((pid_t)pid, path, &err))
+	if (pid && ct_recorder_find((pid_t)pid, path, &err))
 		return ct_cmd_fail(argv, &err);
 	return ct_trigger_ask(pid ? path : dir, name, &err) ? ct_cmd_fail(argv, &err) : CT_EXIT_OK;
 }

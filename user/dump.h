@@ -31,6 +31,8 @@ void ct_dump_json(const struct ct_dump *dump, const struct ct_event *ev);
 /* Remembers what later events refer to; for events that are printed and those that are not. */
 void ct_dump_note(const struct ct_dump *dump, const struct ct_event *ev);
 /* FUNCTION, CALL and RETURN records: dump_calls.c. */
+void ct_dump_pause_text(const struct ct_dump *dump, const struct ct_event *ev);
+void ct_dump_pause_json(const struct ct_dump *dump, const struct ct_event *ev);
 void ct_dump_call_text(const struct ct_dump *dump, const struct ct_event *ev);
 void ct_dump_call_json(const struct ct_dump *dump, const struct ct_event *ev);
 

@@ -257,3 +257,32 @@ void ct_dump_call_json(const struct ct_dump *dump, const struct ct_event *ev)
 			ct_json_hex(out, "value", r->value);
 	}
 }
+
+static const char *why_paused(const struct ct_ev_pause *p)
+{
+	return p->why == CT_PAUSE_ASKED ? "asked" : p->why == CT_PAUSE_OVERHEAD ? "overhead" : "?";
+}
+
+void ct_dump_pause_text(const struct ct_dump *dump, const struct ct_event *ev)
+{
+	const struct ct_ev_pause *p = ct_event_payload(ev);
+	struct ct_out *out = dump->out;
+
+	ct_out_str(out, p->off ? "!!! CALLS ARE NOT RECORDED from here on" : "=== CALLS are recorded again");
+	ct_out_fmt(out, " (%s), after %.3f s", p->why == CT_PAUSE_OVERHEAD ? "--max-overhead" : why_paused(p),
+		   (double)p->lasted_ns / 1e9);
+	if (p->ppm)
+		ct_out_fmt(out, " in which the probes cost %.2f %%", (double)p->ppm / 1e4);
+}
+
+void ct_dump_pause_json(const struct ct_dump *dump, const struct ct_event *ev)
+{
+	const struct ct_ev_pause *p = ct_event_payload(ev);
+	struct ct_out *out = dump->out;
+
+	ct_json_bool(out, "off", p->off != 0);
+	ct_json_str(out, "why", why_paused(p));
+	ct_json_u64(out, "at_ns", p->at_ns);
+	ct_json_u64(out, "lasted_ns", p->lasted_ns);
+	ct_json_double(out, "overhead_percent", (double)p->ppm / 1e4, 4);
+}

@@ -353,6 +353,7 @@ void ct_dump_json(const struct ct_dump *dump, const struct ct_event *ev)
 	case CT_EV_VALUE:
 	case CT_EV_MESSAGE:
 	case CT_EV_RETURN: ct_dump_call_json(dump, ev); break;
+	case CT_EV_PAUSE: ct_dump_pause_json(dump, ev); break;
 	default: ct_json_u64(out, "type_number", ev->type);
 	}
 	if (dump->raw)

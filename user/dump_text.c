@@ -251,6 +251,7 @@ void ct_dump_what(const struct ct_dump *dump, const struct ct_event *ev)
 	case CT_EV_VALUE:
 	case CT_EV_MESSAGE:
 	case CT_EV_RETURN: ct_dump_call_text(dump, ev); break;
+	case CT_EV_PAUSE: ct_dump_pause_text(dump, ev); break;
 	default: ct_out_fmt(out, "??? record type %u, %u bytes", ev->type, ev->size);
 	}
 	if (ev->flags & CT_EVF_FOREIGN_CPU)

@@ -317,6 +317,15 @@ static int on_end(struct pass *p, const struct ct_event *ev)
 	return 0;
 }
 
+/* Nothing is known of what goes on until calls are recorded again. */
+static int on_pause(struct pass *p, const struct ct_event *ev)
+{
+	for (size_t i = 0; i < p->nthreads; i++)
+		if (p->thread[i].depth && (moment(p, ev, ev->time_ns) || cut(p, &p->thread[i], 0)))
+			return -1;
+	return 0;
+}
+
 static int on_event(struct pass *p, const struct ct_event *ev)
 {
 	struct ct_function *f;
@@ -328,6 +337,7 @@ static int on_event(struct pass *p, const struct ct_event *ev)
 	case CT_EV_RETURN: return inside ? on_return(p, ev) : 0;
 	case CT_EV_LINES: return inside ? on_lines(p, ev) : 0;
 	case CT_EV_VALUE: return inside ? on_value(p, ev) : 0;
+	case CT_EV_PAUSE: return inside ? on_pause(p, ev) : 0;
 	case CT_EV_EXEC:
 	case CT_EV_EXIT: return inside ? on_end(p, ev) : 0;
 	default: return 0;

@@ -25,6 +25,8 @@ static const struct command commands[] = {
 	{"dump", cmd_dump, "print the events of a recording"},
 	{"detach", cmd_detach, "undo what a killed recorder left in a process"},
 	{"trigger", cmd_trigger, "keep what a running recording has at this moment"},
+	{"stop", cmd_stop, "pause a recording of live calls"},
+	{"start", cmd_start, "go on with it"},
 	{"daemon", cmd_daemon, "record services for ever, whenever they run"},
 	{"replay", cmd_replay, "execute a recording again"},
 	{"core", cmd_core, "write a core file of a moment"},

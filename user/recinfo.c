@@ -44,6 +44,11 @@ static void from_manifest(struct ct_recinfo *info, const json_t *manifest)
 	info->refuted = get_u64(proven, "refuted");
 	info->missed = get_u64(proven, "missed");
 	info->refuted_why = get_str(proven, "why");
+	const json_t *pauses = json_object_get(manifest, "pauses");
+	info->has_pauses = json_is_object(pauses);
+	info->pauses = get_u64(pauses, "count");
+	info->overhead_pauses = get_u64(pauses, "overhead");
+	info->paused_s = json_number_value(json_object_get(pauses, "s"));
 	info->has_pause = json_is_number(pause);
 	info->pause_ms = json_number_value(pause);
 	info->has_stats = json_is_object(stats);

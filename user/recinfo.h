@@ -21,6 +21,9 @@ struct ct_recinfo {
 	ct_u64 proven, refuted, missed;
 	const char *refuted_why;
 	ct_u64 target_pid;
+	bool has_pauses; /* calls are not in all of it */
+	ct_u64 pauses, overhead_pauses;
+	double paused_s;
 	const char *trigger, *trigger_reason; /* what made it be kept; NULL: nothing of that kind */
 	ct_u64 trigger_seq;                   /* the event that did, 0: none */
 	ct_u64 kept_from;  /* the snapshot it begins with if what was before has been removed, else 0 */

@@ -43,6 +43,7 @@ enum {
 	OPT_DEPTH,
 	OPT_MIN_DURATION,
 	OPT_MAX_RATE,
+	OPT_MAX_OVERHEAD,
 	OPT_THREAD,
 	OPT_FILTER,
 	OPT_JSON,
@@ -87,6 +88,7 @@ static const struct option options[] = {
 	{"depth", required_argument, NULL, OPT_DEPTH},
 	{"min-duration", required_argument, NULL, OPT_MIN_DURATION},
 	{"max-rate", required_argument, NULL, OPT_MAX_RATE},
+	{"max-overhead", required_argument, NULL, OPT_MAX_OVERHEAD},
 	{"thread", required_argument, NULL, OPT_THREAD},
 	{"filter", required_argument, NULL, OPT_FILTER},
 	{"quiet", no_argument, NULL, 'q'},
@@ -182,6 +184,10 @@ static int parse_calls(struct ct_record_args *a, int opt, char **argv)
 			return ct_cmd_usage(argv, "--max-rate takes a number of calls, not '%s'", optarg);
 		a->calls.max_rate = n;
 		return -1;
+	case OPT_MAX_OVERHEAD:
+		if (ct_parse_percent(optarg, &a->calls.max_overhead))
+			return ct_cmd_usage(argv, "--max-overhead takes 0.1%% to 1000%%, not '%s'", optarg);
+		return -1;
 	case OPT_THREAD:
 		if (ct_parse_u64(optarg, 1, 1 << 30, &n))
 			return ct_cmd_usage(argv, "--thread takes the id of a thread, not '%s'", optarg);
@@ -201,7 +207,7 @@ static int check_calls(struct ct_record_args *a, char **argv)
 	if (c->lib && !c->nfunctions && !a->o.trigger.slow)
 		return ct_cmd_usage(argv, "--lib says where the functions of --functions and --on-latency are");
 	if (!c->nfunctions && !any_language(c))
-		return c->depth || c->min_ns || c->max_rate || c->tid || a->filter
+		return c->depth || c->min_ns || c->max_rate || c->max_overhead > 0 || c->tid || a->filter
 			       ? ct_cmd_usage(argv, "give --functions or --calls, too")
 			       : -1;
 	if (!a->o.no_replay)

@@ -35,6 +35,7 @@ int ct_parse_keep(struct ct_record_opts *o, const char *text);
 int ct_parse_signal(const char *text, ct_u64 *signals);
 /* "handle>50ms"; cuts the text. */
 int ct_parse_latency(struct ct_trigger_opts *t, char *text);
+int ct_parse_percent(const char *text, double *share);
 int ct_parse_exit(const char *text, struct ct_trigger_opts *t);
 int ct_parse_compress(const char *text, int *level);
 

@@ -130,3 +130,16 @@ int ct_parse_latency(struct ct_trigger_opts *t, char *text)
 	t->slow = text;
 	return 0;
 }
+
+/* "2%", "0.5"; as a share. */
+int ct_parse_percent(const char *text, double *share)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	end += *end == '%';
+	if (end == text || *end || !(v >= 0.1 && v <= 1000))
+		return -1;
+	*share = v / 100;
+	return 0;
+}

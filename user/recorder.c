@@ -28,6 +28,7 @@
 #include "record.skel.h" /* after the headers with its types */
 
 #define TICK_MS           100
+#define GOVERNED_MS       20 /* between two looks at what live calls cost */
 #define STEPS_NS          20000000ull
 #define EXTRA_SNAPSHOT_NS 2000000000ull /* at most one unplanned snapshot in this time */
 
@@ -37,7 +38,7 @@ static void tap(void *ctx, const struct ct_event *ev)
 {
 	struct ct_recorder *r = ctx;
 
-	if (r->triggers)
+	if (r->triggers && !r->opts->no_replay)
 		ct_triggers_tap(r, ev);
 	switch (ev->type) {
 	case CT_EV_SYSCALL: {
@@ -118,6 +119,7 @@ static void tick(struct ct_recorder *r)
 		end_with(r, CT_END_DURATION);
 	if (s.lost > r->lost_seen && r->opts->stop_on_loss)
 		end_with(r, CT_END_LOST);
+	ct_recorder_calls_tick(r);
 	if (r->opts->no_replay || r->done) {
 		r->lost_seen = s.lost;
 		return;
@@ -191,7 +193,7 @@ static int loop(struct ct_recorder *r, struct ct_error *err)
 		now = ct_now_ns();
 		if (now >= next_tick || (r->opts->duration_s > 0 && now - r->start_ns >= r->opts->duration_s * 1e9)) {
 			tick(r);
-			next_tick = ct_now_ns() + TICK_MS * 1000000ull;
+			next_tick = ct_now_ns() + (r->governor ? GOVERNED_MS : TICK_MS) * 1000000ull;
 		}
 		if (r->held)
 			ct_recorder_serve(r);
@@ -295,10 +297,14 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 		for (size_t i = 0; i < o->npids; i++)
 			ct_recorder_note(r, CT_EV_NOTE, 0, o->pids[i], 0, "events of process %d from here on",
 					 o->pids[i]);
-		if (r->calls) {
-			ct_calls_start(r->calls);
-			r->start_ns = ct_now_ns(); /* attaching has taken a moment */
-		}
+		if (r->calls &&
+		    ((o->calls->max_overhead > 0 &&
+		      !(r->governor = ct_governor_create(r->calls, o->calls->max_overhead, command ? &command : o->pids,
+							 command ? 1 : o->npids, err))) ||
+		     ct_triggers_create(r, err)))
+			return -1;
+		if (r->calls)
+			ct_recorder_calls_start(r);
 		if (command)
 			ptrace(PTRACE_DETACH, command, 0, 0);
 		return 0;

@@ -63,6 +63,14 @@ struct ct_record_opts {
 	int verbose;                       /* -1 quiet, 0, 1 */
 };
 
+/* While there were no probes of calls. */
+struct ct_calls_pauses {
+	ct_u64 count, overhead;  /* overhead: those of --max-overhead */
+	ct_u64 off_ns, since_ns; /* so long in all, but for the time since then if it is off */
+	ct_u64 cost_ppm;         /* what the probes cost when that was too much for the last time */
+	bool off, asked;         /* asked: by `ctbpf stop` */
+};
+
 struct ct_record_result {
 	char path[512];
 	char unsound[CT_UNSOUND_TEXT]; /* why not all of it can be replayed; empty: no reason is known */
@@ -77,6 +85,7 @@ struct ct_record_result {
 	ct_u64 orphans;              /* lines and values of calls that were not told of */
 	ct_u64 ncalls, left_out;     /* calls told of, and not told of, see struct ct_call_counters */
 	double detach_ms;
+	struct ct_calls_pauses pauses;
 };
 
 int ct_record(const struct ct_record_opts *opts, struct ct_record_result *result, struct ct_error *err);

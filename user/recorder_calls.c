@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: MIT
 /* Live calls in a recording: which functions they are of goes to the log before the first call, what was left out
- * behind the last one. */
+ * behind the last one, and between them from where to where there are none. */
 #include <string.h>
 
+#include "user/control.h"
 #include "user/recorder_priv.h"
 
-json_t *ct_recorder_calls_options(const struct ct_calls_opts *o)
+json_t *ct_recorder_calls_options(const struct ct_record_opts *opts)
 {
-	json_t *functions = json_array(), *vms = json_array();
+	const struct ct_calls_opts *o = opts->calls;
+	json_t *functions = json_array(), *vms = json_array(), *pids = json_array();
 
+	for (size_t i = 0; i < opts->npids; i++)
+		json_array_append_new(pids, json_integer(opts->pids[i]));
 	for (size_t i = 0; i < CT_VMS; i++)
 		if (o->vm[i])
 			json_array_append_new(vms, json_string(ct_vm_kinds[i].option));
 	for (size_t i = 0; i < o->nfunctions; i++)
 		json_array_append_new(functions, json_string(o->functions[i]) ?: json_string("?"));
-	return json_pack("{s:o, s:s?, s:b, s:b, s:o, s:b, s:i, s:I, s:I, s:i, s:s?}", "functions", functions, "lib",
-			 o->lib, "python", o->python, "ruby", o->ruby, "languages", vms, "told", o->told, "depth",
-			 (int)o->depth, "min_ns", (json_int_t)o->min_ns, "max_rate", (json_int_t)o->max_rate, "thread",
-			 (int)o->tid, "filter", o->filter_path);
+	return json_pack("{s:o, s:o, s:s?, s:b, s:b, s:o, s:b, s:i, s:I, s:I, s:f, s:i, s:s?}", "pids", pids,
+			 "functions", functions, "lib", o->lib, "python", o->python, "ruby", o->ruby, "languages", vms,
+			 "told", o->told, "depth", (int)o->depth, "min_ns", (json_int_t)o->min_ns, "max_rate",
+			 (json_int_t)o->max_rate, "max_overhead", o->max_overhead, "thread", (int)o->tid, "filter",
+			 o->filter_path);
 }
 
 static void tell(void *ctx, pid_t pid, const struct ct_ev_function *f, const char *name, const char *file)
@@ -60,11 +65,93 @@ static void note(struct ct_recorder *r, ct_u64 count, const char *why)
 				 (unsigned long long)count, why);
 }
 
+void ct_recorder_calls_start(struct ct_recorder *r)
+{
+	ct_calls_start(r->calls);
+	r->start_ns = r->pauses.since_ns = ct_now_ns(); /* attaching has taken a moment */
+}
+
+int ct_recorder_calls_turn(struct ct_recorder *r, bool off, enum ct_pause why, ct_u64 ppm, struct ct_error *err)
+{
+	struct ct_calls_pauses *p = &r->pauses;
+	struct ct_ev_pause body = {.off = off, .why = why, .ppm = ppm};
+	struct ct_error ignored;
+
+	if (off == p->off)
+		return 0;
+	if (off) {
+		ct_calls_pause(r->calls);
+		/* All that was told before comes before this record. */
+		ct_pipeline_drain(r->pipeline, 1000, &ignored);
+		p->count++;
+		p->overhead += why == CT_PAUSE_OVERHEAD;
+		p->cost_ppm = why == CT_PAUSE_OVERHEAD ? ppm : p->cost_ppm;
+	} else if (ct_calls_resume(r->calls, err)) {
+		return -1;
+	}
+	body.at_ns = ct_now_ns();
+	body.lasted_ns = body.at_ns - p->since_ns;
+	p->off_ns += off ? 0 : body.lasted_ns;
+	p->since_ns = body.at_ns;
+	p->off = off;
+	ct_recorder_append(r, CT_EV_PAUSE, 0, 0, &body, sizeof(body), NULL, 0);
+	if (!off)
+		ct_calls_go(r->calls);
+	if (r->governor)
+		ct_governor_turned(r->governor, off);
+	return 0;
+}
+
+void ct_recorder_calls_tick(struct ct_recorder *r)
+{
+	struct ct_governed what;
+	struct ct_error err;
+	enum ct_govern turn;
+
+	if (!r->governor)
+		return;
+	turn = ct_governor_look(r->governor, &what);
+	if (turn == CT_GOVERN_STAY || r->pauses.asked)
+		return;
+	if (ct_recorder_calls_turn(r, turn == CT_GOVERN_AWAY, CT_PAUSE_OVERHEAD, what.ppm, &err)) {
+		ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "calls are not recorded any more: %s", err.msg);
+		ct_governor_destroy(r->governor);
+		r->governor = NULL;
+	}
+}
+
+void ct_recorder_calls_asked(struct ct_recorder *r, int fd, bool off)
+{
+	struct ct_error err;
+	const bool was = r->pauses.asked;
+
+	if (!r->calls) {
+		ct_control_answer(fd,
+				  "error it records no live calls (--calls, --functions): only these stop and start");
+	} else if (ct_recorder_calls_turn(r, off, CT_PAUSE_ASKED, 0, &err)) {
+		ct_control_answer(fd, "error %s", err.msg);
+	} else {
+		r->pauses.asked = off;
+		ct_control_answer(fd, "ok %s",
+				  was == off ? (off ? "stopped already" : "running already")
+				  : off      ? "stopped"
+					     : "started");
+	}
+}
+
 void ct_recorder_calls_stop(struct ct_recorder *r, struct ct_record_result *res)
 {
 	const struct ct_call_counters *n = ct_calls_counters(r->calls);
 	ct_u64 begin = ct_now_ns();
 
+	if (r->pauses.off)
+		r->pauses.off_ns += begin - r->pauses.since_ns;
+	res->pauses = r->pauses;
+	if (r->pauses.count)
+		json_object_set_new(r->manifest, "pauses",
+				    json_pack("{s:I, s:I, s:f}", "count", (json_int_t)r->pauses.count, "overhead",
+					      (json_int_t)r->pauses.overhead, "s", r->pauses.off_ns / 1e9));
+	ct_governor_destroy(r->governor);
 	ct_calls_stop(r->calls);
 	res->detach_ms = (double)(ct_now_ns() - begin) / 1e6;
 	ct_calls_stats(r->calls, &res->calls);

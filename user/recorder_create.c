@@ -170,7 +170,7 @@ int ct_recorder_create_directory(struct ct_recorder *r, pid_t pid, struct ct_err
 							      : "fingerprint"));
 	if (r->opts->calls)
 		json_object_set_new(json_object_get(r->manifest, "options"), "calls",
-				    ct_recorder_calls_options(r->opts->calls));
+				    ct_recorder_calls_options(r->opts));
 	if (ct_keep_on(r))
 		json_object_set_new(json_object_get(r->manifest, "options"), "keep",
 				    json_pack("{s:f, s:I}", "seconds", r->opts->keep_ns / 1e9, "bytes",

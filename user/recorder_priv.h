@@ -112,6 +112,8 @@ struct ct_recorder {
 	struct ct_probes probes;
 	struct ct_calls *calls; /* NULL: none are recorded */
 	unsigned char *calls_buf;
+	struct ct_governor *governor; /* --max-overhead; NULL: not asked for */
+	struct ct_calls_pauses pauses;
 	struct ct_calls_opts slow_opts;
 	struct ct_calls *slow; /* tells of calls that take long; NULL: not asked for */
 	struct ct_pipeline *pipeline;
@@ -253,8 +255,14 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 void ct_recorder_reap(struct ct_recorder *r);
 
 /* recorder_calls.c: calls are probed in `pid`; then, when all are, told of. */
-json_t *ct_recorder_calls_options(const struct ct_calls_opts *o); /* for the manifest */
+json_t *ct_recorder_calls_options(const struct ct_record_opts *o); /* for the manifest */
 int ct_recorder_calls_attach(struct ct_recorder *r, pid_t pid, struct ct_error *err);
+void ct_recorder_calls_start(struct ct_recorder *r);
+/* Takes the probes away or attaches them again, and says so in the log; ppm: see struct ct_ev_pause. */
+int ct_recorder_calls_turn(struct ct_recorder *r, bool off, enum ct_pause why, ct_u64 ppm, struct ct_error *err);
+void ct_recorder_calls_tick(struct ct_recorder *r);
+/* `ctbpf stop`, `ctbpf start`: answers `fd`. */
+void ct_recorder_calls_asked(struct ct_recorder *r, int fd, bool off);
 /* --on-latency: slow calls are probed in the targets, before they are stopped. */
 int ct_recorder_slow_attach(struct ct_recorder *r, const pid_t *pids, size_t n, struct ct_error *err);
 void ct_recorder_calls_stop(struct ct_recorder *r, struct ct_record_result *res);

@@ -2,7 +2,8 @@
 /* Triggers: something happens, and what is kept at that moment becomes a recording of its own, by hard links.
  *
  * The consumer thread sees the events, the main thread takes a snapshot when the time after them is over, the worker
- * makes the links. Requests of `ctbpf trigger` come by the socket `control` in the recording's directory. */
+ * makes the links. Requests of `ctbpf trigger`, `stop` and `start` come by the socket `control` in the recording's
+ * directory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -247,6 +248,14 @@ static void request(struct ct_recorder *r, int fd, const char *text)
 		tell_status(r, fd, &stats);
 		return;
 	}
+	if (!strcmp(text, "stop") || !strcmp(text, "start")) {
+		ct_recorder_calls_asked(r, fd, text[2] == 'o');
+		return;
+	}
+	if (r->opts->no_replay) {
+		ct_control_answer(fd, "error without snapshots (--no-replay) no part of it can be kept");
+		return;
+	}
 	if (!strncmp(text, "trigger ", 8) && ct_trigger_name_ok(text + 8))
 		t = new_trigger(r, text + 8, stats.last_seq);
 	if (!t) {
@@ -428,7 +437,8 @@ int ct_triggers_create(struct ct_recorder *r, struct ct_error *err)
 	pthread_mutex_init(&ts->lock, NULL);
 	ts->listener = ct_control_listen(r->dirfd, CT_CONTROL);
 	if (ts->listener < 0)
-		ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "`ctbpf trigger` does not work: no socket in %s: %s", r->path,
+		ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0,
+				 "`ctbpf trigger`, `stop` and `start` do not work: no socket in %s: %s", r->path,
 				 strerror(errno));
 	snprintf(ts->link, sizeof(ts->link), CT_RUN_DIR "/%d.recording", getpid());
 	full = realpath(r->path, NULL);

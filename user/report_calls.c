@@ -140,6 +140,18 @@ static void put_functions(struct report *r, struct functions *fns, size_t n)
 			  "the log: all that passes between two of them counts for one function.\n");
 }
 
+/* Live calls may be a sample. */
+static void say_pauses(const struct report *r)
+{
+	const json_t *p = json_object_get(ct_recording_manifest(r->q.rec), "pauses");
+
+	if (p)
+		fprintf(stderr,
+			"ctbpf report: %s: calls were NOT recorded for %.2f s, in %lld pauses: sums are of the rest\n",
+			ct_recording_path(r->q.rec), json_number_value(json_object_get(p, "s")),
+			json_integer_value(json_object_get(p, "count")));
+}
+
 int report_functions(struct report *r, struct ct_error *err)
 {
 	ct_u32 n = ct_stepdb_names(r->q.db, CT_FUNCTIONS);
@@ -164,6 +176,7 @@ int report_functions(struct report *r, struct ct_error *err)
 	}
 	if (ret == 0) {
 		qsort_r(fns.list, shown, sizeof(*fns.list), compare_functions, &fns);
+		say_pauses(r);
 		put_functions(r, &fns, shown);
 	}
 	free(fns.list);

@@ -246,6 +246,7 @@ static int on_event(struct pass *p, const struct ct_event *ev)
 	case CT_EV_UNSOUND:
 	case CT_EV_NOTE:
 	case CT_EV_END:
+	case CT_EV_PAUSE:
 	case CT_EV_FUNCTION:
 	case CT_EV_DATA: return 0;
 	default: break;

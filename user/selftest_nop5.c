@@ -8,7 +8,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -67,31 +66,6 @@ __asm__(".text\n"
 	"	.cfi_endproc\n"
 	"	.size ct_nop5_victim, .-ct_nop5_victim\n");
 
-/* The file that holds our code, and where in it the nop is. */
-struct site {
-	char path[4096];
-	ct_u64 offset;
-	bool found;
-};
-
-static int find_site(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	struct site *s = arg;
-	uintptr_t at = (uintptr_t)ct_nop5_site;
-	(void)size;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-		uintptr_t start = info->dlpi_addr + p->p_vaddr;
-		if (p->p_type != PT_LOAD || at < start || at - start >= p->p_filesz)
-			continue;
-		snprintf(s->path, sizeof(s->path), "%s", info->dlpi_name[0] ? info->dlpi_name : "/proc/self/exe");
-		s->offset = p->p_offset + (at - start);
-		s->found = true;
-		return 1;
-	}
-	return 0;
-}
-
 /* Waits until told (a byte from `go`), runs, tells the result. Only system calls: other threads' locks do not exist
  * here. */
 static void child(int go, int result, pid_t parent)
@@ -133,7 +107,7 @@ static bool run_child(int go, int result, uint64_t *bad)
 	return r == 1 && read(result, bad, sizeof(*bad)) == sizeof(*bad);
 }
 
-static int test_with(struct nop5_bpf *skel, bool multi, const struct site *site, char *what, size_t len)
+static int test_with(struct nop5_bpf *skel, bool multi, const char *path, ct_u64 offset, char *what, size_t len)
 {
 	int go[2] = {-1, -1}, result[2] = {-1, -1}, ret;
 	pid_t parent = getpid(), pid = -1;
@@ -150,7 +124,7 @@ static int test_with(struct nop5_bpf *skel, bool multi, const struct site *site,
 	close(result[1]); /* so that the child's death is seen */
 	result[1] = -1;
 	struct ct_uprobe_spec spec = {
-		.path = site->path, .offsets = &site->offset, .n = 1, .pid = pid, .flags = multi ? 0 : CT_UPROBE_PERF};
+		.path = path, .offsets = &offset, .n = 1, .pid = pid, .flags = multi ? 0 : CT_UPROBE_PERF};
 	probe = ct_uprobes_create(bpf_program__fd(skel->progs.nop5_hit), &spec, &err);
 	if (!probe) {
 		ret = could_not(what, len, "%s", err.msg);
@@ -192,9 +166,9 @@ out:
 
 int ct_selftest_nop5(char *what, size_t len)
 {
-	struct site site = {.found = false};
-	dl_iterate_phdr(find_site, &site);
-	if (!site.found)
+	char path[4096];
+	ct_u64 offset;
+	if (!ct_uprobe_own_site(ct_nop5_site, path, &offset))
 		return could_not(what, len, "the test's code is in no file");
 	struct nop5_bpf *skel = nop5_bpf__open();
 	if (!skel)
@@ -206,7 +180,7 @@ int ct_selftest_nop5(char *what, size_t len)
 		ret = could_not(what, len, "cannot load the test's BPF program: %s%s", strerror(-r),
 				r == -EPERM ? "; run as root or with CAP_BPF and CAP_PERFMON" : "");
 	else
-		ret = test_with(skel, multi, &site, what, len);
+		ret = test_with(skel, multi, path, offset, what, len);
 	nop5_bpf__destroy(skel);
 	return ret;
 }

@@ -5,6 +5,7 @@
 #include "uprobe_multi.h"
 
 #include <errno.h>
+#include <link.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
@@ -293,4 +294,35 @@ void ct_uprobes_destroy(struct ct_uprobes *u)
 	for (size_t i = 0; i < u->n; i++)
 		close(u->fd[i]);
 	free(u);
+}
+
+/* ---- our own code ---------------------------------------------------------------------------------- */
+
+struct own {
+	uintptr_t at;
+	char *path;
+	ct_u64 *offset;
+};
+
+static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	const struct own *o = arg;
+
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type != PT_LOAD || o->at < start || o->at - start >= p->p_filesz)
+			continue;
+		snprintf(o->path, 4096, "%s", info->dlpi_name[0] ? info->dlpi_name : "/proc/self/exe");
+		*o->offset = p->p_offset + (o->at - start);
+		return 1;
+	}
+	return 0;
+}
+
+bool ct_uprobe_own_site(const void *code, char path[4096], ct_u64 *offset)
+{
+	return dl_iterate_phdr(find_own, &(struct own){(uintptr_t)code, path, offset});
 }

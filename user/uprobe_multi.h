@@ -58,4 +58,7 @@ struct ct_uprobes;
 struct ct_uprobes *ct_uprobes_create(int prog_fd, const struct ct_uprobe_spec *spec, struct ct_error *err);
 void ct_uprobes_destroy(struct ct_uprobes *u);
 
+/* Where code of this program itself is, to be probed: its file, to be opened, and the place in it. */
+bool ct_uprobe_own_site(const void *code, char path[4096], ct_u64 *offset);
+
 #endif

@@ -36,6 +36,7 @@ static void all_records(struct bytes *b)
 	struct ct_ev_lines lines = {.function = 1, .depth = 1, .count = 1};
 	struct ct_ev_value value = {.kind = CT_KIND_STRING, .name_len = 1, .type_len = 3, .data_len = 4, .length = 4};
 	struct ct_ev_message message = {.direction = CT_DIRECTION_OUT, .topic_len = 2, .data_len = 4, .length = 4};
+	struct ct_ev_pause pause = {.off = 1, .why = CT_PAUSE_ASKED};
 	struct ct_ev_return left = {.function = 1, .depth = 1, .flags = CT_LEFT_VALUE};
 	struct {
 		struct ct_buf buf;
@@ -66,6 +67,7 @@ static void all_records(struct bytes *b)
 	add_event(b, CT_EV_LINES, 23, 23, &lines, sizeof(lines), "1234", 4);
 	add_event(b, CT_EV_VALUE, 24, 24, &value, sizeof(value), "nstrdata", 8);
 	add_event(b, CT_EV_MESSAGE, 25, 25, &message, sizeof(message), "todata", 6);
+	add_event(b, CT_EV_PAUSE, 26, 26, &pause, sizeof(pause), NULL, 0);
 	free(tail);
 }
 

@@ -81,11 +81,11 @@ static struct rec switch_with_everything(void)
 
 Test(event, every_type_has_a_name_and_back)
 {
-	for (unsigned t = CT_EV_SYSCALL; t <= CT_EV_MESSAGE; t++)
+	for (unsigned t = CT_EV_SYSCALL; t <= CT_EV_PAUSE; t++)
 		cr_expect_eq(ct_event_type_by_name(ct_event_type_name(t)), t);
 	cr_expect_str_eq(ct_event_type_name(CT_EV_SYSCALL), "syscall");
 	cr_expect_null(ct_event_type_name(0));
-	cr_expect_null(ct_event_type_name(CT_EV_MESSAGE + 1));
+	cr_expect_null(ct_event_type_name(CT_EV_PAUSE + 1));
 	cr_expect_eq(ct_event_type_by_name("nonsense"), 0);
 }
 
@@ -105,7 +105,7 @@ Test(event, fixed_records_must_have_exactly_their_size)
 		{CT_EV_UNSOUND, sizeof(struct ct_ev_text)},    {CT_EV_NOTE, sizeof(struct ct_ev_text)},
 		{CT_EV_DATA, sizeof(struct ct_ev_data)},       {CT_EV_RETURN, sizeof(struct ct_ev_return)},
 		{CT_EV_LINES, sizeof(struct ct_ev_lines)},     {CT_EV_VALUE, sizeof(struct ct_ev_value)},
-		{CT_EV_MESSAGE, sizeof(struct ct_ev_message)},
+		{CT_EV_MESSAGE, sizeof(struct ct_ev_message)}, {CT_EV_PAUSE, sizeof(struct ct_ev_pause)},
 	};
 	static const unsigned char zero[512];
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
@@ -211,7 +211,7 @@ Test(event, header_is_checked_first)
 	r.ev.size = CT_EVENT_MAX + 1;
 	cr_expect_eq(check_in(&r, 100, &err), -1);
 	r = REC(CT_EV_EXIT, e);
-	r.ev.type = CT_EV_MESSAGE + 1;
+	r.ev.type = CT_EV_PAUSE + 1;
 	cr_expect_eq(check(&r), -1);
 	r.ev.type = 0;
 	cr_expect_eq(check(&r), -1);
