@@ -199,7 +199,7 @@ VALGRIND := valgrind -q --trace-children=yes --trace-children-skip=/bin/sh --err
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 format: ## clang-format all C sources in place
 	$(Q)clang-format -i $(wildcard ctbpf.h bpf/*.[ch] formats/*.[ch] formats/*/*.[ch] replay/*.[ch] replay/*/*.[ch] \
-	  replay/*/*/*.[ch] user/*.[ch] user/*/*.[ch] scripts/*.c scripts/bench/*.c tests/*/*.[ch] tests/programs/behave/*.[ch])
+	  replay/*/*/*.[ch] user/*.[ch] user/*/*.[ch] scripts/*.c scripts/bench/*.c tests/*/*.[ch] tests/sdk/*/*.c tests/programs/behave/*.[ch])
 
 # --- installing ------------------------------------------------------------------------------------------
 install: $(PROG) ## into DESTDIR/PREFIX: program, header, man pages, licence

@@ -1,0 +1,25 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What the tests of bindings to ctbpf.h share: the addon for Node.js, what they need from npm. Sourced, not run.
+# shellcheck source-path=SCRIPTDIR source=540-common.sh disable=SC2034,SC2154
+source "$(dirname "${BASH_SOURCE[0]}")/540-common.sh"
+
+# Packages by the lock file, in $NPM_DIR: the build directory is this machine's cache.
+sdk_packages() {
+	need node npm
+	NPM_DIR=$(realpath -m "$B/npm-sdk")
+	export NPM_DIR
+	mkdir -p "$NPM_DIR"
+	if ! cmp -s tests/sdk/package-lock.json "$NPM_DIR/node_modules/.ctbpf-lock"; then
+		cp tests/sdk/package.json tests/sdk/package-lock.json "$NPM_DIR"
+		(cd "$NPM_DIR" && npm ci --silent --no-audit --no-fund --ignore-scripts) || fail "npm cannot install what tests/sdk/package.json names"
+		cp tests/sdk/package-lock.json "$NPM_DIR/node_modules/.ctbpf-lock"
+	fi
+}
+# $ADDON: ctbpf.h for Node.js. After sdk_packages.
+sdk_addon() {
+	need gcc
+	ADDON=$T/ctbpf.node
+	gcc -shared -fPIC -O2 -Wall -Wextra -Werror -I"$NPM_DIR/node_modules/node-api-headers/include" -I. -o "$ADDON" \
+		tests/sdk/node/ctbpf_node.c
+}
