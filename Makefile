@@ -144,11 +144,12 @@ $(B)/bench/stepdb: scripts/bench/stepdb.c $(LIB_formats)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MT $@ -MF $@.d -o $@ $< $(LIB_formats) $(LIBS_formats)
 # What a target needs beside formats/.
 FUZZ_dap  := $(filter-out replay/dap_native%,$(wildcard replay/dap_*.c))
-FUZZ_DEPS := $(SRC_formats) $(FUZZ_dap) $(wildcard formats/*.h formats/*/*.h replay/dap*.h replay/gdb_[cp]*.[ch] tests/*/*.h)
+FUZZ_toml := user/toml.c user/call_filter.c user/call_screen.c
+FUZZ_DEPS := $(SRC_formats) $(FUZZ_dap) $(FUZZ_toml) $(wildcard user/toml.h user/call_filter.h formats/*.h formats/*/*.h replay/dap*.h replay/gdb_[cp]*.[ch] tests/*/*.h)
 $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_DEPS) $(GEN)
 	$(call say,FUZZCC,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all -o $@ $< $(SRC_formats) $(FUZZ_$*) $(LIBS_formats) -lm
+	  -fno-sanitize-recover=all -o $@ $< $(SRC_formats) $(FUZZ_$*) $(LIBS_formats) -lpcre2-8 -lm
 $(B)/tests/fuzz/make_seeds: tests/fuzz/make_seeds.c $(FUZZ_DEPS) $(LIB_formats)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -o $@ $< $(LIB_formats) $(LIBS_formats)

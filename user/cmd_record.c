@@ -336,5 +336,6 @@ int cmd_record(int argc, char **argv)
 		}
 	}
 	free(a.pids);
+	ct_call_filter_free(a.rules);
 	return ret;
 }

@@ -179,6 +179,8 @@ static void on_record(void *ctx, const struct ct_event *ev)
 
 	if (p->opts.rewrite && ev->size >= p->opts.rewrite_min)
 		ev = p->opts.rewrite(p->opts.tap_ctx, ev);
+	if (!ev)
+		return;
 	copy = emit(p, ev);
 
 	if (p->opts.tap) {

@@ -32,8 +32,8 @@ struct ct_pipeline_opts {
 	const void *cpus;                   /* cpu_set_t the threads may run on, or NULL */
 	size_t cpus_len;
 	unsigned poll_us; /* ring polling interval when idle; 0: choose */
-	/* Or NULL: called on the consumer thread for records of `rewrite_min` bytes or more; what it returns is stored.
-	 */
+	/* Or NULL: called on the consumer thread for records of `rewrite_min` bytes or more; what it returns is stored,
+	 * nothing if it is NULL. */
 	const struct ct_event *(*rewrite)(void *ctx, const struct ct_event *ev);
 	size_t rewrite_min;
 	ct_pipeline_tap *tap;

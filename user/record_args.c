@@ -219,9 +219,10 @@ static int check_calls(struct ct_record_args *a, char **argv)
 	if (a->filter) {
 		struct ct_error err = {0};
 
-		if (ct_call_filter_read(a->filter, &a->rules, &err))
+		a->rules = ct_call_filter_read(a->filter, &err);
+		if (!a->rules)
 			return ct_cmd_fail(argv, &err);
-		a->calls.filter = &a->rules;
+		a->calls.filter = a->rules;
 		a->calls.filter_path = a->filter;
 	}
 	a->o.calls = c;

@@ -69,7 +69,11 @@ static const struct ct_event *rewrite(void *ctx, const struct ct_event *ev)
 	struct ct_recorder *r = ctx;
 
 	if (r->calls)
-		return ct_calls_rewrite(r->calls, r->calls_buf, ev);
+		ev = ct_calls_rewrite(r->calls, r->calls_buf, ev);
+	if (r->screen)
+		return ct_screen_event(r->screen, r->calls_buf + CT_CALLS_REWRITE_BUF, ev);
+	if (r->calls)
+		return ev;
 	if (r->redact)
 		ev = ct_redact_event(r->redact, ev);
 	return r->dedup ? ct_dedup_rewrite(r->dedup, ev) : ev;
@@ -269,11 +273,17 @@ static int begin(struct ct_recorder *r, struct ct_error *err)
 	}
 	if (o->calls) {
 		r->calls = ct_calls_create(o->calls, &r->probes, err);
-		r->calls_buf = malloc(CT_CALLS_REWRITE_BUF);
+		r->calls_buf = malloc(CT_CALLS_REWRITE_BUF + CT_SCREEN_BUF);
 		if (!r->calls || !r->calls_buf)
 			return r->calls ? ct_fail(err, CT_EXIT_FAILED, "out of memory") : -1;
 		po.rewrite = rewrite;
 		po.rewrite_min = CT_CALLS_REWRITE_MIN;
+		if (o->calls->filter && o->calls->filter->screened) {
+			po.rewrite_min = 0;
+			r->screen = ct_screen_create(o->calls->filter);
+			if (!r->screen)
+				return ct_fail_memory(err);
+		}
 	}
 	po.tap = tap;
 	po.tap_ctx = r;
@@ -417,6 +427,7 @@ static void destroy(struct ct_recorder *r)
 	ct_dedup_destroy(r->dedup);
 	ct_redact_destroy(r->redact);
 	free(r->calls_buf);
+	ct_screen_destroy(r->screen);
 	free(r->reaps);
 	json_decref(r->manifest);
 	if (r->dirfd >= 0)

@@ -155,7 +155,7 @@ void ct_recorder_calls_stop(struct ct_recorder *r, struct ct_record_result *res)
 	ct_calls_stop(r->calls);
 	res->detach_ms = (double)(ct_now_ns() - begin) / 1e6;
 	ct_calls_stats(r->calls, &res->calls);
-	res->ncalls = n->calls;
+	res->ncalls = n->calls - ct_screen_dropped(r->screen);
 	res->orphans = n->orphans;
 	res->left_out = n->too_deep + n->rate + n->unreadable + n->no_room;
 	note(r, n->too_deep, "more than 1024 others were open in their thread");

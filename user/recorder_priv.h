@@ -112,6 +112,7 @@ struct ct_recorder {
 	struct ct_probes probes;
 	struct ct_calls *calls; /* NULL: none are recorded */
 	unsigned char *calls_buf;
+	struct ct_screen *screen; /* NULL: the kernel decides all that a filter says */
 	struct ct_governor *governor; /* --max-overhead; NULL: not asked for */
 	struct ct_calls_pauses pauses;
 	struct ct_calls_opts slow_opts;

@@ -106,6 +106,48 @@ record "$T/sdk.ctr" "$PID_vm" 0.2 --calls=sdk --filter "$T/f.toml"
 assert_eq "$(names "$T/sdk.ctr")" "loop math.add native_round round"
 assert_eq "$("$CTBPF" dump --json --type value "$T/sdk.ctr" | sed 's/.*"name":"\([^"]*\)".*/\1/' | LC_ALL=C sort -u | paste -sd' ')" "loop math.add" "functions with values"
 
+step "one by one: values, regular expressions, all that such files may have"
+cat >"$T/f.toml" <<'TOML'
+# As CodeTracer's own: what is not said here is as it would be without.
+meta = { name = "shop", version = 1, labels = [ "a", [ "b" ] ], made = 2026-11-23 10:00:00 }
+[scope]
+"default_exec" = 'trace'
+default_value_action = "allow"
+rules = [
+  { selector = "obj:regex:^(round|fail)$", exec = "skip", reason = """
+several
+lines""" },
+  { selector = "pkg:regex:^math$", exec = "trace" }, # /src/math.toy
+  { selector = 'obj:glob:math.{add,sub}', value_patterns = [
+    { selector = "arg:literal:a", action = "allow" },
+    { selector = "arg:glob:*", action = "redact" },
+    { selector = "ret:*", action = "drop" },
+  ] },
+  { selector = "obj:loop", value_default = "redact" },
+]
+TOML
+record "$T/one.ctr" "$PID_vm" 0.3 --calls=sdk --filter "$T/f.toml"
+assert_eq "$(names "$T/one.ctr")" "loop math.add native_round"
+"$CTBPF" dump --json --type call,return,value,lines "$T/one.ctr" | python3 -c '
+import json, sys
+seen, calls = set(), 0
+for e in map(json.loads, sys.stdin):
+    assert e["name"] in ("loop", "math.add", "native_round"), e
+    calls += e["type"] == "call"
+    if e["type"] == "value" and e["name"] == "math.add":
+        assert e["role"] == "argument", e
+        assert (e["value"] == "<redacted>") == (e["variable"] == "b"), e
+        seen.add(e["variable"])
+    elif e["type"] == "value" and e["name"] == "loop":
+        assert e["value"] == "<redacted>", e
+        seen.add("loop")
+assert seen == {"a", "b", "loop"}, seen
+assert calls == int(sys.argv[1]), (calls, sys.argv)
+' "$(sed -n 's/^\([0-9]*\) calls of .*/\1/p' <<<"$OUT")" || fail "not as the filter says"
+assert_status 0 "$CTBPF" index "$T/one.ctr"
+record "$T/n2.ctr" "$PID_seq" 0.2 --functions 'seq_*' --filter <(printf '[[scope.rules]]\nselector = "obj:regex:^seq_[a-k]"\nexec = "skip"\n')
+assert_contains "$OUT" "5 functions in 1 file"
+
 step "what is not understood is refused"
 refused() { # TOML MESSAGE
 	printf '%b' "$1" >"$T/f.toml"
@@ -113,7 +155,8 @@ refused() { # TOML MESSAGE
 	assert_contains "$OUT" "$2"
 }
 refused '[scope]\ndefault_exec = "maybe"\n' "f.toml:2: default_exec is trace or skip, not 'maybe'"
-refused '[[scope.rules]]\nselector = "obj:regex:a+"\n' "regular expressions"
+refused '[[scope.rules]]\nselector = "obj:regex:a(+"\n' "'a(+'"
+refused '[[scope.rules]]\nselector = "obj:f"\n[[scope.rules.value_patterns]]\nselector = "obj:x"\naction = "drop"\n' "f.toml:4: a value's selector"
 refused '[[scope.rules]]\nselector = "thread:main"\n' "pkg, file or obj"
 refused '[scope]\ndefault_exec = "skip' "without an end"
 refused '[scope]\ncolour = 1\n' "'colour'"

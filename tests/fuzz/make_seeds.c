@@ -301,6 +301,24 @@ static void gdb_seeds(void)
 	}
 }
 
+static void toml_seeds(void)
+{
+	static const char text[] =
+		"# c\n[meta]\nname = \"a\\u00e4\"\nn = [1, 0x1F, 1_0.5e1, inf, true, 2026-11-23 10:00:00]\n[scope]\n"
+		"default_exec = 'skip'\ndefault_value_action = \"redact\"\n[[scope.rules]]\nselector = "
+		"\"pkg:glob:shop.*\"\n"
+		"exec = \"trace\"\n[[scope.rules.value_patterns]]\nselector = \"arg:regex:^pass(word)?$\"\naction = "
+		"\"drop\"\n"
+		"[[scope.rules]]\nselector = \"\"\"obj:literal:a\\\n b\"\"\"\nvalue_patterns = [{ selector = "
+		"'local:{a,[!b-c]}', "
+		"action = \"allow\" }]\n";
+	struct bytes b = {0};
+
+	bytes_add(&b, text, sizeof(text) - 1);
+	put_seed("fuzz_toml", "filter", &b);
+	free(b.data);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -315,5 +333,6 @@ int main(int argc, char **argv)
 	stepdb_seeds();
 	dap_seeds();
 	gdb_seeds();
+	toml_seeds();
 	return 0;
 }
