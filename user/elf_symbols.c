@@ -18,6 +18,7 @@ struct reading {
 	const char *const *globs;
 	size_t nglobs;
 	struct ct_elf_symbols *out;
+	bool nim;    /* of the Nim compiler, which names functions in its own way */
 	bool failed; /* no memory */
 };
 
@@ -36,10 +37,28 @@ static bool fits_parts(const char *glob, const char *name)
 	return false;
 }
 
+/* Nim's NAME__MODULE_NUMBER or NAME__MODULE_uNUMBER as MODULE.NAME, malloc'ed; NULL: it is none of these. */
+static char *nim_name(const char *raw)
+{
+	const char *module = NULL, *end = strrchr(raw, '_'), *number = end ? end + 1 : "";
+	char *name;
+
+	for (const char *at = raw; (at = strstr(at, "__")); at++)
+		module = at + 2;
+	number += *number == 'u';
+	if (!module || module == raw + 2 || module >= end || !*number || number[strspn(number, "0123456789")])
+		return NULL;
+	return asprintf(&name, "%.*s.%.*s", (int)(end - module), module, (int)(module - 2 - raw), raw) < 0 ? NULL
+													   : name;
+}
+
 static bool fits(const struct reading *r, const char *raw, const char *plain)
 {
+	const char *dot = r->nim && plain ? strrchr(plain, '.') : NULL;
+
 	for (size_t i = 0; i < r->nglobs; i++)
-		if (!fnmatch(r->globs[i], raw, 0) || (plain && fits_parts(r->globs[i], plain)))
+		if (!fnmatch(r->globs[i], raw, 0) || (plain && fits_parts(r->globs[i], plain)) ||
+		    (dot && !fnmatch(r->globs[i], dot + 1, 0)))
 			return true;
 	return false;
 }
@@ -64,9 +83,9 @@ static char *wanted_name(struct reading *r, const char *symbol)
 {
 	char *raw = strndup(symbol, whole_name(symbol)), *plain, *full = NULL;
 
-	plain = raw && mangled(raw) ? cplus_demangle(raw, DMGL_ANSI | DMGL_AUTO) : NULL;
+	plain = !raw ? NULL : mangled(raw) ? cplus_demangle(raw, DMGL_ANSI | DMGL_AUTO) : r->nim ? nim_name(raw) : NULL;
 	if (raw && fits(r, raw, plain)) {
-		if (plain)
+		if (plain && mangled(raw))
 			full = cplus_demangle(raw, DMGL_PARAMS | DMGL_ANSI | DMGL_AUTO);
 		if (!full)
 			full = strdup(plain ? plain : raw);
@@ -164,6 +183,14 @@ static bool on_symbol(void *ctx, const GElf_Sym *sym, const char *name)
 	return !r->failed;
 }
 
+static bool is_nim(void *ctx, const GElf_Sym *sym, const char *name)
+{
+	struct reading *r = ctx;
+
+	r->nim |= sym->st_shndx != SHN_UNDEF && !strcmp(name, "NimMain");
+	return !r->nim;
+}
+
 static void read_elf(struct reading *r, Elf *elf);
 
 static void read_debugdata(struct reading *r, Elf_Scn *scn)
@@ -202,6 +229,13 @@ static void read_elf(struct reading *r, Elf *elf)
 
 	if (elf_getshdrstrndx(elf, &names))
 		return;
+	while (!r->nim && (scn = elf_nextscn(elf, scn))) {
+		GElf_Shdr sh;
+
+		if (gelf_getshdr(scn, &sh) && (sh.sh_type == SHT_SYMTAB || sh.sh_type == SHT_DYNSYM))
+			each_symbol(elf, scn, is_nim, r);
+	}
+	scn = NULL;
 	while ((scn = elf_nextscn(elf, scn))) {
 		GElf_Shdr sh;
 		const char *name = gelf_getshdr(scn, &sh) ? elf_strptr(elf, names, sh.sh_name) : NULL;
