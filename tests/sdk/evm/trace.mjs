@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The same scenario in a node (anvil), whose debug_traceTransaction tells of each instruction: JSON on stdout, trace, a list
-// of {what, failed, steps: [[depth, pc], ...]}, and what the compiler said.
+// of {what, failed, steps: [[depth, pc], ...], ops: [name, ...]}, and what the compiler said.
 // usage: NPM_DIR=... node trace.mjs CONTRACTS.sol URL
 import { compile } from "./solidity.mjs";
 import { scenario, creation, calling } from "./scenario.mjs";
@@ -25,7 +25,8 @@ async function run(what, to, data) {
 	let receipt;
 	while (!(receipt = await rpc("eth_getTransactionReceipt", hash)));
 	const trace = await rpc("debug_traceTransaction", hash, { disableStorage: true, disableStack: true, enableMemory: false });
-	all.push({ what, failed: trace.failed, steps: trace.structLogs.map((s) => [s.depth, s.pc]) });
+	all.push({ what, failed: trace.failed, steps: trace.structLogs.map((s) => [s.depth, s.pc]),
+		ops: trace.structLogs.map((s) => s.op) });
 	return receipt;
 }
 for (const { contract, create, calls } of scenario) {
