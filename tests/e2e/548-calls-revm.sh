@@ -11,14 +11,9 @@ daemon_port
 start_target anvil "$NPM_DIR/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil" --port "$port" --steps-tracing --hardfork cancun
 wait_for 60 grep -q Listening "$T/anvil.log" || fail "$(cat "$T/anvil.log")"
 text=$(text_sum "$PID_anvil")
-start_target recorder "$CTBPF" record --no-replay -v -p "$PID_anvil" --functions 'revm_interpreter::instructions::*' -o "$T/r.ctr"
-# The last that it does before the probes tell is to make its socket, then it attaches nothing any more.
-wait_for 60 test -e "$T/r.ctr/control" || fail "$(cat "$T/recorder.log")"
-sleep 1
+begin_recorder -p "$PID_anvil" --functions 'revm_interpreter::instructions::*'
 node tests/sdk/evm/trace.mjs "$PWD/tests/sdk/evm/contracts.sol" "http://127.0.0.1:$port" >"$T/trace"
-kill -INT "$PID_recorder"
-wait "$PID_recorder" || fail "$(cat "$T/recorder.log")"
-assert_recording "$T/r.ctr" false
+end_recorder
 assert_eq "$(text_sum "$PID_anvil")" "$text" "its code afterwards"
 "$CTBPF" dump --json --type call "$T/r.ctr" | python3 -c '
 import json, re, sys

@@ -23,3 +23,20 @@ sdk_addon() {
 	gcc -shared -fPIC -O2 -Wall -Wextra -Werror -I"$NPM_DIR/node_modules/node-api-headers/include" -I. -o "$ADDON" \
 		tests/sdk/node/ctbpf_node.c
 }
+
+# Records calls into $T/r.ctr until end_recorder; returns when all probes tell, as the recorder itself answers.
+begin_recorder() { # ARGS...
+	start_target recorder "$CTBPF" record --no-replay -o "$T/r.ctr" "$@"
+	wait_for 120 "$CTBPF" start "$T/r.ctr" >/dev/null || fail "$(cat "$T/recorder.log")"
+}
+end_recorder() {
+	kill -INT "$PID_recorder"
+	wait "$PID_recorder" || fail "$(cat "$T/recorder.log")"
+	assert_recording "$T/r.ctr" false
+}
+more_rounds() { # LOG N: so many from now on
+	local n
+	n=$(($(grep -c ready "$1") + $2))
+	wait_for 120 at_round "$1" "$n" || fail "no rounds: $(tail -n 3 "$1")"
+}
+at_round() { [ "$(grep -c ready "$1")" -ge "$2" ]; }

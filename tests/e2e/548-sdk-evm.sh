@@ -21,13 +21,9 @@ python3 tests/sdk/evm/sourcemap.py "$T/trace" "$SOL" >"$T/code"
 step "recorded, in mid-run"
 start_target evm node tests/sdk/evm/run.mjs "$SOL" "$ADDON"
 wait_for 60 grep -q ready "$T/evm.log" || fail "$(cat "$T/evm.log")"
-start_target recorder "$CTBPF" record --no-replay -p "$PID_evm" --calls=sdk -o "$T/r.ctr"
-# When the first of them began, some probes may not have been in place yet.
-rounds() { [ "$(grep -c told "$T/evm.log")" -ge 4 ]; }
-wait_for 120 rounds || fail "no rounds: $(cat "$T/recorder.log")"
-kill -INT "$PID_recorder"
-wait "$PID_recorder" || fail "$(cat "$T/recorder.log")"
-assert_recording "$T/r.ctr" false
+begin_recorder -p "$PID_evm" --calls=sdk
+more_rounds "$T/evm.log" 3
+end_recorder
 stop "$PID_evm"
 "$CTBPF" dump --json --type call,return,lines,message "$T/r.ctr" | python3 tests/sdk/evm/check.py "$T/trace" "$T/code" >"$T/seen" ||
 	fail "not what the node says"
