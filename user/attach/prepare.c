@@ -190,11 +190,14 @@ static bool is_unregistered(const struct ct_thread *th)
 	return !now.rseq.addr;
 }
 
-static bool is_off(struct ct_target *t, ct_u64 addr)
+/* Whether its area looks as rseq_off leaves it; killed: or as the kernel does, for a recorder that was killed there. */
+static bool is_off(struct ct_target *t, ct_u64 addr, bool killed)
 {
 	ct_u32 ids[2];
 
-	return ct_mem_read(t->memfd, addr, ids, sizeof(ids)) && ids[1] == (ct_u32)-2;
+	return ct_mem_read(t->memfd, addr, ids, sizeof(ids)) &&
+	       (ids[1] == (ct_u32)RSEQ_CPU_ID_REGISTRATION_FAILED ||
+		(killed && ids[1] == (ct_u32)RSEQ_CPU_ID_UNINITIALIZED));
 }
 
 /* Threads made while recording have an unregistered area at the same distance from their thread pointer. */
@@ -207,7 +210,7 @@ static void guess_rseq(struct ct_target *t, struct ct_thread *th)
 		if (!old->rseq_off || !old->rseq.addr || !old->stopped)
 			continue;
 		addr = old->rseq.addr - old->regs.r[CT_FS_BASE] + th->regs.r[CT_FS_BASE];
-		if (is_off(t, addr)) {
+		if (is_off(t, addr, false)) {
 			th->rseq = old->rseq;
 			th->rseq.addr = addr;
 			th->rseq_off = true;
@@ -274,15 +277,16 @@ int ct_target_undo(struct ct_target *t, struct ct_error *err)
 	ct_vdso_find_stub(t);
 	for (size_t i = 0; i < t->nthreads; i++) {
 		struct ct_thread *th = &t->threads[i];
+		bool killed;
 
 		if (!th->stopped)
 			continue;
-		if (th->rseq.addr && !th->rseq_off)
-			th->rseq_off = is_unregistered(th); /* another recorder did it */
+		killed = th->rseq.addr && !th->rseq_off && is_unregistered(th); /* another recorder did it */
+		th->rseq_off |= killed;
 		if (!th->saved && !th->rseq_off)
 			guess_rseq(t, th);
 		/* What the program has registered, or given up, meanwhile is its own: its area looks otherwise then. */
-		if (th->rseq_off && is_off(t, th->rseq.addr) && rseq_on(t, th, err))
+		if (th->rseq_off && is_off(t, th->rseq.addr, killed) && rseq_on(t, th, err))
 			ret = -1;
 	}
 	for (size_t i = 0; t->own_page && i < t->nthreads; i++)
