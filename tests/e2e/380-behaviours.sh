@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # One small program per behaviour (tests/programs/behave): each is recorded, and the recording verified.
+# alone: two programs at a time are enough for two CPUs
 # timeout: 600
 #
 # A program whose first comments say "not replayable: REASON" must be recorded as such, with that reason, and must not be
