@@ -68,7 +68,7 @@ struct ct_hold {
 enum ct_hold_kind { CT_HOLD_EXEC = 1, CT_HOLD_FILE };
 #define CT_HOLDS        64 /* places, number `id` modulo that many; a power of two */
 #define CT_HOLD_MAX_NS  200000000ull
-#define CT_HOLD_EXEC_NS 2000000000ull
+#define CT_HOLD_EXEC_NS 5000000000ull
 #define CT_HOLD_FILE_NS 1000000000ull
 
 /* Counters, in the programs' .bss, which the recorder maps. */

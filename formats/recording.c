@@ -238,7 +238,7 @@ static int list_numbered(struct ct_recording *rec, int dirfd, const char *dir, c
 }
 
 /* Takes the segment in, or says why not. */
-static void add_segment(struct ct_recording *rec, ct_u32 number)
+static void add_segment(struct ct_recording *rec, ct_u32 number, bool newest)
 {
 	char name[64], *base = name + strlen("segments/");
 	const struct ct_segment_header *h;
@@ -255,8 +255,11 @@ static void add_segment(struct ct_recording *rec, ct_u32 number)
 			add_problem(rec, "%s: cannot open: %s", name, strerror(errno));
 		return;
 	}
-	/* The recorder makes the file before it fills it: not a fault while it lives. */
-	if (st.st_size < (off_t)sizeof(*h) && rec->state == CT_REC_RECORDING) {
+	/* The recorder makes the file before it fills it: not a fault while it lives, nothing lost if it died there. */
+	if (st.st_size < (off_t)sizeof(*h) &&
+	    (rec->state == CT_REC_RECORDING || (newest && rec->state == CT_REC_RECOVERED))) {
+		if (rec->state != CT_REC_RECORDING)
+			add_problem(rec, "%s: unfinished; the recorder died before it wrote to it", name);
 		close(fd);
 		return;
 	}
@@ -327,7 +330,7 @@ static int load_segments(struct ct_recording *rec)
 		/* Retention removes the oldest ones; a hole is something else. */
 		if (i > 0 && numbers[i] != numbers[i - 1] + 1)
 			add_problem(rec, "segments/: %u to %u missing", numbers[i - 1] + 1, numbers[i] - 1);
-		add_segment(rec, numbers[i]);
+		add_segment(rec, numbers[i], i + 1 == count);
 	}
 	free(numbers);
 	if (!count && rec->state == CT_REC_COMPLETE && !ct_recording_error(rec))

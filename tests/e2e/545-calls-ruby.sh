@@ -237,7 +237,7 @@ assert ("request", "finds", "rb_ary_each") in seen, seen
 stop "$PID_shop"
 
 step "JIT compilers are refused"
-for jit in "/usr/bin/ruby3.1 --mjit" "$RUBY33 --yjit" "$RUBY33 --rjit"; do
+for jit in "/usr/bin/ruby3.1 --mjit" "$RUBY33 --rjit"; do
 	# shellcheck disable=SC2086
 	start_target jit $jit --disable-gems -e 'puts "ready"; $stdout.flush; sleep'
 	wait_for 10 grep -q ready "$T/jit.log"
