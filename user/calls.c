@@ -48,8 +48,8 @@ static void choose_programs(struct ct_calls *c)
 		struct bpf_program *prog;
 		bool wanted;
 	} choice[] = {{s->progs.ct_call_session, o->nfunctions && c->session},
-		      {s->progs.ct_call_enter, o->nfunctions > 0},
-		      {s->progs.ct_call_leave, o->nfunctions > 0},
+		      {s->progs.ct_call_enter, o->nfunctions > 0 || o->max_overhead > 0}, /* also: see calls_govern.c */
+		      {s->progs.ct_call_leave, o->nfunctions > 0 || o->max_overhead > 0},
 		      {s->progs.ct_python_session, o->python && c->session},
 		      {s->progs.ct_python_enter, o->python && !c->session},
 		      {s->progs.ct_python_leave, o->python && !c->session},
