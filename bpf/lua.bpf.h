@@ -133,10 +133,7 @@ static __noinline int lua_throw(u64 lua, u32 status)
 		return 0;
 	e.keep = still_open(e.s, caught, 0);
 	e.flags = status == LUA_YIELDS ? 0 : CT_LEFT_RAISED;
-	if (min_ns)
-		cut(e.s, e.keep);
-	else
-		bpf_loop(CT_CALL_DEPTH, end_one, &e, 0);
+	end_calls(&e);
 	return 0;
 }
 

@@ -185,10 +185,7 @@ static __noinline int perl_unwind(u64 stack, s32 context, u64 sp, u32 flags)
 		return 0;
 	walk(&w, sp);
 	e.keep = w.keep;
-	if (min_ns)
-		cut(e.s, e.keep < e.s->depth ? e.keep : e.s->depth);
-	else
-		bpf_loop(CT_CALL_DEPTH, end_one, &e, 0);
+	end_calls(&e);
 	return 0;
 }
 

@@ -236,6 +236,14 @@ static long end_one(u32 i, struct ending *e)
 	cut(e->s, depth - 1);
 	return 0;
 }
+/* All but the outermost e->keep have ended. */
+static __always_inline void end_calls(struct ending *e)
+{
+	if (min_ns)
+		cut(e->s, e->keep < e->s->depth ? e->keep : e->s->depth);
+	else
+		bpf_loop(CT_CALL_DEPTH, end_one, e, 0);
+}
 
 /* The frame goes on: calls below it have ended, by an exception that it rescues, or by break, throw, return. */
 static __noinline int ruby_resume(struct ruby *r, u64 sp)
@@ -255,10 +263,7 @@ static __noinline int ruby_resume(struct ruby *r, u64 sp)
 		if (error && !(error & 7) && (read64(error) & T_MASK) != T_IMEMO)
 			e.flags = CT_LEFT_RAISED;
 	}
-	if (min_ns)
-		cut(e.s, e.keep < e.s->depth ? e.keep : e.s->depth);
-	else
-		bpf_loop(CT_CALL_DEPTH, end_one, &e, 0);
+	end_calls(&e);
 	return 0;
 }
 

@@ -130,17 +130,16 @@ static __always_inline bool known(u32 tgid)
 /* How events of thread group `tgid` are to be logged: an enum ct_mode. The first test is all that others pay. */
 static __always_inline u32 recorded(u32 tgid)
 {
-	struct ct_proc *proc;
-
 	if (!filter_test(tgid))
 		return CT_MODE_OFF;
-	if (tgid == cur.tgid)
-		return paused && (paused == tgid || paused == ~0u) ? CT_MODE_OFF : mode;
-	proc = bpf_map_lookup_elem(&procs, &tgid);
-	if (!proc)
-		return CT_MODE_OFF;
-	if (proc->how & CT_PROC_EVENTS_ONLY) /* it goes on while the others are stopped */
-		return mode ? CT_MODE_EVENTS : CT_MODE_OFF;
+	if (tgid != cur.tgid) {
+		struct ct_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+
+		if (!proc)
+			return CT_MODE_OFF;
+		if (proc->how & CT_PROC_EVENTS_ONLY) /* it goes on while the others are stopped */
+			return mode ? CT_MODE_EVENTS : CT_MODE_OFF;
+	}
 	return paused && (paused == tgid || paused == ~0u) ? CT_MODE_OFF : mode;
 }
 

@@ -58,9 +58,10 @@ void ct_cmd_open(struct ct_out *out);
  * the output could not be written. A reader that has seen enough (`| head`) is no error. */
 int ct_cmd_close(char **argv, struct ct_out *out, int status);
 
-/* recorder_ask.c: where the recorder of a process records to; and its answer (to be freed), NULL with *err. */
+/* recorder_ask.c: where the recorder of a process records to, for which root is needed; asks the recorder of a
+ * recording and prints its answer. */
 int ct_recorder_find(pid_t pid, char path[PATH_MAX], struct ct_error *err);
-char *ct_recorder_ask(const char *path, const char *request, struct ct_error *err);
+int ct_recorder_ask(const char *path, const char *request, struct ct_error *err);
 
 /* Asks the recorder of a recording to keep what it has under this name, and prints the path of that. */
 int ct_trigger_ask(const char *path, const char *name, struct ct_error *err);

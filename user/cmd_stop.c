@@ -30,7 +30,7 @@ static int ask(int argc, char **argv, const char *what)
 		{"pid", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
 	unsigned long long pid = 0;
 	struct ct_error err = {0};
-	char path[PATH_MAX], *answer;
+	char path[PATH_MAX];
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "p:h", options, NULL)) != -1) {
@@ -45,17 +45,8 @@ static int ask(int argc, char **argv, const char *what)
 	}
 	if (argc - optind != (pid ? 0 : 1))
 		return ct_cmd_usage(argv, "give a recording or -p PID");
-	if (pid && geteuid()) {
-		ct_fail(&err, CT_EXIT_MISSING, "-p needs root: run it with sudo");
+	if ((pid && ct_recorder_find((pid_t)pid, path, &err)) || ct_recorder_ask(pid ? path : argv[optind], what, &err))
 		return ct_cmd_fail(argv, &err);
-	}
-	if (pid && ct_recorder_find((pid_t)pid, path, &err))
-		return ct_cmd_fail(argv, &err);
-	answer = ct_recorder_ask(pid ? path : argv[optind], what, &err);
-	if (!answer)
-		return ct_cmd_fail(argv, &err);
-	puts(answer);
-	free(answer);
 	return CT_EXIT_OK;
 }
 

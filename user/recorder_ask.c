@@ -51,6 +51,8 @@ int ct_recorder_find(pid_t pid, char path[PATH_MAX], struct ct_error *err)
 	json_t *undo;
 	DIR *dir;
 
+	if (geteuid())
+		return ct_fail(err, CT_EXIT_MISSING, "-p needs root: run it with sudo");
 	snprintf(name, sizeof(name), CT_RUN_DIR "/%d.json", pid);
 	undo = json_load_file(name, 0, NULL);
 	found = undo && read_link((pid_t)json_integer_value(json_object_get(undo, "recorder")), path);
@@ -72,13 +74,13 @@ int ct_recorder_find(pid_t pid, char path[PATH_MAX], struct ct_error *err)
 			       pid);
 }
 
-char *ct_recorder_ask(const char *path, const char *request, struct ct_error *err)
+int ct_recorder_ask(const char *path, const char *request, struct ct_error *err)
 {
 	struct ct_recording *rec = ct_recording_open(path, err);
 	char who[PATH_MAX + 32], *answer = NULL;
 
 	if (!rec)
-		return NULL;
+		return -1;
 	snprintf(who, sizeof(who), "%s: its recorder", path);
 	if (ct_recording_state(rec) != CT_REC_RECORDING)
 		ct_fail(err, CT_EXIT_NOT_ATTACHED, "%s: is not being recorded any more (it is %s)", path,
@@ -86,5 +88,9 @@ char *ct_recorder_ask(const char *path, const char *request, struct ct_error *er
 	else
 		answer = ct_control_ask(ct_recording_dirfd(rec), CT_CONTROL, who, request, err);
 	ct_recording_close(rec);
-	return answer;
+	if (!answer)
+		return -1;
+	puts(answer);
+	free(answer);
+	return 0;
 }

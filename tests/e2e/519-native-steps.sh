@@ -7,7 +7,7 @@
 source "$(dirname "$0")/500-common.sh"
 
 TESTS=$PWD/tests/native
-need gcc g++ gdb python3
+need gcc g++ gdb python3 rustc nim go
 # PROGRAM SOURCE [PLACE...]: compiled, recorded, indexed to $T/steps; and what gdb says, which cannot step to these places
 agrees() {
 	local source=$TESTS/$2
@@ -196,72 +196,66 @@ END
 g++ -g -O0 -o "$T/other" "$T/other.cc"
 languages other.cc "9 10 11 10 11 10 11 10 12 13"
 assert_contains "$OUT" " total return 12"
-if command -v rustc >/dev/null; then
-	step "Rust"
-	cat >"$T/other.rs" <<-'END'
-		struct Order { name: String, items: Vec<u32> }
-		fn total(order: &Order, factor: u32) -> u32 {
-		    let mut sum = 0;
-		    for item in &order.items {
-		        sum += item * factor;
-		    }
-		    sum
-		}
-		fn main() {
-		    let order = Order { name: String::from("socks"), items: vec![1, 2, 3] };
-		    println!("{} {}", order.name, total(&order, 2));
-		}
-	END
-	rustc -g -o "$T/other" "$T/other.rs"
-	languages other.rs "3 4 5 4 5 4 5 4 7 8"
-	assert_contains "$OUT" "total return 12"
-fi
-if command -v nim >/dev/null; then
-	step "Nim"
-	cat >"$T/other.nim" <<-'END'
-		type Order = object
-		  name: string
-		  items: seq[int]
-		proc total(order: Order, factor: int): int =
-		  var sum = 0
-		  for item in order.items:
-		    sum += item * factor
-		  result = sum
-		proc main() =
-		  let order = Order(name: "socks", items: @[1, 2, 3])
-		  echo total(order, 2)
-		main()
-	END
-	nim c --hints:off --debugger:native --nimcache:"$T/nim" -o:"$T/other" "$T/other.nim"
-	languages other.nim "4 5 6 6 6 8" # its compiler says that the body is at 6, too
-	assert_contains "$OUT" " total return 12"
-fi
-if command -v go >/dev/null; then
-	step "Go"
-	cat >"$T/other.go" <<-'END'
-		package main
+step "Rust"
+cat >"$T/other.rs" <<-'END'
+	struct Order { name: String, items: Vec<u32> }
+	fn total(order: &Order, factor: u32) -> u32 {
+	    let mut sum = 0;
+	    for item in &order.items {
+	        sum += item * factor;
+	    }
+	    sum
+	}
+	fn main() {
+	    let order = Order { name: String::from("socks"), items: vec![1, 2, 3] };
+	    println!("{} {}", order.name, total(&order, 2));
+	}
+END
+rustc -g -o "$T/other" "$T/other.rs"
+languages other.rs "3 4 5 4 5 4 5 4 7 8"
+assert_contains "$OUT" "total return 12"
+step "Nim"
+cat >"$T/other.nim" <<-'END'
+	type Order = object
+	  name: string
+	  items: seq[int]
+	proc total(order: Order, factor: int): int =
+	  var sum = 0
+	  for item in order.items:
+	    sum += item * factor
+	  result = sum
+	proc main() =
+	  let order = Order(name: "socks", items: @[1, 2, 3])
+	  echo total(order, 2)
+	main()
+END
+nim c --hints:off --debugger:native --nimcache:"$T/nim" -o:"$T/other" "$T/other.nim"
+languages other.nim "4 5 6 6 6 8" # its compiler says that the body is at 6, too
+assert_contains "$OUT" " total return 12"
+step "Go"
+cat >"$T/other.go" <<-'END'
+	package main
 
-		type Order struct {
-			name  string
-			items []int
-		}
+	type Order struct {
+		name  string
+		items []int
+	}
 
-		func total(order *Order, factor int) int {
-			sum := 0
-			for _, item := range order.items {
-				sum += item * factor
-			}
-			return sum
+	func total(order *Order, factor int) int {
+		sum := 0
+		for _, item := range order.items {
+			sum += item * factor
 		}
+		return sum
+	}
 
-		func main() {
-			order := &Order{"socks", []int{1, 2, 3}}
-			println(order.name, total(order, 2))
-		}
-	END
-	GOCACHE=$T/go go build -gcflags='all=-N -l' -o "$T/other" "$T/other.go"
-	languages other.go "8 9 10 11 10 11 10 11 10 13"
-fi
+	func main() {
+		order := &Order{"socks", []int{1, 2, 3}}
+		println(order.name, total(order, 2))
+	}
+END
+GOCACHE=$T/go go build -gcflags='all=-N -l' -o "$T/other" "$T/other.go"
+languages other.go "8 9 10 11 10 11 10 11 10 13"
 
 step "attached to in the midst of its calls"
 start_target together "$T/together" on

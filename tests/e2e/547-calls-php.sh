@@ -190,35 +190,18 @@ for f in functions.values():
     name = f["name"].split("::")[-1].split("\\")[-1]
     line = source[f["line"] - 1]
     assert ("fn(" in line or "function (" in line) if name == "{closure}" else name + "(" in line, (f, line)
-assert len(threads) == 1, list(threads)
-for tid, events in threads.items():
-    whole = shop_calls.requests(events, cycle, tid)
-    raised = shop_calls.raised(
-        events[next(i for i, e in enumerate(events) if e["type"] == "call" and e["depth"] == 1):])
-    assert set(raised) == {"fails", "ensures"}, raised
-    assert raised["fails"] >= 2 * raised["ensures"] - 2 >= 2 * whole - 4, (raised, whole)
+shop_calls.one_thread(threads, cycle, "fails", "ensures", 2)
 PY
 
 step "a known sequence, from its middle on"
-start_target shop "$PHP" "$T/größe/shop.php"
-wait_for 10 grep -q ready "$T/shop.log"
-assert_contains "$("$CTBPF" list -p "$PID_shop")" "--calls=php"
-text=$(text_sum "$PID_shop")
-record "$T/r.ctr" "$PID_shop" 0.6 --calls
-assert_contains "$OUT" "calls of PHP 8."
-! grep -q "NOT recorded" <<<"$OUT" || fail "$OUT"
-assert_eq "$(text_sum "$PID_shop")" "$text" "its code afterwards"
-"$CTBPF" dump --json --type function,call,return "$T/r.ctr" >"$T/calls"
-PYTHONPATH=tests/e2e python3 -B "$T/check.py" "$T/calls" "$T/größe/shop.php" || fail "not the calls that were made"
-indexed "$T/r.ctr"
+known_sequence php "PHP 8." "$PHP" "$T/größe/shop.php"
 stop "$PID_shop"
 
 step "a JIT compiler is refused"
-if "$PHP" -m | grep -q OPcache; then
-	start_target jit "$PHP" -d opcache.enable_cli=1 -d opcache.jit=tracing -d opcache.jit_buffer_size=16M \
-		-r 'echo "ready\n"; sleep(100);'
-	wait_for 10 grep -q ready "$T/jit.log"
-	assert_status 1 "$CTBPF" record --no-replay --calls=php -p "$PID_jit" -o "$T/none.ctr"
-	assert_contains "$OUT" "JIT"
-	[ ! -e "$T/none.ctr" ] || fail "a recording is left"
-fi
+"$PHP" -m | grep -q OPcache || fail "needs php-opcache: run scripts/setup"
+start_target jit "$PHP" -d opcache.enable_cli=1 -d opcache.jit=tracing -d opcache.jit_buffer_size=16M \
+	-r 'echo "ready\n"; sleep(100);'
+wait_for 10 grep -q ready "$T/jit.log"
+assert_status 1 "$CTBPF" record --no-replay --calls=php -p "$PID_jit" -o "$T/none.ctr"
+assert_contains "$OUT" "JIT"
+[ ! -e "$T/none.ctr" ] || fail "a recording is left"

@@ -197,24 +197,8 @@ for f in functions.values():
 for events in threads.values():
     for e in events:
         e["name"] = e["name"].removeprefix("main::")
-assert len(threads) == 1, list(threads)
-for tid, events in threads.items():
-    whole = shop_calls.requests(events, cycle, tid)
-    raised = shop_calls.raised(
-        events[next(i for i, e in enumerate(events) if e["type"] == "call" and e["depth"] == 1):])
-    assert set(raised) == {"fails", "ensures"}, raised
-    assert raised["fails"] >= 2 * raised["ensures"] - 2 >= 2 * whole - 4, (raised, whole)
+shop_calls.one_thread(threads, cycle, "fails", "ensures", 2)
 PY
 
 step "a known sequence, from its middle on"
-start_target shop "$PERL" "$T/größe/shop.pl"
-wait_for 10 grep -q ready "$T/shop.log"
-assert_contains "$("$CTBPF" list -p "$PID_shop")" "--calls=perl"
-text=$(text_sum "$PID_shop")
-record "$T/r.ctr" "$PID_shop" 0.6 --calls
-assert_contains "$OUT" "calls of Perl 5.36"
-! grep -q "NOT recorded" <<<"$OUT" || fail "$OUT"
-assert_eq "$(text_sum "$PID_shop")" "$text" "its code afterwards"
-"$CTBPF" dump --json --type function,call,return "$T/r.ctr" >"$T/calls"
-PYTHONPATH=tests/e2e python3 -B "$T/check.py" "$T/calls" "$T/größe/shop.pl" || fail "not the calls that were made"
-indexed "$T/r.ctr"
+known_sequence perl "Perl 5.36" "$PERL" "$T/größe/shop.pl"

@@ -134,27 +134,11 @@ for f in functions.values():
     assert f["file"] == ("text" if f["name"] == "main chunk" else path), f
     assert f["name"] == "main chunk" or "function" in source[f["line"] - 1], f
 cycle = [list(request(n)) for n in range(20)]
-assert len(threads) == 1, list(threads)
-for tid, events in threads.items():
-    whole = shop_calls.requests(events, cycle, tid)
-    raised = shop_calls.raised(
-        events[next(i for i, e in enumerate(events) if e["type"] == "call" and e["depth"] == 1):])
-    assert set(raised) == {at("function fails"), at("function ensures")}, raised
-    assert raised[at("function fails")] >= 3 * raised[at("function ensures")] - 3 >= 3 * whole - 6, (raised, whole)
+shop_calls.one_thread(threads, cycle, at("function fails"), at("function ensures"), 3)
 PY
 
 step "a known sequence, from its middle on"
-start_target shop "$LUA" "$T/größe/shop.lua"
-wait_for 10 grep -q ready "$T/shop.log"
-assert_contains "$("$CTBPF" list -p "$PID_shop")" "--calls=lua"
-text=$(text_sum "$PID_shop")
-record "$T/r.ctr" "$PID_shop" 0.6 --calls
-assert_contains "$OUT" "calls of Lua 5.4"
-! grep -q "NOT recorded" <<<"$OUT" || fail "$OUT"
-assert_eq "$(text_sum "$PID_shop")" "$text" "its code afterwards"
-"$CTBPF" dump --json --type function,call,return "$T/r.ctr" >"$T/calls"
-PYTHONPATH=tests/e2e python3 -B "$T/check.py" "$T/calls" "$T/größe/shop.lua" || fail "not the calls that were made"
-indexed "$T/r.ctr"
+known_sequence lua "Lua 5.4" "$LUA" "$T/größe/shop.lua"
 
 step "filters: by file, not by name"
 printf '[scope]\ndefault_exec = "skip"\n[[scope.rules]]\nselector = "file:*shop.lua"\nexec = "trace"\n' >"$T/f.toml"

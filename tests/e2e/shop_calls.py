@@ -42,3 +42,13 @@ def raised(events):
         assert call["function"] == e["function"], (e, call)
         count[e["name"]] += e["raised"]
     return +count
+
+
+def one_thread(threads, cycle, fails, ensures, times):
+    """Only these two are left by exceptions: one so many times in each request, the other once."""
+    assert len(threads) == 1, list(threads)
+    for tid, events in threads.items():
+        whole = requests(events, cycle, tid)
+        left = raised(events[next(i for i, e in enumerate(events) if e["type"] == "call" and e["depth"] == 1):])
+        assert set(left) == {fails, ensures}, left
+        assert left[fails] >= times * (left[ensures] - 1) >= times * (whole - 2), (left, whole)
