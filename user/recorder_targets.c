@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Which processes are recorded: those attached to, and their descendants, which the kernel side adds by itself; who of
  * them lives; what a descendant has inherited, to be undone in it as in those attached to. */
-#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -277,22 +277,33 @@ void ct_recorder_note_outsider(struct ct_recorder *r)
 	r->unsound_seen = atomic_load(&r->unsound); /* another snapshot would not help */
 }
 
+/* One of a thread's children that began with this program or later, and is no target yet; 0: none. */
+static pid_t new_child(struct ct_recorder *r, pid_t pid, pid_t tid, ct_u64 begin)
+{
+	char path[64], *children, *save = NULL;
+	pid_t found = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, tid);
+	children = ct_read_file(path, NULL);
+	for (char *p = children ? strtok_r(children, " ", &save) : NULL; p && !found; p = strtok_r(NULL, " ", &save)) {
+		pid_t child = atoi(p);
+
+		if (!ct_recorder_target(r, child, false) && ct_proc_stat(child, child, 22) >= begin &&
+		    ct_process_lives(child))
+			found = child;
+	}
+	free(children);
+	return found;
+}
+
+/* Asked while the targets stand still: only they are looked at, not all of the machine. */
 pid_t ct_recorder_newcomer(struct ct_recorder *r)
 {
 	const ct_u64 begin = ct_proc_stat(getpid(), getpid(), 22);
-	struct dirent *entry;
 	pid_t found = 0;
-	DIR *dir;
 
-	dir = r->opts->follow ? opendir("/proc") : NULL;
-	while (!found && dir && (entry = readdir(dir))) {
-		pid_t pid = atoi(entry->d_name);
-
-		if (pid > 0 && ct_recorder_target(r, (pid_t)ct_proc_stat(pid, pid, 4), false) &&
-		    !ct_recorder_target(r, pid, false) && ct_proc_stat(pid, pid, 22) >= begin && ct_process_lives(pid))
-			found = pid;
-	}
-	if (dir)
-		closedir(dir);
+	for (size_t i = 0; r->opts->follow && i < r->ntargets && !found; i++)
+		for (size_t k = 0; k < r->targets[i]->nthreads && !found; k++)
+			found = new_child(r, r->targets[i]->pid, r->targets[i]->threads[k].tid, begin);
 	return found;
 }
