@@ -423,6 +423,7 @@ int ct_session_compare(struct ct_session *s, ct_u32 id, FILE *report, struct ct_
 	if (!snap)
 		return -1;
 	want = ct_snapshot_get(snap);
+	ct_session_bury(s);
 	/* The one that ran last goes last: the others stand where the log has left them. All of them before any page: a
 	 * process may share memory with another. */
 	for (int last = 0; last < 2; last++)

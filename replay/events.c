@@ -328,6 +328,18 @@ static struct ct_rthread *exited(const struct ct_session *s, ct_u32 tid)
 	return NULL;
 }
 
+void ct_session_bury(struct ct_session *s)
+{
+	for (size_t i = 0; i < s->nthreads; i++) {
+		struct ct_rthread *t = s->threads[i];
+
+		if (t->live || t->tid_cleared || t->proc->gone)
+			continue;
+		ct_futex_death(t, 0);
+		clear_tid(t);
+	}
+}
+
 static int on_switch(struct ct_session *s, struct ct_rthread *t, struct ct_error *err)
 {
 	const struct ct_ev_switch *sw = ct_event_payload(s->ev);
@@ -410,6 +422,7 @@ static int on_snapshot(struct ct_session *s, ct_u32 id, struct ct_error *err)
 	const struct ct_snapshot *snap = reader ? ct_snapshot_get(reader) : NULL;
 	int ret = snap ? 0 : -1;
 
+	ct_session_bury(s);
 	for (ct_u32 p = 0; snap && p < snap->nprocs; p++) {
 		for (ct_u32 i = 0; i < snap->procs[p].nthreads && !ret; i++) {
 			const struct ct_snap_thread *was = &snap->procs[p].threads[i];

@@ -124,6 +124,9 @@ void ct_session_leave(struct ct_rthread *t);
 
 /* events.c: executes s->ev. */
 int ct_replay_event(struct ct_session *s, struct ct_error *err);
+/* Before a snapshot is looked at: no thread is in the middle of its end then, and of the last one to have had the CPU
+ * no switch says how it ended. */
+void ct_session_bury(struct ct_session *s);
 /* Undoes the return of a restart code: user code will make the call again. */
 int ct_apply_restart(struct ct_rthread *t);
 /* Runs `t` to the entry of its next system call, which is not made. */

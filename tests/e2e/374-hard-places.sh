@@ -53,6 +53,12 @@ attached sequences "$PROGRAMS/sequences" 3
 assert_ge "$(info "$T/sequences.ctr" events_by_type.switch)" 1 switches
 attached registers "$PROGRAMS/registers"
 
+step "a dying thread was the last one on the CPU when all were stopped"
+start_target dying "$PROGRAMS/dying"
+assert_status 0 "$CTBPF" record -q -p "$PID_dying" --snapshot-every 100ms -d 4 -o "$T/dying.ctr"
+stop "$PID_dying"
+verified "$T/dying.ctr"
+
 step "from the beginning, calls and queues"
 for mode in restart mask queue vdso; do
 	assert_status 0 "$CTBPF" record -q -o "$T/begin_$mode.ctr" -- "$PROGRAMS/handlers" $mode 60
