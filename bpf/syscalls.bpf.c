@@ -302,6 +302,7 @@ static __noinline void emit_enter(struct call *c, const struct pt_regs *regs)
 /* The new image waits in the kernel until the recorder has attached to it. */
 static __noinline void emit_exec(u32 tgid, u32 tid, const struct pt_regs *regs)
 {
+	u64 since = bpf_ktime_get_ns();
 	bool held = hold(CT_HOLD_EXEC, tgid, tid, cur.t.exec_from, NULL) == 0;
 	struct {
 		struct ct_event h;
@@ -318,7 +319,7 @@ static __noinline void emit_exec(u32 tgid, u32 tid, const struct pt_regs *regs)
 		EVENT_SUBMIT(e);
 	}
 	if (!held)
-		say_unsound(tgid, tid, CT_UNSOUND_EXEC_NOT_HELD, 0);
+		say_unsound(tgid, tid, CT_UNSOUND_EXEC_NOT_HELD, bpf_ktime_get_ns() - since);
 }
 
 /* The content of a mapped file is what it was when it was mapped, and what is stored through mappings. A call that

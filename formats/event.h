@@ -344,7 +344,7 @@ enum ct_unsound {
 	CT_UNSOUND_FAULT,         /* an out-buffer could not be read; value: its address */
 	CT_UNSOUND_TRUNCATED,     /* too many buffers; value: nr */
 	CT_UNSOUND_FOREIGN_CPU,   /* ran on a CPU it was not pinned to; value: the CPU */
-	CT_UNSOUND_EXEC_NOT_HELD, /* the new image ran before it could be snapshotted */
+	CT_UNSOUND_EXEC_NOT_HELD, /* the new image ran before it could be snapshotted; value: ns it had been held */
 	CT_UNSOUND_FILE,          /* a mapped file's content could not be kept */
 	CT_UNSOUND_SHARED,        /* memory shared with a process that is not recorded */
 	CT_UNSOUND_FRAME,         /* a signal frame was not seen; value: the signal */

@@ -51,7 +51,9 @@ const char *ct_unsound_text(const struct ct_event *ev, char *out, size_t len)
 		break;
 	case CT_UNSOUND_FOREIGN_CPU: snprintf(out, len, "it ran on CPU %llu, which it is not pinned to", value); break;
 	case CT_UNSOUND_EXEC_NOT_HELD:
-		snprintf(out, len, "the new program ran before a snapshot of it could be taken");
+		snprintf(out, len,
+			 "the new program ran before a snapshot of it could be taken (it was held for %llu ms)",
+			 value / 1000000);
 		break;
 	case CT_UNSOUND_FILE: snprintf(out, len, "a mapped file's content could not be kept"); break;
 	case CT_UNSOUND_WRITTEN:

@@ -449,6 +449,11 @@ static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 		ct_target_forget_image(t);
 	if (!stopped)
 		ct_fail(&err, CT_EXIT_FAILED, "process %u could not be stopped after its execve", h->hold.pid);
+	if (was_late(r, h))
+		ct_recorder_note(r, CT_EV_NOTE, 0, h->hold.pid, 0,
+				 "the execve of process %u was heard of after %llu ms and answered after %llu ms",
+				 h->hold.pid, (h->heard_ns - h->hold.time_ns) / 1000000,
+				 (h->told_ns - h->hold.time_ns) / 1000000);
 	if (!stopped || ct_recorder_attach_exec(r, h->hold.pid, h->hold.addr == h->hold.pid, h->stopped, &err))
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, h->hold.pid, 0, "%s", err.msg);
 }
