@@ -48,6 +48,12 @@ void ct_wait_set_hook(ct_wait_hook *hook, void *ctx)
 	wait_ctx = ctx;
 }
 
+void ct_wait_meanwhile(void)
+{
+	if (wait_hook)
+		wait_hook(wait_ctx);
+}
+
 static _Atomic pid_t child;
 static _Atomic int child_status = -1;
 
@@ -96,8 +102,7 @@ int ct_wait_stop(pid_t tid, int *status, unsigned timeout_ms)
 			return -ESRCH;
 		if (now_ns() >= spin && n % 32 == 0)
 			ended = ct_proc_stat(tid, tid, 3) == 'Z';
-		if (wait_hook)
-			wait_hook(wait_ctx);
+		ct_wait_meanwhile();
 		/* Stops take some 10 us: look often at first, the target is standing still meanwhile. */
 		if (now_ns() < spin)
 			sched_yield();

@@ -61,6 +61,7 @@ int ct_wait_interrupted_fairly(pid_t tid, unsigned timeout_ms);
  * waiting for this thread. */
 typedef void ct_wait_hook(void *ctx);
 void ct_wait_set_hook(ct_wait_hook *hook, void *ctx);
+void ct_wait_meanwhile(void); /* calls it once */
 
 /* Index in struct ct_regs of a general register by hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. */
 unsigned ct_reg_index(unsigned number);

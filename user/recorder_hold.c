@@ -313,7 +313,7 @@ static void open_mapped(struct ct_held *h)
 	ct_maps_deinit(&maps);
 }
 
-static void release(struct ct_recorder *r, const struct ct_hold *hold)
+void ct_recorder_release_held(struct ct_recorder *r, const struct ct_hold *hold)
 {
 	r->probes.skel->bss->hold_released[hold->id % CT_HOLDS] = hold->id;
 }
@@ -328,7 +328,7 @@ static int on_hold(void *ctx, void *data, size_t len)
 		return 0;
 	h = calloc(1, sizeof(*h));
 	if (!h) {
-		release(r, data);
+		ct_recorder_release_held(r, data);
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_FILE, 0, 0, "out of memory for a file that was mapped");
 		return 0;
 	}
@@ -343,7 +343,7 @@ static int on_hold(void *ctx, void *data, size_t len)
 		     (h->fd >= 0 && (h->changing || ct_probes_needs_scan(&r->probes, h->hold.pid, h->fd)));
 	if (!h->to_stop) {
 		h->told_ns = ct_now_ns();
-		release(r, &h->hold);
+		ct_recorder_release_held(r, &h->hold);
 	}
 	pthread_mutex_lock(&r->heard_lock);
 	*r->heard_end = h;
@@ -363,6 +363,7 @@ static void *hearer_main(void *arg)
 	while (!atomic_load(&r->hearer_quit)) {
 		r->probes.skel->bss->recorder_beat = ct_now_ns();
 		ring_buffer__poll(r->urgent, HEAR_MS);
+		ct_recorder_hand_look(r);
 	}
 	ring_buffer__consume(r->urgent);
 	return NULL;
@@ -375,7 +376,8 @@ int ct_recorder_hearer_start(struct ct_recorder *r, struct ct_error *err)
 	r->held_end = &r->held;
 	r->heard_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->urgent = ring_buffer__new(bpf_map__fd(r->probes.skel->maps.urgent), on_hold, r, NULL);
-	if (r->heard_fd < 0 || !r->urgent || pthread_create(&r->hearer, NULL, hearer_main, r))
+	if (r->heard_fd < 0 || !r->urgent || ct_recorder_hand_start(r, err) ||
+	    pthread_create(&r->hearer, NULL, hearer_main, r))
 		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot listen to the kernel side");
 	r->hearer_on = true;
 	return 0;
@@ -389,6 +391,7 @@ void ct_recorder_hearer_stop(struct ct_recorder *r)
 		r->hearer_on = false;
 	}
 	ct_recorder_answer(r);
+	ct_recorder_hand_stop(r);
 	ring_buffer__free(r->urgent);
 	r->urgent = NULL;
 	if (r->heard_fd >= 0)
@@ -396,29 +399,36 @@ void ct_recorder_hearer_stop(struct ct_recorder *r)
 	r->heard_fd = -1;
 }
 
+static void stop_and_release(struct ct_recorder *r, struct ct_held *h)
+{
+	h->stopped = (ct_stepper_has(r, h->hold.tid) || !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD)) &&
+		     !ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
+	h->told_ns = ct_now_ns();
+	ct_recorder_release_held(r, &h->hold);
+}
+
 void ct_recorder_answer(void *ctx)
 {
 	struct ct_recorder *r = ctx;
-	struct ct_held *h, *next;
+	struct ct_held *first, *h, *next;
 	ct_u64 count;
 
 	if (read(r->heard_fd, &count, sizeof(count)) < 0)
 		return; /* nothing new */
 	pthread_mutex_lock(&r->heard_lock);
-	h = r->heard;
+	first = r->heard;
 	r->heard = NULL;
 	r->heard_end = &r->heard;
 	pthread_mutex_unlock(&r->heard_lock);
-	for (; h; h = next) {
+	/* Whoever is still held first: those that have been stopped already may wait for that one's CPU. */
+	for (h = first; h; h = h->next)
+		if (h->to_stop && !ct_recorder_hand_has(h))
+			stop_and_release(r, h);
+	for (h = first; h; h = next) {
 		next = h->next;
 		h->next = NULL;
-		if (h->to_stop) {
-			h->stopped =
-				(ct_stepper_has(r, h->hold.tid) || !ct_seize(h->hold.tid, PTRACE_O_TRACESYSGOOD)) &&
-				!ptrace(PTRACE_INTERRUPT, h->hold.tid, 0, 0);
-			h->told_ns = ct_now_ns();
-			release(r, &h->hold);
-		}
+		if (ct_recorder_hand_has(h) && !ct_recorder_hand_regain(r, h))
+			stop_and_release(r, h);
 		*r->held_end = h;
 		r->held_end = &h->next;
 	}
@@ -440,9 +450,9 @@ bool ct_recorder_is_held(const struct ct_recorder *r, pid_t pid)
 
 static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 {
-	struct ct_target *t = h->stopped ? NULL : ct_recorder_target(r, h->hold.pid, false);
+	struct ct_target *t = ct_recorder_target(r, h->hold.pid, false);
 	/* A snapshot of all was about to stop it: so it has been, at the same place. */
-	bool stopped = h->stopped || (t && t->memfd >= 0);
+	bool waiting = h->stopped && !(t && t->memfd >= 0), stopped = waiting || (t && t->memfd >= 0);
 	struct ct_error err;
 
 	if (t && !stopped) /* but what was changed in it went with its image */
@@ -452,9 +462,9 @@ static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 	if (was_late(r, h))
 		ct_recorder_note(r, CT_EV_NOTE, 0, h->hold.pid, 0,
 				 "the execve of process %u was heard of after %llu ms and answered after %llu ms",
-				 h->hold.pid, (h->heard_ns - h->hold.time_ns) / 1000000,
-				 (h->told_ns - h->hold.time_ns) / 1000000);
-	if (!stopped || ct_recorder_attach_exec(r, h->hold.pid, h->hold.addr == h->hold.pid, h->stopped, &err))
+				 h->hold.pid, (unsigned long long)(h->heard_ns - h->hold.time_ns) / 1000000,
+				 (unsigned long long)(h->told_ns - h->hold.time_ns) / 1000000);
+	if (!stopped || ct_recorder_attach_exec(r, h->hold.pid, h->hold.addr == h->hold.pid, waiting, &err))
 		ct_recorder_note(r, CT_EV_UNSOUND, CT_UNSOUND_EXEC_NOT_HELD, h->hold.pid, 0, "%s", err.msg);
 }
 

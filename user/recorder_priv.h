@@ -67,6 +67,8 @@ struct ct_held {
 	bool changing; /* it was changed a moment ago */
 	char name[256];
 	bool to_stop, stopped;
+	_Atomic int hand; /* how far it is with the thread that stops those the main thread does not answer */
+	struct ct_held *hand_next;
 };
 
 /* One thing for the probing thread to do: attaching and detaching uprobes waits for RCU grace periods, which cannot end
@@ -112,7 +114,7 @@ struct ct_recorder {
 	struct ct_probes probes;
 	struct ct_calls *calls; /* NULL: none are recorded */
 	unsigned char *calls_buf;
-	struct ct_screen *screen; /* NULL: the kernel decides all that a filter says */
+	struct ct_screen *screen;     /* NULL: the kernel decides all that a filter says */
 	struct ct_governor *governor; /* --max-overhead; NULL: not asked for */
 	struct ct_calls_pauses pauses;
 	struct ct_calls_opts slow_opts;
@@ -177,7 +179,11 @@ struct ct_recorder {
 	pthread_mutex_t heard_lock;
 	struct ct_held *heard, **heard_end; /* for the main thread to take; */
 	int heard_fd;                       /* readable when there are */
-	struct ct_held *held, **held_end;   /* taken; main thread only */
+	pthread_t hand;
+	bool hand_on, hand_can, hand_quit;
+	struct ct_held *hand_next; /* for it to do; under heard_lock, as all of it */
+	pthread_cond_t hand_wake;
+	struct ct_held *held, **held_end; /* taken; main thread only */
 
 	/* A FILE record is appended, and what relies on it told, under this: no snapshot comes between. Taken before
 	 * the pipeline's locks and `lock`. */
@@ -364,6 +370,18 @@ void ct_recorder_unprobe(struct ct_recorder *r, pid_t pid);
 /* The thread that hears of held processes; stop also if start failed. */
 int ct_recorder_hearer_start(struct ct_recorder *r, struct ct_error *err);
 void ct_recorder_hearer_stop(struct ct_recorder *r);
+void ct_recorder_release_held(struct ct_recorder *r, const struct ct_hold *hold);
+
+/* recorder_handover.c: the thread that stops held processes in the main thread's place. Looks whether one waits for too
+ * long (the hearing thread); whether it has, or is about to have, one that was heard of; gets that back for the main
+ * thread: 0 if there is nothing to get back. */
+int ct_recorder_hand_start(struct ct_recorder *r, struct ct_error *err);
+void ct_recorder_hand_stop(struct ct_recorder *r);
+void ct_recorder_hand_look(struct ct_recorder *r);
+bool ct_recorder_hand_has(const struct ct_held *h);
+int ct_recorder_hand_regain(struct ct_recorder *r, struct ct_held *h);
+
+/* recorder_hold.c again */
 /* Stops held processes that must be, at once (the wait hook; ctx is the recorder); serve does what they were held for.
  */
 void ct_recorder_answer(void *ctx);

@@ -58,3 +58,14 @@ assert_matches "$(info "$T/changed.ctr" replayable_reason)" "changing.*looked at
 
 session exec eval 'echo "run /bin/true" >&7; wait_for 10 said "run done"'
 assert_recording "$T/exec.ctr" false
+
+# It may wait for what another recorded process holds, which waits for the CPU of the one that is held.
+step "only its main thread is stuck, for longer than anyone is held"
+"$CTBPF" record -q -o "$T/stuck.ctr" -- sh -c 'for i in $(seq 20); do sleep 0.3; done' &
+rec=$!
+wait_for 20 recording "$T/stuck.ctr"
+"$PROGRAMS/freeze" $rec 6500 || fail "its main thread was not stopped"
+wait $rec || fail "record ended with status $?"
+assert_recording "$T/stuck.ctr"
+assert_status 0 "$CTBPF" verify "$T/stuck.ctr"
+assert_contains "$OUT" VERIFIED

@@ -202,17 +202,26 @@ static bool has_ended(pid_t pid, pid_t tid)
 	return !state || state == 'Z' || state == 'X';
 }
 
-bool ct_is_traced_by_us(pid_t tid)
+static pid_t tracer_of(pid_t tid)
 {
 	char path[64], *status, *line;
-	bool ours;
+	pid_t tracer;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
 	status = ct_read_file(path, NULL);
 	line = status ? strstr(status, "\nTracerPid:") : NULL;
-	ours = line && atoi(line + 11) == getpid();
+	tracer = line ? atoi(line + 11) : 0;
 	free(status);
-	return ours;
+	return tracer;
+}
+
+bool ct_is_traced_by_us(pid_t tid)
+{
+	const pid_t tracer = tracer_of(tid); /* a thread */
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d", tracer);
+	return tracer && !access(path, F_OK);
 }
 
 /* Seizes and interrupts the threads not stopped yet. Returns how many that were, or -1. */
@@ -235,8 +244,10 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 			continue;
 		ret = t->seized ? 0 : ct_seize(tids[i], PTRACE_O_TRACESYSGOOD);
 		if (ret == -ESRCH)
-			continue; /* it is exiting */
-		if (ret == -EPERM && ct_is_traced_by_us(tids[i])) {
+			continue;                                 /* it is exiting */
+		if (ret == -EPERM && ct_is_traced_by_us(tids[i])) /* by another thread, which hands it over */
+			ct_wait_meanwhile();
+		if (ret == -EPERM && tracer_of(tids[i]) == gettid()) {
 			/* The stepper's, which stands still and has reported; or it did not stop in time before, and
 			 * could not be let go. */
 			ret = 0;
