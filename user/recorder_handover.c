@@ -26,11 +26,17 @@ enum {
 	HAND_GONE,   /* it ended, or was not to be seized */
 };
 
-static bool be_first(bool on)
+static bool real_time(int priority)
 {
-	struct sched_param param = {.sched_priority = on ? sched_get_priority_max(SCHED_FIFO) : 0};
+	return !sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = priority});
+}
 
-	return !sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param);
+bool ct_recorder_be_urgent(void)
+{
+	if (real_time(sched_get_priority_min(SCHED_FIFO)))
+		return true;
+	setpriority(PRIO_PROCESS, gettid(), -10);
+	return false;
 }
 
 /* Two threads cannot trace the same process, and between the one's PTRACE_DETACH and the other's PTRACE_SEIZE it would
@@ -50,7 +56,7 @@ static void hand_over(struct ct_recorder *r, struct ct_held *h)
 	}
 	CPU_ZERO(&there);
 	CPU_SET(r->pin.cpu, &there);
-	if (sched_setaffinity(0, sizeof(there), &there) || !be_first(true))
+	if (sched_setaffinity(0, sizeof(there), &there) || !real_time(sched_get_priority_max(SCHED_FIFO)))
 		state = HAND_LATE;
 	ptrace(PTRACE_DETACH, tid, 0, 0);
 	atomic_store(&h->hand, state);
@@ -59,7 +65,7 @@ static void hand_over(struct ct_recorder *r, struct ct_held *h)
 		;
 	state = HAND_LEFT;
 	atomic_compare_exchange_strong(&h->hand, &state, HAND_LATE);
-	be_first(false);
+	ct_recorder_be_urgent();
 	sched_setaffinity(0, sizeof(r->others), &r->others);
 }
 
@@ -68,9 +74,8 @@ static void *hand_main(void *arg)
 	struct ct_recorder *r = arg;
 
 	pthread_setname_np(pthread_self(), "ctbpf-hand");
-	setpriority(PRIO_PROCESS, gettid(), -10);
 	pthread_mutex_lock(&r->heard_lock);
-	r->hand_can = be_first(true) && be_first(false); /* not if a group scheduler allows no real time */
+	r->hand_can = ct_recorder_be_urgent(); /* not if a group scheduler allows no real time */
 	for (;;) {
 		struct ct_held *h = r->hand_next;
 

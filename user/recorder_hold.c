@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -359,7 +358,7 @@ static void *hearer_main(void *arg)
 	struct ct_recorder *r = arg;
 
 	pthread_setname_np(pthread_self(), "ctbpf-hold");
-	setpriority(PRIO_PROCESS, gettid(), -10);
+	ct_recorder_be_urgent();
 	while (!atomic_load(&r->hearer_quit)) {
 		r->probes.skel->bss->recorder_beat = ct_now_ns();
 		ring_buffer__poll(r->urgent, HEAR_MS);

@@ -372,9 +372,11 @@ int ct_recorder_hearer_start(struct ct_recorder *r, struct ct_error *err);
 void ct_recorder_hearer_stop(struct ct_recorder *r);
 void ct_recorder_release_held(struct ct_recorder *r, const struct ct_hold *hold);
 
-/* recorder_handover.c: the thread that stops held processes in the main thread's place. Looks whether one waits for too
+/* recorder_handover.c: the thread that stops held processes in the main thread's place. Makes the calling thread, for
+ * which a CPU is waiting, urgent: whether it is real-time now. Looks whether one waits for too
  * long (the hearing thread); whether it has, or is about to have, one that was heard of; gets that back for the main
  * thread: 0 if there is nothing to get back. */
+bool ct_recorder_be_urgent(void);
 int ct_recorder_hand_start(struct ct_recorder *r, struct ct_error *err);
 void ct_recorder_hand_stop(struct ct_recorder *r);
 void ct_recorder_hand_look(struct ct_recorder *r);
