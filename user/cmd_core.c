@@ -24,7 +24,7 @@ static const char help[] =
 	"      --pid PID      the process (default: the one that crashed, or the first)\n"
 	"  -o, --output FILE  (default core.PID)\n"
 	"  -q, --quiet        say nothing but errors\n"
-	"      --help         this text\n"
+	"  -h, --help         this text\n"
 	"\n"
 	"examples:\n"
 	"  ctbpf core crash.ctr && gdb /usr/bin/server core.4242\n"

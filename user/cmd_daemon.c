@@ -33,7 +33,7 @@ static const char help[] =
 	"\n"
 	"  -c, --config FILE  the configuration; it and its directory must be writable by root only\n"
 	"      --json         status as JSON\n"
-	"      --help         this text\n"
+	"  -h, --help         this text\n"
 	"\n"
 	"examples:\n"
 	"  sudo ctbpf daemon --config /etc/ctbpf/daemon.conf\n"

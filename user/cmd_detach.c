@@ -21,7 +21,7 @@ static const char help[] =
 	"\n"
 	"  -p, --pid PID  the process\n"
 	"  -a, --all      every process something is known about\n"
-	"      --help     this text\n"
+	"  -h, --help     this text\n"
 	"\n"
 	"examples:\n"
 	"  sudo ctbpf detach -p 4242\n"

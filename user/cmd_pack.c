@@ -29,7 +29,7 @@ static const char help[] =
 	"      --age RECIPIENT  encrypt it for who has the key of this one (`age1...` or an SSH public key), with\n"
 	"                     the program age; may be given several times. FILE's name ends in .age then\n"
 	"  -q, --quiet        say nothing but errors\n"
-	"      --help         this text\n"
+	"  -h, --help         this text\n"
 	"\n"
 	"A recording holds what the program's memory held: passwords, keys, other people's data. So does the\n"
 	"archive, which only its owner may read.\n"

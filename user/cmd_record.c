@@ -83,7 +83,7 @@ static const char help[] =
 	"  -q, --quiet             say nothing but errors\n"
 	"  -v, --verbose           say more\n"
 	"      --json              print the summary as JSON\n"
-	"      --help              this text\n"
+	"  -h, --help              this text\n"
 	"\n"
 	"examples:\n"
 	"  sudo ctbpf record -p $(pidof redis-server) -d 10 -o redis.ctr\n"

@@ -15,7 +15,7 @@ static const char help[] =
 	"Removes recordings with all that is in them. What is no recording, or is still being recorded, is\n"
 	"refused. Parts that were kept by a trigger are recordings of their own and stay.\n"
 	"\n"
-	"      --help  this text\n"
+	"  -h, --help  this text\n"
 	"\n"
 	"examples:\n"
 	"  ctbpf rm ctbpf-redis-server-*.ctr\n"

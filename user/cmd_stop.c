@@ -16,7 +16,7 @@ static const char help[] =
 	"was recorded before stays open; the log says from where to where there is nothing.\n"
 	"\n"
 	"  -p, --pid PID  the recording that this process is part of\n"
-	"      --help     this text\n"
+	"  -h, --help     this text\n"
 	"\n"
 	"examples:\n"
 	"  sudo ctbpf record --no-replay --calls -p 4242 -o calls.ctr &\n"

@@ -18,7 +18,7 @@ static const char help[] =
 	"`ctbpf record --post-trigger T` it includes what happens in this time from now on.\n"
 	"\n"
 	"  -p, --pid PID  the recording that this process is part of\n"
-	"      --help     this text\n"
+	"  -h, --help     this text\n"
 	"\n"
 	"examples:\n"
 	"  sudo ctbpf trigger slow-request redis.ctr\n"
