@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "replay/agents/elf_at.h"
 #include "replay/agents/python.h"
 
 #define PREV_INSTR 56 /* of the last instruction in a frame: the same in all versions since 3.11 */
@@ -32,14 +33,7 @@ struct image {
 
 static const void *at(const struct image *im, ct_u64 addr, size_t len)
 {
-	for (unsigned i = 0; i < im->ehdr->e_phnum; i++) {
-		const Elf64_Phdr *p = &im->phdr[i];
-
-		if (p->p_type == PT_LOAD && addr >= p->p_vaddr && addr - p->p_vaddr < p->p_filesz &&
-		    len <= p->p_filesz - (addr - p->p_vaddr) && p->p_offset + (addr - p->p_vaddr) + len <= im->size)
-			return im->data + p->p_offset + (addr - p->p_vaddr);
-	}
-	return NULL;
+	return ct_elf_at(im->data, im->size, im->phdr, im->ehdr->e_phnum, addr, len);
 }
 
 static bool open_image(const char *path, struct image *im)

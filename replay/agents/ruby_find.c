@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "replay/agents/elf_at.h"
 #include "replay/agents/ruby.h"
 
 #define JUMP 5
@@ -45,14 +46,7 @@ struct image {
 
 static const void *at(const struct image *im, ct_u64 addr, size_t len)
 {
-	for (size_t i = 0; i < im->nphdr; i++) {
-		const GElf_Phdr *p = &im->phdr[i];
-
-		if (p->p_type == PT_LOAD && addr >= p->p_vaddr && addr - p->p_vaddr < p->p_filesz &&
-		    len <= p->p_filesz - (addr - p->p_vaddr) && p->p_offset + (addr - p->p_vaddr) + len <= im->size)
-			return im->data + p->p_offset + (addr - p->p_vaddr);
-	}
-	return NULL;
+	return ct_elf_at(im->data, im->size, im->phdr, im->nphdr, addr, len);
 }
 
 static int by_address(const void *a, const void *b)
