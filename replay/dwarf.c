@@ -135,21 +135,6 @@ const char *ct_dwarf_module_at(struct ct_dwarf *d, ct_u64 addr)
 	return name ? ct_dwarf_keep(d, name) : NULL;
 }
 
-bool ct_dwarf_has_lines(struct ct_dwarf *d)
-{
-	Dwarf_Die *cu = NULL;
-	Dwarf_Addr bias;
-	size_t n;
-
-	while ((cu = dwfl_nextcu(d->dwfl, cu, &bias))) {
-		Dwarf_Lines *lines;
-
-		if (!dwarf_getsrclines(cu, &lines, &n) && n)
-			return true;
-	}
-	return false;
-}
-
 /* ---- units and scopes ---- */
 
 bool ct_dwarf_unit_at(struct ct_dwarf *d, ct_u64 addr, Dwarf_Die *cu, ct_u64 *bias)

@@ -34,8 +34,6 @@ void ct_dwarf_end(struct ct_dwarf *d);
 
 /* The file mapped at an address, NULL: none that is known. */
 const char *ct_dwarf_module_at(struct ct_dwarf *d, ct_u64 addr);
-/* Whether any module has lines. */
-bool ct_dwarf_has_lines(struct ct_dwarf *d);
 
 struct ct_dwarf_function {
 	const char *name;   /* with what it is in: ns::Class::method; lives as long as `d` */

@@ -19,6 +19,7 @@ struct reading {
 	size_t nglobs;
 	struct ct_elf_symbols *out;
 	bool nim;    /* of the Nim compiler, which names functions in its own way */
+	bool inner;  /* what is read is .gnu_debugdata: whatever it has of its own is not looked at */
 	bool failed; /* no memory */
 };
 
@@ -215,7 +216,9 @@ static void read_debugdata(struct reading *r, Elf_Scn *scn)
 		Elf *inner = elf_memory((char *)to, out);
 
 		if (inner) {
+			r->inner = true;
 			read_elf(r, inner);
+			r->inner = false;
 			elf_end(inner);
 		}
 	}
@@ -244,7 +247,7 @@ static void read_elf(struct reading *r, Elf *elf)
 			continue;
 		if (sh.sh_type == SHT_SYMTAB || sh.sh_type == SHT_DYNSYM)
 			each_symbol(elf, scn, on_symbol, r);
-		else if (!strcmp(name, ".gnu_debugdata"))
+		else if (!strcmp(name, ".gnu_debugdata") && !r->inner)
 			read_debugdata(r, scn);
 		r->out->go |= !strcmp(name, ".gopclntab");
 		r->out->unwinds |= !strcmp(name, ".gcc_except_table");

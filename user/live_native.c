@@ -70,7 +70,9 @@ static int find_elf(Dwfl_Module *m, void **data, const char *name, Dwarf_Addr ba
 	int fd = -1;
 
 	snprintf(path, sizeof(path), "/proc/%d/root%.4000s", seen_by, name);
-	if (name[0] == '/' && (fd = open(path, O_RDONLY | O_CLOEXEC)) >= 0 && !(*file = strdup(name))) {
+	/* By now anything may have this name: a FIFO must not make us wait. */
+	if (name[0] == '/' && (fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) >= 0 &&
+	    !(*file = strdup(name))) {
 		close(fd);
 		fd = -1;
 	}
