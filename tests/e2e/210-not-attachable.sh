@@ -77,6 +77,21 @@ if command -v gdb >/dev/null; then
 	stop "$PID_gdb" KILL
 fi
 
+step "a vDSO whose header lies"
+start_target liar python3 -c 'import time
+at = next(int(line.split("-")[0], 16) for line in open("/proc/self/maps") if "[vdso]" in line)
+with open("/proc/self/mem", "r+b", buffering=0) as memory:
+    memory.seek(at + 32) and memory.write((1 << 46).to_bytes(8, "little")) # e_phoff
+    memory.seek(at + 56) and memory.write(b"\xff\xff") # e_phnum
+print("ready", flush=True)
+time.sleep(1000)'
+wait_for 10 test -s "$T/liar.log"
+before=$(looks "$PID_liar")
+assert_status 1 "$CTBPF" record -p "$PID_liar" -d 0.2 -o "$T/liar.ctr"
+assert_contains "$OUT" "the vDSO of $PID_liar (python3) cannot be read"
+assert_eq "$(looks "$PID_liar")" "$before" "the process"
+stop "$PID_liar"
+
 step "itself recorded already"
 start_target twice sleep 1000
 start_recorder "$T/first.ctr" -p "$PID_twice"

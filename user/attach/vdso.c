@@ -120,13 +120,14 @@ static int place_pad(struct ct_target *t, const unsigned char *image, struct ct_
 struct dynamic {
 	ct_u64 sym, str, hash;
 };
+/* A process can write to its vDSO, by /proc/self/mem: nothing in there is trusted. */
 static bool parse(const unsigned char *image, size_t len, struct dynamic *d)
 {
 	const Elf64_Ehdr *eh = (const void *)image;
 
 	memset(d, 0, sizeof(*d));
 	if (len < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) || eh->e_ident[EI_CLASS] != ELFCLASS64 ||
-	    eh->e_phoff > len - eh->e_phnum * sizeof(Elf64_Phdr))
+	    eh->e_phnum > len / sizeof(Elf64_Phdr) || eh->e_phoff > len - eh->e_phnum * sizeof(Elf64_Phdr))
 		return false;
 	for (int i = 0; i < eh->e_phnum; i++) {
 		const Elf64_Phdr *ph = (const Elf64_Phdr *)(image + eh->e_phoff) + i;
@@ -179,6 +180,11 @@ static int patch_functions(struct ct_target *t, const unsigned char *image, stru
 	return 0;
 }
 
+static int fail_killed(const struct ct_target *t, const struct ct_thread *th, struct ct_error *err)
+{
+	return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed", (int)th->tid, t->pid, t->comm);
+}
+
 /* Code that is being run must not change under a thread: it is stepped out first. */
 static int leave_vdso(struct ct_target *t, struct ct_error *err)
 {
@@ -192,16 +198,14 @@ static int leave_vdso(struct ct_target *t, struct ct_error *err)
 					       (int)th->tid, t->pid, t->comm);
 			if (ptrace(PTRACE_SINGLESTEP, th->tid, 0, 0) || ct_wait_stop_fairly(th->tid, &status, 5000) ||
 			    !WIFSTOPPED(status))
-				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed",
-					       (int)th->tid, t->pid, t->comm);
+				return fail_killed(t, th, err);
 			/* A signal that comes meanwhile is delivered with the next step. */
 			if (!(status >> 16) && WSTOPSIG(status) != SIGTRAP &&
 			    (ptrace(PTRACE_SINGLESTEP, th->tid, 0, WSTOPSIG(status)) ||
 			     ct_wait_stop_fairly(th->tid, &status, 5000) || !WIFSTOPPED(status)))
-				return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed",
-					       (int)th->tid, t->pid, t->comm);
+				return fail_killed(t, th, err);
 			if (ct_get_regs(th->tid, &th->regs))
-				return -1;
+				return fail_killed(t, th, err);
 		}
 	}
 	return 0;
@@ -215,6 +219,17 @@ int ct_vdso_apply(struct ct_target *t, struct ct_error *err)
 	return 0;
 }
 
+static unsigned char *read_vdso(const struct ct_target *t, struct ct_error *err)
+{
+	unsigned char *image = malloc(t->vdso_len);
+
+	if (image && ct_mem_read(t->memfd, t->vdso, image, t->vdso_len))
+		return image;
+	free(image);
+	ct_fail(err, CT_EXIT_FAILED, "the vDSO of %d (%s) cannot be read", t->pid, t->comm);
+	return NULL;
+}
+
 int ct_vdso_plan(struct ct_target *t, struct ct_error *err)
 {
 	unsigned char *image;
@@ -225,12 +240,8 @@ int ct_vdso_plan(struct ct_target *t, struct ct_error *err)
 		return 0; /* booted with vdso=0: nothing bypasses the kernel, and no snapshot child either */
 	if (leave_vdso(t, err))
 		return -1;
-	image = malloc(t->vdso_len);
-	if (!image || !ct_mem_read(t->memfd, t->vdso, image, t->vdso_len)) {
-		free(image);
-		return ct_fail(err, CT_EXIT_FAILED, "the vDSO of %d (%s) cannot be read", t->pid, t->comm);
-	}
-	ret = place_pad(t, image, err) || patch_functions(t, image, err) ? -1 : 0;
+	image = read_vdso(t, err);
+	ret = !image || place_pad(t, image, err) || patch_functions(t, image, err) ? -1 : 0;
 	free(image);
 	return ret;
 }
@@ -238,17 +249,15 @@ int ct_vdso_plan(struct ct_target *t, struct ct_error *err)
 int ct_vdso_borrow(struct ct_target *t, struct ct_error *err)
 {
 	unsigned char *image;
+	int ret;
 
 	t->npatches = 0;
 	if (!find_vdso(t))
 		return ct_fail(err, CT_EXIT_FAILED, "process %d (%s) has no vDSO to put code in", t->pid, t->comm);
-	image = malloc(t->vdso_len);
-	if (!image || !ct_mem_read(t->memfd, t->vdso, image, t->vdso_len) || place_pad(t, image, err)) {
-		free(image);
-		return -1;
-	}
+	image = read_vdso(t, err);
+	ret = image ? place_pad(t, image, err) : -1;
 	free(image);
-	return ct_vdso_apply(t, err);
+	return ret ? -1 : ct_vdso_apply(t, err);
 }
 
 /* After ct_undo_load: the stub is where a patch of its size is, if it is still there. */
