@@ -58,13 +58,21 @@ static const char *policy_name(int policy)
 
 /* ---- Text ---- */
 
+static void named(struct ct_out *out, const char *what, const char *name)
+{
+	ct_out_str(out, what);
+	ct_out_name(out, name ? name : "?", SIZE_MAX);
+}
+
 static void thread_text(struct ct_out *out, const struct ct_snap_thread *thread, bool current)
 {
 	char buf[CT_HUMAN];
 	ct_out_fmt(out, "\n  thread %u", thread->tid);
 	if (thread->ns_tid != thread->tid)
 		ct_out_fmt(out, " (%u in its namespace)", thread->ns_tid);
-	ct_out_fmt(out, " \"%.16s\"%s", thread->comm, current ? ", running" : "");
+	ct_out_str(out, " \"");
+	ct_out_name(out, thread->comm, sizeof(thread->comm));
+	ct_out_str(out, current ? "\", running" : "\"");
 	if (thread->in_syscall >= 0)
 		ct_out_fmt(out, ", in %s", ct_syscall_label(buf, thread->in_syscall));
 	ct_out_char(out, '\n');
@@ -113,7 +121,7 @@ static void maps_text(struct ct_out *out, const struct ct_snap_proc *proc)
 			   (unsigned long long)map->end, prot, map->flags & CT_MAPF_SHARED ? 's' : 'p',
 			   (unsigned long long)map->offset);
 		if (map->name && *map->name)
-			ct_out_fmt(out, " %s", map->name);
+			named(out, " ", map->name);
 		bool any = false;
 		for (const struct flag_name *flag = map_flags(); flag->name; flag++) {
 			if (map->flags & flag->bit & ~(ct_u32)CT_MAPF_SHARED) {
@@ -131,12 +139,14 @@ static void proc_text(struct ct_out *out, const struct ct_snapshot *snap, const 
 	ct_out_fmt(out, "\nprocess %u", proc->pid);
 	if (proc->ns_pid != proc->pid)
 		ct_out_fmt(out, " (%u in its namespace)", proc->ns_pid);
-	ct_out_fmt(out, " \"%.16s\", parent %u, %s resident\n", proc->comm, proc->ppid,
-		   ct_human_bytes(rss, proc->rss_bytes));
-	ct_out_fmt(out, "  exe %s\n  cwd %s\n", proc->exe ? proc->exe : "?", proc->cwd ? proc->cwd : "?");
+	ct_out_str(out, " \"");
+	ct_out_name(out, proc->comm, sizeof(proc->comm));
+	ct_out_fmt(out, "\", parent %u, %s resident", proc->ppid, ct_human_bytes(rss, proc->rss_bytes));
+	named(out, "\n  exe ", proc->exe);
+	named(out, "\n  cwd ", proc->cwd);
 	if (proc->root && strcmp(proc->root, "/") != 0)
-		ct_out_fmt(out, "  root %s\n", proc->root);
-	ct_out_fmt(out, "  code %#llx-%#llx data %#llx-%#llx brk %#llx-%#llx stack %#llx vdso %#llx\n",
+		named(out, "\n  root ", proc->root);
+	ct_out_fmt(out, "\n  code %#llx-%#llx data %#llx-%#llx brk %#llx-%#llx stack %#llx vdso %#llx\n",
 		   (unsigned long long)proc->start_code, (unsigned long long)proc->end_code,
 		   (unsigned long long)proc->start_data, (unsigned long long)proc->end_data,
 		   (unsigned long long)proc->start_brk, (unsigned long long)proc->brk,
@@ -150,7 +160,8 @@ static void proc_text(struct ct_out *out, const struct ct_snapshot *snap, const 
 	ct_out_fmt(out, "\n  %u descriptor%s\n", proc->nfds, plural(proc->nfds));
 	for (ct_u32 i = 0; i < proc->nfds; i++) {
 		const struct ct_snap_fd *fd = &proc->fds[i];
-		ct_out_fmt(out, "    %4d %-2s %s", fd->fd, access_mode(fd->flags), fd->target ? fd->target : "?");
+		ct_out_fmt(out, "    %4d %-2s", fd->fd, access_mode(fd->flags));
+		named(out, " ", fd->target);
 		ct_out_fmt(out, fd->pos ? " at %llu\n" : "\n", (unsigned long long)fd->pos);
 	}
 }

@@ -229,7 +229,7 @@ static bool read_status(pid_t pid, pid_t tid, struct live_copy *c)
 		c->ns_tid = p ? (ct_u32)atoi(p) : c->ns_tid;
 	}
 	for (char *q = c->name; *q; q++)
-		if ((unsigned char)*q < ' ' || *q > '~')
+		if (*q < ' ' || *q > '~') /* also what is not ASCII: char is signed */
 			*q = '?';
 	free(text);
 	return true;

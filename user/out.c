@@ -148,6 +148,12 @@ void ct_out_seconds(struct ct_out *out, uint64_t ns)
 	ct_out_mem(out, frac, sizeof(frac));
 }
 
+void ct_out_name(struct ct_out *out, const char *name, size_t max)
+{
+	for (size_t i = 0; i < max && name[i]; i++)
+		ct_out_char(out, (unsigned char)name[i] < ' ' || name[i] == 0x7f ? '?' : name[i]);
+}
+
 void ct_out_quoted(struct ct_out *out, const void *data, size_t len, size_t max)
 {
 	const unsigned char *p = data;

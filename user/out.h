@@ -44,6 +44,8 @@ void ct_out_u64(struct ct_out *out, uint64_t value, unsigned width);
 void ct_out_hex(struct ct_out *out, uint64_t value); /* with 0x */
 /* "0.001234": seconds with six decimals, of a time in nanoseconds. */
 void ct_out_seconds(struct ct_out *out, uint64_t ns);
+/* A name that others chose: what could move a terminal's cursor, or more, is shown as '?'. */
+void ct_out_name(struct ct_out *out, const char *name, size_t max);
 /* In double quotes as C would have it, at most `max` bytes of it, then "..." if there is more. */
 void ct_out_quoted(struct ct_out *out, const void *data, size_t len, size_t max);
 /* A classic dump, 16 bytes a line, each line starting with `indent`. */

@@ -47,3 +47,18 @@ assert_eq "$(json events <"$T/json")" "$(info "$T/j.ctr" events)" "events of sum
 assert_status 0 "$CTBPF" record -q -p "$PID_sleep" -d 0.2 -o "$T/q.ctr"
 assert_eq "$OUT" "" "words with -q"
 assert_shape "$PID_sleep" "$before"
+
+step "escape sequences in the name of a process and of its files do not come to the terminal"
+start_target named env -C "$T" python3 -c 'import ctypes, time
+f = open("\033[31mred", "w")
+ctypes.CDLL(None).prctl(15, b"\033[31mred") # PR_SET_NAME
+print("ready", flush=True)
+time.sleep(1000)'
+wait_for 10 test -s "$T/named.log"
+assert_status 0 "$CTBPF" record -q -p "$PID_named" -d 0.2 -o "$T/named.ctr"
+for c in "check -p $PID_named" "stack -p $PID_named" "info $T/named.ctr" "dump $T/named.ctr" "dump --snapshot 1 $T/named.ctr"; do
+	# shellcheck disable=SC2086 # arguments
+	assert_status 0 "$CTBPF" $c
+	assert_eq "$(tr -d '\n\t -~\200-\377' <<<"$OUT")" "" "control characters of ctbpf $c"
+done
+assert_contains "$OUT" '[31m'

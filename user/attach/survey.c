@@ -91,7 +91,11 @@ const struct ct_finding *ct_findings_by_id(const struct ct_findings *f, const ch
 char *ct_target_label(char *buf, size_t len, pid_t pid)
 {
 	char comm[16];
-	if (ct_proc_comm(pid, comm))
+	bool named = ct_proc_comm(pid, comm);
+	for (char *c = comm; named && *c; c++)
+		if (*c < ' ' || *c > '~') /* it goes to terminals */
+			*c = '?';
+	if (named)
 		snprintf(buf, len, "%d (%s)", pid, comm);
 	else
 		snprintf(buf, len, "%d", pid);
