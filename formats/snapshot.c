@@ -7,27 +7,30 @@
 
 #include "snapshot_format.h"
 
+void ct_snap_proc_deinit(struct ct_snap_proc *proc)
+{
+	for (ct_u32 i = 0; proc->threads && i < proc->nthreads; i++)
+		free(proc->threads[i].xsave);
+	for (ct_u32 i = 0; proc->maps && i < proc->nmaps; i++)
+		free(proc->maps[i].name);
+	for (ct_u32 i = 0; proc->fds && i < proc->nfds; i++)
+		free(proc->fds[i].target);
+	free(proc->threads);
+	free(proc->maps);
+	free(proc->fds);
+	free(proc->exe);
+	free(proc->cwd);
+	free(proc->root);
+	free(proc->auxv);
+	memset(proc, 0, sizeof(*proc));
+}
+
 void ct_snapshot_deinit(struct ct_snapshot *snap)
 {
 	if (!snap)
 		return;
-	for (ct_u32 p = 0; snap->procs && p < snap->nprocs; p++) {
-		struct ct_snap_proc *proc = &snap->procs[p];
-
-		for (ct_u32 i = 0; proc->threads && i < proc->nthreads; i++)
-			free(proc->threads[i].xsave);
-		for (ct_u32 i = 0; proc->maps && i < proc->nmaps; i++)
-			free(proc->maps[i].name);
-		for (ct_u32 i = 0; proc->fds && i < proc->nfds; i++)
-			free(proc->fds[i].target);
-		free(proc->threads);
-		free(proc->maps);
-		free(proc->fds);
-		free(proc->exe);
-		free(proc->cwd);
-		free(proc->root);
-		free(proc->auxv);
-	}
+	for (ct_u32 p = 0; snap->procs && p < snap->nprocs; p++)
+		ct_snap_proc_deinit(&snap->procs[p]);
 	free(snap->procs);
 	memset(snap, 0, sizeof(*snap));
 }

@@ -97,6 +97,7 @@ struct ct_snapshot {
 	ct_u32 nprocs;
 	struct ct_snap_proc *procs; /* owned */
 };
+void ct_snap_proc_deinit(struct ct_snap_proc *proc);
 void ct_snapshot_deinit(struct ct_snapshot *snap);
 
 /* ---- Writing ---- */

@@ -3,6 +3,7 @@
  * is not trusted. A table remembers in members that no key can be called which lines its keys are in. */
 #include "user/toml.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -221,7 +222,12 @@ static json_t *number(struct toml *t, const char *token)
 		if (*body != '_')
 			digits[n++] = *body;
 	digits[n] = 0;
+	errno = 0;
 	i = strtoll(digits, &end, base);
+	if (n && !*end && errno == ERANGE) {
+		bad(t, "the number %.60s is too large", token);
+		return NULL;
+	}
 	if (n && !*end)
 		return json_integer(i);
 	d = strspn(digits, "0123456789eE+-.") == n ? strtod(digits, &end) : 0;

@@ -86,6 +86,8 @@ Test(toml, what_is_wrong_is_said_with_its_line)
 	wrong("a = [1", "an array without an end");
 	wrong("a = { b = 1", "an inline table without an end");
 	wrong("a = x", "'x' is no value");
+	wrong("a = 9223372036854775808", "the number 9223372036854775808 is too large");
+	wrong("a = -0x8000000000000001", "is too large");
 	wrong("a", "neither a table");
 	wrong("a = 1 b = 2", "more behind the value");
 	wrong("a = \"\\q\"", "an escape that is none");

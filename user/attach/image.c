@@ -455,10 +455,12 @@ int ct_image_begin(struct ct_image *img, struct ct_target *t, struct ct_error *e
 		img->child = 0;
 	} else {
 		img->child_memfd = ct_mem_open(img->child);
+		if (img->child_memfd < 0)
+			ct_fail_errno(err, CT_EXIT_FAILED, "cannot read the snapshot child of %d (%s)", t->pid,
+				      t->comm);
 		if (img->child_memfd < 0 || mark_dontfork(img, err)) {
 			ct_image_deinit(img);
-			return ct_fail_errno(err, CT_EXIT_FAILED, "cannot read the snapshot child of %d (%s)", t->pid,
-					     t->comm);
+			return -1;
 		}
 	}
 	if (copy_now(img, t, alone, err)) {
@@ -468,7 +470,7 @@ int ct_image_begin(struct ct_image *img, struct ct_target *t, struct ct_error *e
 	return 0;
 }
 
-void ct_image_deinit(struct ct_image *img)
+void ct_image_end(struct ct_image *img)
 {
 	if (img->child)
 		kill_stopped(img->child);
@@ -483,4 +485,10 @@ void ct_image_deinit(struct ct_image *img)
 	img->ncopies = 0;
 	free(img->patch);
 	img->patch = NULL;
+}
+
+void ct_image_deinit(struct ct_image *img)
+{
+	ct_image_end(img);
+	ct_snap_proc_deinit(&img->proc);
 }

@@ -195,7 +195,8 @@ int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *sna
 	int ret = out ? 0 : -1;
 
 	w.buf = malloc(STEP);
-	if (!ret && !w.buf)
+	snap->procs = calloc(count ? count : 1, sizeof(*snap->procs));
+	if (!ret && (!w.buf || !snap->procs))
 		ret = ct_fail(err, CT_EXIT_FAILED, "out of memory");
 	for (size_t i = 0; i < count && !ret; i++) {
 		w.img = &imgs[i];
@@ -214,13 +215,11 @@ int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *sna
 			ret = keep_files(&imgs[i], keep, keep_ctx);
 		if (w.pagemap >= 0)
 			close(w.pagemap);
-		ct_image_deinit(&imgs[i]);
+		ct_image_end(&imgs[i]);
 	}
 	free(w.buf);
-	snap->nprocs = count;
-	snap->procs = calloc(count ? count : 1, sizeof(*snap->procs));
 	for (size_t i = 0; snap->procs && i < count; i++) {
-		snap->procs[i] = imgs[i].proc; /* taken over */
+		snap->procs[snap->nprocs++] = imgs[i].proc; /* taken over */
 		memset(&imgs[i].proc, 0, sizeof(imgs[i].proc));
 	}
 	if (!out)

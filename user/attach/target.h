@@ -175,6 +175,8 @@ static inline bool ct_page_is_own(ct_u64 entry)
 int ct_image_begin(struct ct_image *img, struct ct_target *t, struct ct_error *err);
 /* Reaps a dead child made for an image (`reap`), or with 0 all that a killed recorder left, of a stopped target. */
 int ct_image_reap(struct ct_target *t, pid_t reap, struct ct_error *err);
+/* Ends the child and frees the copies; what was described (img->proc) stays. */
+void ct_image_end(struct ct_image *img);
 void ct_image_deinit(struct ct_image *img);
 
 /* A byte of a file that is a breakpoint of ours in every process that runs it. dev is fstat's st_dev. */
