@@ -37,7 +37,7 @@ struct call {
 	u32 flags; /* CT_SYSF_* */
 	u32 bytes; /* of buffers in the record, headers and padding included */
 	u32 in_only;
-	u32 replay; /* enum ct_mode of its process is CT_MODE_REPLAY */
+	u32 replay;   /* enum ct_mode of its process is CT_MODE_REPLAY */
 	u32 rules_nr; /* row of `rules` in force, unless ... */
 	u32 use_sub;  /* ... c->r is a copy of one of `subrules` */
 	u32 have_ref;

@@ -141,7 +141,8 @@ static int run_statement(struct query *q, sqlite3 *sql, sqlite3_stmt *stmt, stru
 
 static int query_sql(struct query *q, const char *text, struct ct_error *err)
 {
-	char *folded = q->db ? ct_stepdb_sql_fold(text) : strdup(text), *quoted = folded ? ct_stepdb_sql_quote(folded) : NULL;
+	char *folded = q->db ? ct_stepdb_sql_fold(text) : strdup(text);
+	char *quoted = folded ? ct_stepdb_sql_quote(folded) : NULL;
 	const char *rest = quoted;
 	sqlite3 *sql = quoted ? ct_stepdb_sql(q->db, q->rec, err) : NULL;
 	int ret = sql ? 0 : quoted ? -1 : ct_fail(err, CT_EXIT_FAILED, "out of memory");

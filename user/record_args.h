@@ -17,7 +17,7 @@ struct ct_record_args {
 	const char **redact, **redact_env; /* likewise */
 	const char **globs;                /* room for as many as there are arguments */
 	const char *filter;                /* file; what it says: */
-	struct ct_call_filter *rules; /* to be freed */
+	struct ct_call_filter *rules;      /* to be freed */
 };
 
 /* -1: go on; -2: there is no such process; else the exit status. */

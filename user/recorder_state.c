@@ -145,8 +145,7 @@ static int attach_one(struct ct_recorder *r, struct ct_target *t, struct ct_job 
 	memset(&more[job->nimages], 0, sizeof(*more));
 	if (stop_to_attach(r, t, err)) /* not there any more: it is left out */
 		return ct_target_lives(t) || r->ntargets == 1 ? -1 : (ct_recorder_drop(r, t), 0);
-	if (ct_target_prepare(t, &r->pin, err) ||
-	    ct_image_begin(&job->images[job->nimages], t, err))
+	if (ct_target_prepare(t, &r->pin, err) || ct_image_begin(&job->images[job->nimages], t, err))
 		return -1;
 	job->nimages++;
 	return ct_probes_add(&r->probes, t->pid, t, err);

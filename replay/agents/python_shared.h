@@ -33,8 +33,7 @@
 #define CT_PYA_BUFFER              0x40000000ull
 #define CT_PYA_BUFFER_LEN          0x1000000ull
 #define CT_PYA_SIZE                (CT_PYA_BUFFER + CT_PYA_BUFFER_LEN)
-#define CT_PYA_ROOM                0x80000ull /* free bytes in a part of the buffer that are enough for whatever happens at one step \
-					       */
+#define CT_PYA_ROOM                0x80000ull /* free bytes of the buffer that are enough for one step's records */
 #define CT_PYA_VALUE_MAX           0x10000ull /* bytes of one value; what does not fit is marked as left out */
 
 /* Where things lie in one version of CPython. */

@@ -161,7 +161,8 @@ int main(int argc, char **argv)
 		}
 		while (nanosleep(&pause, &pause) && errno == EINTR && !stop)
 			;
-		printf("tick %lu errors %lu eintr %lu cpu_id %d\n", n, errors, eintr, __rseq_size ? (int)rs->cpu_id : -9);
+		printf("tick %lu errors %lu eintr %lu cpu_id %d\n", n, errors, eintr,
+		       __rseq_size ? (int)rs->cpu_id : -9);
 	}
 	if (write(event, &one, sizeof(one)) < 0)
 		return 9;
