@@ -38,8 +38,6 @@ bool dap_is_true(const struct dap_value *v);
 char *dap_value_text(const struct dap_value *v, const struct ct_node_names *names, size_t *len);
 struct dap_value dap_value_of(const ct_u8 *node, size_t len);
 
-/* The bytes behind the value at p, NULL if it makes no sense. */
-const ct_u8 *dap_node_skip(const ct_u8 *p, const ct_u8 *end);
 /* Walks the children of a container: `name` of a field, or `key` of a pair, or their index. */
 struct dap_child {
 	size_t index;

@@ -6,7 +6,8 @@
 
 #include "replay/dap_expr.h"
 
-const ct_u8 *dap_node_skip(const ct_u8 *p, const ct_u8 *end)
+/* The bytes behind the value at p, NULL if it makes no sense. */
+static const ct_u8 *dap_node_skip(const ct_u8 *p, const ct_u8 *end)
 {
 	unsigned depth = 0;
 	struct ct_node node;

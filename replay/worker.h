@@ -37,8 +37,6 @@ struct worker_query {
 	json_t *(*answer)(struct worker *w, const json_t *q, struct ct_error *err);
 };
 extern const struct worker_query worker_look[];
-/* The present moment as a number: the event's, and which of those that were told of before this event it is. */
-int worker_ticks(struct worker *w, ct_s64 *ticks, struct ct_error *err);
 json_t *worker_location(struct worker *w, size_t frame, struct ct_error *err);
 json_t *worker_value(const struct ct_dwarf_place *p, const struct ct_dwarf_value *v, unsigned depth);
 

@@ -21,7 +21,8 @@ enum {
 	KIND_NONE = 30
 };
 
-int worker_ticks(struct worker *w, ct_s64 *ticks, struct ct_error *err)
+/* The present moment as a number: the event's, and which of those that were told of before this event it is. */
+static int worker_ticks(struct worker *w, ct_s64 *ticks, struct ct_error *err)
 {
 	struct worker_moment *more;
 	struct ct_moment now;

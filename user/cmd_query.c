@@ -58,7 +58,8 @@ static const char help[] =
 
 /* ---- What there is ---- */
 
-int query_summary(struct query *q, struct ct_error *err)
+/* What the database holds, and its tables. */
+static int query_summary(struct query *q, struct ct_error *err)
 {
 	struct ct_stepdb_info info;
 	char a[CT_HUMAN], b[CT_HUMAN], c[CT_HUMAN], d[CT_HUMAN];

@@ -81,7 +81,5 @@ int query_callers(struct query *q, const char *function, struct ct_error *err);
 int query_slowest(struct query *q, struct ct_error *err);
 int query_exceptions(struct query *q, struct ct_error *err);
 int query_where(struct query *q, const char *pos, struct ct_error *err);
-/* What the database holds, and its tables. */
-int query_summary(struct query *q, struct ct_error *err);
 
 #endif

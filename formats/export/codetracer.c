@@ -17,8 +17,8 @@
 
 static const enum ct_names tables[] = {CT_FILES, CT_FUNCTIONS, CT_TYPES, CT_STRINGS};
 
-int cdt_init(struct cdt *c, const struct ct_export_source *src, const struct ct_export_options *opts, ct_u32 thread,
-	     int dirfd, struct ct_error *err)
+static int cdt_init(struct cdt *c, const struct ct_export_source *src, const struct ct_export_options *opts,
+		    ct_u32 thread, int dirfd, struct ct_error *err)
 {
 	*c = (struct cdt){.src = src, .opts = opts, .thread = thread, .dirfd = dirfd};
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
@@ -31,7 +31,7 @@ int cdt_init(struct cdt *c, const struct ct_export_source *src, const struct ct_
 	return 0;
 }
 
-void cdt_deinit(struct cdt *c)
+static void cdt_deinit(struct cdt *c)
 {
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		free(c->ids[tables[i]].id);

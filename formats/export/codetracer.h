@@ -83,9 +83,6 @@ struct cdt {
 	/* The writer's. */
 	void *writer;
 };
-int cdt_init(struct cdt *c, const struct ct_export_source *src, const struct ct_export_options *opts, ct_u32 thread,
-	     int dirfd, struct ct_error *err);
-void cdt_deinit(struct cdt *c);
 /* Each gives the id, defining it when it is new; false after a failure. */
 bool cdt_path(struct cdt *c, ct_u64 file, ct_u32 *id);
 bool cdt_function(struct cdt *c, ct_u64 function, ct_u32 *id);

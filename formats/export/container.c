@@ -13,7 +13,7 @@
 #define ENTRIES    (CN_BLOCK / 8 - 1) /* of a mapping block; the last number is the link */
 #define ZSTD_LEVEL 3
 
-void cn_fail(struct container *cn, const struct ct_error *err)
+static void cn_fail(struct container *cn, const struct ct_error *err)
 {
 	if (!cn->failed)
 		cn->err = *err;

@@ -33,7 +33,6 @@ unsigned cn_stream(struct container *cn, const char *name);
 void cn_put(struct container *cn, unsigned stream, const void *data, size_t len);
 /* Writes what is left and the directory; 0 or -1. Frees in any case. */
 int cn_finish(struct container *cn, unsigned version, bool good, struct ct_error *err);
-void cn_fail(struct container *cn, const struct ct_error *err);
 
 /* Records in compressed chunks of so many: NAME.dat and NAME.idx, where the chunks begin. */
 struct cn_table {

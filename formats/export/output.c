@@ -22,7 +22,8 @@ const struct ct_export_info ct_export_info[CT_EXPORT_NFORMATS] = {
 
 /* ---- Output ---- */
 
-void ex_fail(struct ex_out *o, const struct ct_error *err)
+/* Remembers the first error. */
+static void ex_fail(struct ex_out *o, const struct ct_error *err)
 {
 	if (!o->failed)
 		o->err = *err;

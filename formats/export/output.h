@@ -21,8 +21,6 @@ void ex_put(struct ex_out *o, const void *data, size_t len);
 void ex_str(struct ex_out *o, const char *text);
 void ex_u64(struct ex_out *o, ct_u64 v);
 __attribute__((format(printf, 2, 3))) void ex_fmt(struct ex_out *o, const char *fmt, ...);
-/* Remembers the first error. */
-void ex_fail(struct ex_out *o, const struct ct_error *err);
 /* Writes what is left and frees; 0 or -1 with the first error. */
 int ex_finish(struct ex_out *o, struct ct_error *err);
 

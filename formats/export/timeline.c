@@ -309,7 +309,8 @@ static int do_step(struct ex_timeline *t, struct ct_error *err)
 
 /* ---- All of it ---- */
 
-int ex_kind_keys(struct ct_stepdb *db, enum ct_value_kind kind, ct_u32 **keys, size_t *n, struct ct_error *err)
+/* As a scan's key list: the variables of a kind. malloc'ed. */
+static int ex_kind_keys(struct ct_stepdb *db, enum ct_value_kind kind, ct_u32 **keys, size_t *n, struct ct_error *err)
 {
 	*n = 0;
 	*keys = malloc(((size_t)ct_stepdb_names(db, CT_VARIABLES) + 1) * sizeof(**keys));

@@ -61,7 +61,5 @@ struct ex_timeline {
 /* Runs through thread `thread`; calls that do not end are left at end_ns or later. */
 int ex_timeline(const struct ct_export_source *src, const struct ct_export_options *opts, ct_u32 thread, ct_u64 end_ns,
 		const struct ex_sink *sink, struct ct_error *err);
-/* As a scan's key list: the variables of a kind. malloc'ed. */
-int ex_kind_keys(struct ct_stepdb *db, enum ct_value_kind kind, ct_u32 **keys, size_t *n, struct ct_error *err);
 
 #endif
