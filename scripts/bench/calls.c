@@ -15,15 +15,21 @@
 
 enum { BATCH = 64 }; /* calls between two looks at the clock */
 
+#ifdef __clang__ /* does not clone, and does not know the word */
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE __attribute__((noinline, noclone))
+#endif
+
 static volatile int sink;
 
-__attribute__((noinline, noclone)) void bench_native(int n)
+NOINLINE void bench_native(int n)
 {
 	sink = n;
 	__asm__ volatile("push %%rbx; pop %%rbx" ::: "rbx"); /* so that it has a frame, as nearly all functions do */
 }
 
-__attribute__((noinline, noclone)) static void bench_sdk(int n)
+NOINLINE static void bench_sdk(int n)
 {
 	CTBPF_FUNCTION();
 	sink = n;

@@ -11,7 +11,11 @@
 
 #include "threads.h"
 
+#ifdef __clang__ /* does not clone, and does not know the word */
+#define NOINLINE __attribute__((noinline))
+#else
 #define NOINLINE __attribute__((noinline, noclone))
+#endif
 
 static _Thread_local jmp_buf back;
 static volatile int sink;

@@ -141,6 +141,7 @@ static void live_snapshot(struct live *l, ct_u32 id, ct_u32 kind)
 {
 	const ct_u64 area[] = {CODE, DATA, STACK, HEAP};
 	static ct_u8 page[AREA];
+	static char no_name[1];
 	unsigned char xsave[CT_XSAVE_MAX];
 	ssize_t xlen = ct_get_xsave(l->pid, xsave);
 	struct ct_snap_map map[4];
@@ -158,7 +159,7 @@ static void live_snapshot(struct live *l, ct_u32 id, ct_u32 kind)
 		map[i] = (struct ct_snap_map){.start = area[i],
 					      .end = area[i] + AREA,
 					      .prot = i ? PROT_READ | PROT_WRITE : PROT_READ | PROT_EXEC,
-					      .name = (char[]){0}};
+					      .name = no_name};
 		must(ct_mem_read(l->memfd, area[i], page, AREA) &&
 			     !ct_snapshot_add_pages(w, 0, area[i], page, AREA / CT_PAGE, &err),
 		     err.msg);
@@ -170,7 +171,7 @@ static void live_snapshot(struct live *l, ct_u32 id, ct_u32 kind)
 
 static int next_stop(struct live *l, struct ct_regs *r)
 {
-	int status;
+	int status = 0;
 
 	must(!ptrace(PTRACE_SYSCALL, l->pid, 0, 0) && waitpid(l->pid, &status, 0) == l->pid && WIFSTOPPED(status),
 	     "child");
