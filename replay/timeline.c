@@ -11,8 +11,9 @@
 #include "replay/timeline_priv.h"
 
 #define LEAST_MARKS 48 /* that there may be at once */
-#define MOST_MARKS  128
-#define MOST_TASKS  4096        /* all their threads */
+#define MOST_MARKS  192
+#define MOST_TASKS  4096          /* all their threads */
+#define EQUAL       1000000000ull /* ns from the present moment within which they are about equally dense */
 #define MIN_SPACING 20000000ull /* ns */
 #define ASK_EVERY   32          /* events */
 
@@ -61,7 +62,8 @@ static void drop_mark(struct ct_timeline *tl, size_t i)
 	memmove(&tl->marks[i], &tl->marks[i + 1], (--tl->nmarks - i) * sizeof(*tl->marks));
 }
 
-/* The one that is missed least: the gap it leaves is small compared with how far away it is. Not that before `keep`. */
+/* The one that is missed least: the gap it leaves is small compared with how far away it is. Not that before `keep`.
+ * Nearer than EQUAL it makes little difference how far: gaps there are short, and all others would have to be longer. */
 static void thin_out(struct ct_timeline *tl, ct_u64 keep)
 {
 	double best = 0;
@@ -70,7 +72,7 @@ static void thin_out(struct ct_timeline *tl, ct_u64 keep)
 	for (size_t i = 1; i + 1 < tl->nmarks; i++) {
 		const ct_u64 at = tl->marks[i].tau;
 		const double gap = (double)(tl->marks[i + 1].tau - tl->marks[i - 1].tau);
-		const double score = gap / (double)((at > tl->tau ? at - tl->tau : tl->tau - at) + tl->spacing);
+		const double score = gap / (double)((at > tl->tau ? at - tl->tau : tl->tau - at) + EQUAL);
 
 		if (tl->marks[i].next != keep && (!which || score < best)) {
 			which = i;
