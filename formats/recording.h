@@ -56,6 +56,8 @@ const char *ct_recording_path(const struct ct_recording *rec);
 enum ct_recording_state ct_recording_state(const struct ct_recording *rec);
 /* CLOCK_MONOTONIC of its first event, and CLOCK_REALTIME of when it began (0: its manifest has no clocks). */
 ct_u64 ct_recording_first_ns(const struct ct_recording *rec);
+/* First and last sequence number and time over all block indexes; false: no events. */
+bool ct_recording_range(const struct ct_recording *rec, struct ct_index_entry *range);
 ct_u64 ct_recording_begun_ns(const struct ct_recording *rec);
 const json_t *ct_recording_manifest(const struct ct_recording *rec);
 /* The error that ended it early (a full disk, ...), as the recorder said; NULL: none. */

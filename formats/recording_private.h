@@ -29,8 +29,6 @@ ct_u64 ct_segment_bytes(const struct ct_segment *seg);
 /* Closes the segment's descriptor; each read opens it again below dirfd, which must stay open. For recordings
  * with more segments than a process may have files open. */
 void ct_segment_park(struct ct_segment *seg, int dirfd);
-/* First and last sequence number and time over all block indexes; false: no events. */
-bool ct_recording_range(const struct ct_recording *rec, struct ct_index_entry *range);
 /* Whether the text of a manifest ends with the checksum of what is before it. */
 bool ct_manifest_sealed(const char *text, size_t len);
 /* Recorder's start time as /proc/PID/stat has it; 0 if there is no such process. */

@@ -40,7 +40,8 @@ static void seek(struct ct_gdb *g, const char *args)
 	struct ct_error err;
 
 	if (!*args)
-		ct_gdb_putf_hex(&g->out, "seek POS: e:NUMBER, e:NUMBER@ADDRESS#PASS, t:+1.25s, start, end\n");
+		ct_gdb_putf_hex(&g->out,
+				"seek POS: e:NUMBER, e:NUMBER@ADDRESS#PASS, tick:NUMBER, t:+1.25s, start, end\n");
 	else
 		gone(g, ct_timeline_seek_text(g->tl, args, &err), &err);
 }

@@ -14,7 +14,7 @@ const struct ct_place_reg ct_place_regs[CT_PLACE_REGS] = {
 
 bool ct_place_is_one(const char *text)
 {
-	return strchr(text, '@') != NULL;
+	return ct_place_is_tick(text) || strchr(text, '@');
 }
 
 static bool number(const char **at, int base, ct_u64 *to)
@@ -46,11 +46,13 @@ static bool add_register(const char **at, struct ct_named_place *p)
 	return false;
 }
 
-int ct_place_parse(const char *text, struct ct_named_place *p, struct ct_error *err)
+int ct_place_parse(struct ct_recording *rec, const char *text, struct ct_named_place *p, struct ct_error *err)
 {
 	const char *at = text + 2;
 	bool good;
 
+	if (ct_place_is_tick(text))
+		return ct_place_parse_tick(rec, text, p, err);
 	*p = (struct ct_named_place){.pass = 1};
 	good = !strncmp(text, "e:", 2) && number(&at, 10, &p->next) && *at++ == '@' && number(&at, 16, &p->addr);
 	if (good && *at == '#') {
@@ -97,6 +99,8 @@ int ct_session_run_to_named(struct ct_session *s, const struct ct_named_place *p
 	if (!ret || ev->seq != p->next)
 		return ct_fail(err, CT_EXIT_USAGE, "event %llu is not among those that are replayed",
 			       (unsigned long long)p->next);
+	if (p->tid)
+		return ct_session_run_to_tick(s, p, err);
 	if (!p->pass)
 		return ct_session_run_to_like(s, &p->regs, ~p->known, err) ? ct_place_fail(p, err) : 0;
 	if (ct_session_threads(s, &list, &n, err))

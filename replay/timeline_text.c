@@ -50,7 +50,7 @@ static int seek_place(struct ct_timeline *tl, const char *text, struct ct_error 
 	struct ct_moment start;
 	ct_s64 n;
 
-	if (ct_place_parse(text, &p, err))
+	if (ct_place_parse(tl->rec, text, &p, err))
 		return -1;
 	if (p.pass) {
 		n = passes(tl, p.next, p.addr, p.pass, NULL, 0, err);
@@ -60,14 +60,18 @@ static int seek_place(struct ct_timeline *tl, const char *text, struct ct_error 
 	if (ct_timeline_seek(tl, &start, err))
 		return -1;
 	ct_tl_forget_window(tl);
-	if (!ct_session_run_to_like(tl->s, &p.regs, ~p.known, err))
+	p.end = tl->end;
+	if (p.tid ? !ct_session_run_to_tick(tl->s, &p, err) : !ct_session_run_to_like(tl->s, &p.regs, ~p.known, err))
 		return 0;
 	tl->broken = true; /* the event has come */
+	if (p.tid)
+		return -1;
 	return ct_place_fail(&p, err);
 }
 
 int ct_timeline_seek_text(struct ct_timeline *tl, const char *text, struct ct_error *err)
 {
+	struct ct_index_entry range = {0};
 	struct ct_moment m;
 	struct ct_pos pos;
 
@@ -84,11 +88,15 @@ int ct_timeline_seek_text(struct ct_timeline *tl, const char *text, struct ct_er
 			ct_cursor_destroy(cur);
 			return -1;
 		}
-		m.next = ev ? ev->seq : tl->end;
 		ct_cursor_destroy(cur);
+		ct_recording_range(tl->rec, &range);
+		m.next = ev && ev->seq < tl->end ? ev->seq : tl->end + (pos.value > range.last_ns);
 	}
-	if (m.next > tl->end && (!strcmp(text, "end") || pos.kind == CT_POS_TIME))
+	if (!strcmp(text, "end"))
 		m.next = tl->end;
+	if (m.next > tl->end)
+		return ct_fail(err, CT_EXIT_USAGE, "'%s' is behind the end: the last position is e:%llu", text,
+			       (unsigned long long)tl->end);
 	/* The record of its snapshot comes before its first event, and is as good a name for the same moment. */
 	if (m.next < tl->begin && (!strcmp(text, "start") || pos.kind == CT_POS_TIME || m.next + 1 == tl->begin))
 		m.next = tl->begin;

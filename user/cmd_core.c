@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "replay/place.h"
 #include "replay/core.h"
 #include "replay/stretch.h"
 #include "user/cmd.h"
@@ -20,7 +21,8 @@ static const char help[] =
 	"all memory. Without --at that is where a signal ended a process, the last one if there are several, or\n"
 	"the recording's end. The recording is replayed up to there from the snapshot before.\n"
 	"\n"
-	"      --at POS       the moment: before event e:NUMBER, e:NUMBER@ADDRESS#PASS, t:+1.25s, start, end\n"
+	"      --at POS       the moment: before event e:NUMBER, e:NUMBER@ADDRESS#PASS, tick:NUMBER, t:+1.25s,\n"
+	"                     start, end\n"
 	"      --pid PID      the process (default: the one that crashed, or the first)\n"
 	"  -o, --output FILE  (default core.PID)\n"
 	"  -q, --quiet        say nothing but errors\n"
@@ -42,13 +44,16 @@ struct args {
 static int event_of(struct ct_recording *rec, const char *text, ct_u64 *seq, struct ct_error *err)
 {
 	const struct ct_event *ev = NULL;
-	char bare[64];
+	struct ct_named_place place;
 	struct ct_cursor *cur;
 	struct ct_pos pos;
 	int ret;
 
-	snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(text, "@"), text);
-	if (ct_pos_parse(rec, bare, &pos, err))
+	if (ct_place_is_one(text)) {
+		*seq = ct_place_parse(rec, text, &place, err) ? 0 : place.next;
+		return *seq ? 0 : -1;
+	}
+	if (ct_pos_parse(rec, text, &pos, err))
 		return -1;
 	*seq = pos.value;
 	if (pos.kind == CT_POS_SEQ)

@@ -33,7 +33,8 @@ static const char help[] =
 	"\n"
 	"  -t, --to POS           only up to this position, inclusive: an event number, e:NUMBER, t:+1.25s,\n"
 	"                         t:12:30:05.5 (UTC); or to a place on the way to an event, as `when` tells it:\n"
-	"                         e:NUMBER@ADDRESS#PASS, e:NUMBER@ADDRESS,REGISTER=VALUE\n"
+	"                         e:NUMBER@ADDRESS#PASS, e:NUMBER@ADDRESS,REGISTER=VALUE; or tick:NUMBER/TID,\n"
+	"                         when a thread has executed so many conditional branches (record --clock step)\n"
 	"      --from-snapshot N  begin at this snapshot (default: the first); `ctbpf dump --type snapshot`\n"
 	"                         lists them\n"
 	"  -O, --output           write what the program wrote to standard output and standard error to ours\n"
@@ -175,6 +176,7 @@ static int begin_at(struct replay *r, ct_u32 snapshot, struct ct_error *err)
 /* The first event behind the position. */
 static int find_end(struct replay *r, struct ct_error *err)
 {
+	struct ct_index_entry range;
 	const struct ct_event *ev;
 	struct ct_cursor *cur;
 	struct ct_pos pos;
@@ -184,7 +186,7 @@ static int find_end(struct replay *r, struct ct_error *err)
 	if (!r->to)
 		return 0;
 	if (ct_place_is_one(r->to)) {
-		if (ct_place_parse(r->to, &r->place, err))
+		if (ct_place_parse(r->rec, r->to, &r->place, err))
 			return -1;
 		r->within = true;
 		r->end = r->place.next;
@@ -192,6 +194,10 @@ static int find_end(struct replay *r, struct ct_error *err)
 	}
 	if (ct_pos_parse(r->rec, r->to, &pos, err))
 		return -1;
+	if (ct_recording_range(r->rec, &range) && pos.value > (pos.kind == CT_POS_SEQ ? range.last_seq : range.last_ns))
+		return ct_fail(err, CT_EXIT_USAGE, "%s: '%s' is behind its end: the last event is e:%llu, at t:+%.6fs",
+			       ct_recording_path(r->rec), r->to, (unsigned long long)range.last_seq,
+			       (double)(range.last_ns - range.first_ns) / 1e9);
 	if (pos.kind == CT_POS_SEQ) {
 		r->end = pos.value + 1;
 		return 0;
@@ -279,6 +285,14 @@ static void tell_divergence(struct replay *r, struct ct_session *s, json_t *sum)
 	ct_report_free(report);
 }
 
+/* The event at which those that follow each other soundly end. */
+static ct_u64 sound_until(const struct replay *r, const struct ct_stretch *st)
+{
+	while (!st->broken_at && st + 1 < r->st.list + r->st.count)
+		st++;
+	return st->broken_at ? st->broken_at : st->end;
+}
+
 /* Runs over as many stretches as follow each other soundly; *index goes to the next one. 1: the way is at its end; 0:
  * it goes on there. */
 static int run_session(struct replay *r, size_t *index, json_t *sum, struct ct_error *err)
@@ -305,8 +319,10 @@ static int run_session(struct replay *r, size_t *index, json_t *sum, struct ct_e
 		if (ret || r->end <= end || st->broken_at || *index == r->st.count)
 			break;
 	}
-	if (!ret && r->within && r->end <= st->end && !(st->broken_at && st->broken_at < r->end))
+	if (!ret && r->within && r->end <= st->end && !(st->broken_at && st->broken_at < r->end)) {
+		r->place.end = sound_until(r, st);
 		ret = ct_session_run_to_named(s, &r->place, err);
+	}
 	if (ret > 0)
 		ret = ct_fail(err, CT_EXIT_FAILED, "cannot write the program's output: %s", strerror(r->failed));
 	else if (ret < 0 && err->status == CT_EXIT_DIVERGED)

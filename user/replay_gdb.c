@@ -50,7 +50,7 @@ static const char gdbinit[] =
 	"ctbpf-moved\n"
 	"end\n"
 	"document seek\n"
-	"Go to a position of the recording: e:NUMBER, e:NUMBER@ADDRESS#PASS, t:+1.25s, start, end.\n"
+	"Go to a position of the recording: e:NUMBER, e:NUMBER@ADDRESS#PASS, tick:NUMBER, t:+1.25s, start, end.\n"
 	"end\n"
 	/* gdb's own ones fork processes of this machine. */
 	"define checkpoint\n"

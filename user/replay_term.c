@@ -60,7 +60,7 @@ static const struct {
 	{"backi", "bi", term_backi, "[N]", "one instruction back", true},
 	{"continue", "c", term_continue, "", "to the next breakpoint, watchpoint or signal", true},
 	{"rc", "", term_rc, "", "back to the last one", true},
-	{"goto", "", term_goto, "POS", "to e:NUMBER, e:NUMBER@ADDRESS#PASS, t:+1.25s, start, end", false},
+	{"goto", "", term_goto, "POS", "to e:NUMBER, e:NUMBER@ADDRESS#PASS, tick:NUMBER, t:+1.25s, start, end", false},
 	{"break", "b", term_break, "[WHERE [if EXPR]]", "stop at FUNCTION, FILE:LINE, LINE, *ADDRESS; alone: list them",
 	 false},
 	{"watch", "", term_watch, "EXPR", "stop where it is written; backwards: where it will be", false},

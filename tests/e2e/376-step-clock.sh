@@ -37,6 +37,26 @@ for what in signals threads; do
 	verified_by_both "$T/$what.ctr"
 done
 
+step "ticks are positions"
+read -r seq tick < <("$CTBPF" dump --hex --type signal "$T/signals.ctr" |
+	awk '$1 ~ /^[0-9]+$/ { seq = $1 } match($0, /, tick [0-9]+/) && ++n == 5 { print seq, substr($0, RSTART + 7, RLENGTH - 7) }')
+at_tick() { # TICK: the next event there, and where the thread stands
+	assert_status 0 "$CTBPF" replay --clock step --to "tick:$1" "$T/signals.ctr"
+	sed -n 's/^next is *\([0-9]*\) .*/\1/p; s/^thread .* runs, at //p' <<<"$OUT" | xargs
+}
+read -r next rip <<<"$(at_tick $((tick + 1)))"
+[ "$next" -gt "$seq" ] || fail "tick $((tick + 1)) comes before event $seq, which is at tick $tick"
+[ "$(at_tick $((tick - 1)) | cut -d' ' -f1)" -le "$seq" ] || fail "tick $((tick - 1)) comes after event $seq"
+printf 'goto tick:%s\nregisters\nwhen\n' $((tick + 1)) >"$T/script"
+assert_status 0 "$CTBPF" replay --batch -x "$T/script" "$T/signals.ctr"
+assert_contains "$OUT" "$rip"
+assert_contains "$OUT" "e:$next"
+for p in tick: tick:1x tick:99999999 tick:1/1 e:99999999 t:+1000s; do
+	assert_status 2 "$CTBPF" replay --to $p "$T/signals.ctr"
+	assert_status 2 "$CTBPF" replay --batch -x /dev/null --to $p "$T/signals.ctr"
+done
+assert_contains "$OUT" "'t:+1000s' is behind the end: the last position is e:"
+
 step "a command and its children"
 assert_status 5 "$CTBPF" record -q --clock step -o "$T/processes.ctr" -- "$PROGRAMS/stepped" processes
 assert_eq "$OUT" "$(printf '2\n3')"
