@@ -14,8 +14,8 @@
 #define MOST_MARKS  192
 #define MOST_TASKS  4096          /* all their threads */
 #define EQUAL       1000000000ull /* ns from the present moment within which they are about equally dense */
-#define MIN_SPACING 20000000ull /* ns */
-#define ASK_EVERY   32          /* events */
+#define MIN_SPACING 20000000ull   /* ns */
+#define ASK_EVERY   32            /* events */
 
 ct_u64 ct_tl_ns(void)
 {
@@ -63,7 +63,8 @@ static void drop_mark(struct ct_timeline *tl, size_t i)
 }
 
 /* The one that is missed least: the gap it leaves is small compared with how far away it is. Not that before `keep`.
- * Nearer than EQUAL it makes little difference how far: gaps there are short, and all others would have to be longer. */
+ * Nearer than EQUAL it makes little difference how far: gaps there are short, and all others would have to be longer.
+ */
 static void thin_out(struct ct_timeline *tl, ct_u64 keep)
 {
 	double best = 0;
@@ -168,7 +169,10 @@ int ct_tl_mark(struct ct_timeline *tl)
 	if (tl->nmarks)
 		i++;
 	memmove(&more[i + 1], &more[i], (tl->nmarks - i) * sizeof(*more));
+	if (i < tl->nmarks && tl->tau > more[i + 1].tau) /* it has been slower this time */
+		tl->tau = more[i + 1].tau;
 	more[i] = (struct ct_mark){next, tl->tau, cp, 0};
+	tl->passed = next;
 	tl->nmarks++;
 	cost = ct_tl_ns() - before;
 	/* One that had to wait for the CPU says little. */
@@ -216,13 +220,25 @@ static bool catches(struct ct_timeline *tl, const struct ct_event *ev)
 	return false;
 }
 
-static bool mark_is_due(struct ct_timeline *tl)
+/* Replay time counts from the checkpoint that has been passed last: the same way takes longer on a busy machine, and
+ * theirs must rise. */
+static size_t pass_mark(struct ct_timeline *tl, ct_u64 next)
 {
-	const ct_u64 now = ct_tl_ns(), tau = tl->tau + (now - tl->began);
-	size_t i = 0;
+	const size_t i = mark_before(tl, next);
 
-	while (i + 1 < tl->nmarks && tl->marks[i + 1].tau <= tau)
-		i++;
+	if (tl->marks[i].next > tl->passed) {
+		tl->passed = tl->marks[i].next;
+		tl->tau = tl->marks[i].tau;
+		tl->began = ct_tl_ns();
+	}
+	return i;
+}
+
+static bool mark_is_due(struct ct_timeline *tl, ct_u64 next)
+{
+	const size_t i = pass_mark(tl, next);
+	const ct_u64 tau = tl->tau + (ct_tl_ns() - tl->began);
+
 	return tau >= tl->marks[i].tau + tl->spacing &&
 	       (i + 1 == tl->nmarks || tl->marks[i + 1].tau >= tau + tl->spacing / 2);
 }
@@ -235,7 +251,7 @@ static bool wants(void *ctx, const struct ct_event *ev)
 		return true;
 	if (++tl->asked % ASK_EVERY)
 		return false;
-	tl->want_mark |= tl->nmarks && mark_is_due(tl);
+	tl->want_mark |= tl->nmarks && mark_is_due(tl, ev->seq);
 	tl->interrupted |= tl->interrupt && tl->interrupt(tl->interrupt_ctx);
 	return tl->want_mark || tl->interrupted;
 }
@@ -293,6 +309,8 @@ int ct_tl_advance(struct ct_timeline *tl, ct_u64 until, struct ct_error *err)
 	for (;;) {
 		tl->began = ct_tl_ns();
 		ret = ct_session_run(tl->s, until, err);
+		if (tl->nmarks)
+			pass_mark(tl, ct_tl_next(tl));
 		tl->tau += ct_tl_ns() - tl->began;
 		if (ret < 0)
 			tl->broken = true;
@@ -350,6 +368,7 @@ int ct_timeline_seek(struct ct_timeline *tl, const struct ct_moment *m, struct c
 		if (ct_tl_restore(tl, mark->cp, err))
 			return -1;
 		tl->tau = mark->tau;
+		tl->passed = mark->next;
 	}
 	if (ct_tl_advance(tl, m->next, err) < 0)
 		return -1;

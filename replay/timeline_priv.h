@@ -43,6 +43,7 @@ struct ct_timeline {
 	ct_u64 cost;            /* of a checkpoint, ns */
 	unsigned measured;      /* how many looks at what one of them has */
 	ct_u64 tau;             /* of the present moment */
+	ct_u64 passed;          /* `next` of the checkpoint that it counts from */
 	ct_u64 began;           /* when the present run did, ns */
 	bool broken;            /* the session is not at a moment any more */
 	struct ct_stop *stops;
