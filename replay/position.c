@@ -13,146 +13,21 @@
 
 #include "replay/clock.h"
 #include "replay/inproc.h"
-#include "replay/session_priv.h"
-#include "replay/trampoline.h"
+#include "replay/position.h"
 
-/* Flags that user code computes: CF PF AF ZF SF DF OF. RF and TF are the tracer's. */
-#define FLAGS     0xcd5ull
-#define STATUS    0x8d5ull /* ... those that comparing changes */
+#define STATUS    0x8d5ull /* flags that comparing changes */
 #define DIRECTION 0x400ull
 #define STEPS     0x100ull   /* TF, if the program has set it */
 #define RESUME    0x10000ull /* RF: the instruction at rip goes on past a breakpoint on it */
 
-/* Looking for one position of one thread. */
-struct search {
-	struct ct_session *s;
-	struct ct_rthread *t;
-	const struct ct_regs *regs;     /* as they will be here ... */
-	const struct ct_regs *recorded; /* ... and as they were: an agent may have put addresses of its own in some */
-	const struct ct_fingerprint *fp;
-	struct ct_trampoline *tr; /* NULL: none */
-	int signal;               /* that the instruction there may raise; 0: none */
-	struct ct_rep rep;        /* the instruction at the position */
-	struct ct_maps maps;      /* read when first needed */
-	bool approaching;         /* not at the place yet */
-	bool ticked;              /* the fingerprint says how many ticks the thread has there */
-	ct_u64 near;              /* passes with the right registers ... */
-	ct_u64 differs;           /* ... the last of which had other memory here ... */
-	ct_u64 other_ticks;       /* passes with the right registers at another tick ... */
-	ct_u64 other;             /* ... the last of which was this one */
-	ct_u32 unknown;           /* registers that do not matter, bits of enum ct_reg */
-	bool stepped;             /* it has come there by a step of its own: a SIGTRAP is due */
-	bool here;                /* a breakpoint of the user's is at the place, and it has been reached */
-	ct_u64 hint, want;        /* ... in these eight bytes, which ought to be `want`; 0: none */
-};
-
-bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b)
-{
-	for (int i = 0; i < CT_ORIG_RAX; i++)
-		if (a->r[i] != b->r[i])
-			return false;
-	return a->r[CT_RIP] == b->r[CT_RIP] && a->r[CT_RSP] == b->r[CT_RSP] &&
-	       !((a->r[CT_RFLAGS] ^ b->r[CT_RFLAGS]) & FLAGS);
-}
-
-static bool same_regs(const struct search *q, const struct ct_regs *r)
-{
-	struct ct_regs known = *r;
-
-	for (int i = 0; i < CT_NREGS && q->unknown; i++)
-		if (q->unknown >> i & 1)
-			known.r[i] = q->regs->r[i];
-	return ct_same_position(&known, q->regs);
-}
-
-/* Code was sampled with the recorder's breakpoints in it. It does not change, and so tells no passes apart. */
-static bool is_code(struct search *q, ct_u64 addr)
-{
-	const struct ct_map *m;
-
-	if (!q->maps.count && ct_maps_read(q->t->real, &q->maps, NULL))
-		return false;
-	m = ct_maps_find(&q->maps, addr);
-	return m && (m->prot & PROT_EXEC) && !(m->prot & PROT_WRITE);
-}
-
-/* One sample of the fingerprint. What cannot be read here is no memory of the program's (the time page of the vDSO, the
- * recorder's own): its mappings are those it had then, since they change by system calls only. */
-static bool same_sample(struct search *q, ct_u64 addr, const ct_u8 *want, size_t len)
-{
-	unsigned char have[CT_FP_STACK];
-	const struct ct_trampoline *tr = q->tr;
-
-	if (!ct_replica_read(q->t->proc, addr, have, len))
-		return true;
-	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) { /* what the jumps hide */
-		if (i < tr->jump && tr->ip + i >= addr && tr->ip + i < addr + len)
-			have[tr->ip + i - addr] = tr->orig[i];
-		if (tr->slot && tr->slot + i >= addr && tr->slot + i < addr + len)
-			have[tr->slot + i - addr] = tr->slot_orig[i];
-	}
-	for (size_t i = 0; i < len; i++)
-		if (have[i] != want[i] && !is_code(q, addr + i)) {
-			size_t word = i & ~(size_t)7;
-
-			q->differs = addr + i;
-			if (word + 8 > len)
-				word = len - 8;
-			q->hint = addr + word;
-			memcpy(&q->want, want + word, 8);
-			if (tr && ((q->hint + 8 > tr->ip && q->hint < tr->ip + tr->jump) ||
-				   (tr->slot && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP)))
-				q->hint = 0; /* the code does not see what the jump hides */
-			return false;
-		}
-	return true;
-}
-
-static struct search search_for(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs,
-				const struct ct_regs *recorded, const struct ct_fingerprint *fp)
-{
-	struct search q = {.s = s, .t = t, .regs = regs, .recorded = recorded, .fp = fp};
-
-	/* The counter of a fingerprint that was taken late has counted others, too. */
-	q.ticked =
-		fp && (fp->flags & (CT_FPF_TICKS | CT_FPF_LATE)) == CT_FPF_TICKS && t->clock->counts && t->ticks_known;
-	return q;
-}
-
-/* Only called where the registers are right. */
-static bool same_memory(struct search *q)
-{
-	const struct ct_fingerprint *fp = q->fp;
-	const struct ct_regs *regs = q->regs;
-
-	if (q->ticked && q->t->ticks != fp->ticks) {
-		q->other_ticks++;
-		q->other = q->t->ticks;
-		return false;
-	}
-	if (!fp || (fp->flags & CT_FPF_LATE))
-		return true;
-	q->near++;
-	for (ct_u32 i = 0; i < fp->noperands && i < CT_FP_HARVEST; i++)
-		if (!same_sample(q, fp->operand[i].addr, fp->operand[i].data, sizeof(fp->operand[i].data)))
-			return false;
-	if ((fp->mask & 1) && !same_sample(q, regs->r[CT_RSP] - 128, fp->stack, CT_FP_STACK))
-		return false;
-	for (int k = 0; k < CT_FP_GPRS; k++)
-		if ((fp->mask >> (k + 1) & 1) &&
-		    !same_sample(q, q->recorded->r[k < 10 ? k : k + 1] & ~7ull, fp->gpr[k], CT_FP_GPR))
-			return false;
-	return true;
-}
-
 /* This is the place by all that is known, but not the pass that is wanted: see passes.c. */
-static bool passed_over(struct search *q)
+static bool passed_over(struct ct_search *q)
 {
 	return q->s->skip && q->s->skip--;
 }
 
 /* What the passes so far were like, as the end of a sentence. */
-static const char *passes(const struct search *q, char *text, size_t len)
+static const char *passes(const struct ct_search *q, char *text, size_t len)
 {
 	size_t n = 0;
 
@@ -181,7 +56,7 @@ static int single_step(struct ct_rthread *t, struct ct_regs *r)
 
 /* A watchpoint has been hit while the trampoline ran. True: by its own code, that is none; else the thread is put where
  * it would be without the trampoline. */
-static bool by_trampoline(struct search *q, struct ct_regs *r)
+static bool by_trampoline(struct ct_search *q, struct ct_regs *r)
 {
 	struct ct_rthread *t = q->t;
 
@@ -213,7 +88,7 @@ static bool own_step(const struct ct_rthread *t, int status)
 }
 
 /* Goes on to the next trap of ours. -1: *err is set, the position will not be reached. */
-static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
+static int next_trap(struct ct_search *q, struct ct_regs *r, struct ct_error *err)
 {
 	struct ct_rthread *t = q->t;
 	char near[320];
@@ -224,11 +99,13 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 			return ct_diverged(q->s, t, err, "%s", ct_replica_lost());
 	while (t->stops && t->stops->hit && by_trampoline(q, r));
 	if (t->stops && t->stops->hit) {
-		q->here = ct_stop_is_exec(t->stops->hit) && same_regs(q, r) && same_memory(q) && !q->s->skip;
+		q->here = ct_stop_is_exec(t->stops->hit) && ct_search_same_regs(q, r) && ct_search_same_memory(q) &&
+			  !q->s->skip;
 		return -1;
 	}
 	q->stepped = own_step(t, status);
-	if (q->stepped && same_regs(q, r) && same_memory(q)) /* its signal is delivered when it goes on */
+	if (q->stepped && ct_search_same_regs(q, r) &&
+	    ct_search_same_memory(q)) /* its signal is delivered when it goes on */
 		return 0;
 	if (q->stepped)
 		return ct_diverged(q->s, t, err, "a step of its own at %#llx before position %#llx was reached",
@@ -251,7 +128,7 @@ static int next_trap(struct search *q, struct ct_regs *r, struct ct_error *err)
 			   (unsigned long long)q->regs->r[CT_RIP], passes(q, near, sizeof(near)));
 }
 
-static int set_regs(struct search *q, struct ct_regs *r, ct_u64 ip, struct ct_error *err)
+static int set_regs(struct ct_search *q, struct ct_regs *r, ct_u64 ip, struct ct_error *err)
 {
 	r->r[CT_RIP] = ip;
 	r->r[CT_ORIG_RAX] = (ct_u64)-1;
@@ -264,7 +141,7 @@ static int set_regs(struct search *q, struct ct_regs *r, ct_u64 ip, struct ct_er
  * n rounds follow from those before; the memory after n rounds is made by executing n of them. */
 
 /* How many rounds after `r` the position would be, 0 if it cannot be there. */
-static ct_u64 rounds_to_position(const struct search *q, const struct ct_regs *r)
+static ct_u64 rounds_to_position(const struct ct_search *q, const struct ct_regs *r)
 {
 	const struct ct_rep *rep = &q->rep;
 	const ct_u64 rounds = r->r[CT_RCX] - q->regs->r[CT_RCX];
@@ -288,7 +165,8 @@ static ct_u64 rounds_to_position(const struct search *q, const struct ct_regs *r
 
 /* `r` are the registers at the instruction, which stands at `at`; `next` is behind it. Executes so many rounds of it.
  * 1: that is the position; 0: it is not, the thread stands where it can go on; -1: *err is set. */
-static int do_rounds(struct search *q, struct ct_regs *r, ct_u64 rounds, ct_u64 at, ct_u64 next, struct ct_error *err)
+static int do_rounds(struct ct_search *q, struct ct_regs *r, ct_u64 rounds, ct_u64 at, ct_u64 next,
+		     struct ct_error *err)
 {
 	const ct_u64 left = r->r[CT_RCX] - rounds;
 	bool equal;
@@ -314,9 +192,9 @@ static int do_rounds(struct search *q, struct ct_regs *r, ct_u64 rounds, ct_u64 
 	}
 	r->r[CT_RCX] = left;
 	r->r[CT_RFLAGS] |= RESUME;
-	if ((!q->rep.loads || r->r[CT_RAX] == q->regs->r[CT_RAX]) && same_memory(q) && !passed_over(q)) {
+	if ((!q->rep.loads || r->r[CT_RAX] == q->regs->r[CT_RAX]) && ct_search_same_memory(q) && !passed_over(q)) {
 		/* Whether flags are those of the last round or of before the first one is the CPU's business. */
-		r->r[CT_RFLAGS] = (r->r[CT_RFLAGS] & ~FLAGS) | (q->regs->r[CT_RFLAGS] & FLAGS);
+		r->r[CT_RFLAGS] = (r->r[CT_RFLAGS] & ~CT_USER_FLAGS) | (q->regs->r[CT_RFLAGS] & CT_USER_FLAGS);
 		return set_regs(q, r, q->regs->r[CT_RIP], err) ? -1 : 1;
 	}
 	return set_regs(q, r, at, err);
@@ -324,13 +202,13 @@ static int do_rounds(struct search *q, struct ct_regs *r, ct_u64 rounds, ct_u64 
 
 /* At the position's address with registers `r`, its instruction standing at `at`: 1: this is the moment; 0: not yet,
  * the thread's registers are such that it goes on; -1: *err is set. */
-static int look(struct search *q, struct ct_regs *r, ct_u64 at, ct_u64 next, struct ct_error *err)
+static int look(struct ct_search *q, struct ct_regs *r, ct_u64 at, ct_u64 next, struct ct_error *err)
 {
 	const ct_u64 ip = q->regs->r[CT_RIP];
 	ct_u64 rounds;
 
 	r->r[CT_RIP] = ip;
-	if (same_regs(q, r) && same_memory(q) && !passed_over(q))
+	if (ct_search_same_regs(q, r) && ct_search_same_memory(q) && !passed_over(q))
 		return set_regs(q, r, ip, err) ? -1 : 1;
 	if (q->tr && q->hint && !q->rep.len && ct_trampoline_hint(q->tr, q->hint, q->want))
 		return ct_diverged(q->s, q->t, err, "the trampoline cannot be written");
@@ -345,7 +223,7 @@ static int look(struct search *q, struct ct_regs *r, ct_u64 at, ct_u64 next, str
 
 /* ---- the two ways to notice a pass ------------------------------------------------------------------------------- */
 
-static int run_with_breakpoint(struct search *q, struct ct_error *err)
+static int run_with_breakpoint(struct ct_search *q, struct ct_error *err)
 {
 	const ct_u64 ip = q->regs->r[CT_RIP];
 	struct ct_regs r;
@@ -364,7 +242,7 @@ static int run_with_breakpoint(struct search *q, struct ct_error *err)
 }
 
 /* Out of the bytes that the jump will replace. */
-static int leave_covered(struct search *q, struct ct_regs *r, struct ct_error *err)
+static int leave_covered(struct ct_search *q, struct ct_regs *r, struct ct_error *err)
 {
 	const struct ct_trampoline *tr = q->tr;
 	struct ct_rthread *t = q->t;
@@ -389,7 +267,7 @@ static int leave_covered(struct search *q, struct ct_regs *r, struct ct_error *e
 }
 
 /* The thread is at one of the replaced instructions but the first: they run in place, then the jump is put back. */
-static int step_through(struct search *q, struct ct_regs *r, struct ct_error *err)
+static int step_through(struct ct_search *q, struct ct_regs *r, struct ct_error *err)
 {
 	struct ct_trampoline *tr = q->tr;
 	unsigned char jump[CT_TRAMPOLINE_JUMP];
@@ -408,7 +286,7 @@ static int step_through(struct search *q, struct ct_regs *r, struct ct_error *er
 	return 0;
 }
 
-static int run_with_trampoline(struct search *q, struct ct_error *err)
+static int run_with_trampoline(struct ct_search *q, struct ct_error *err)
 {
 	struct ct_trampoline *tr = q->tr;
 	struct ct_regs r;
@@ -443,7 +321,7 @@ static int run_with_trampoline(struct search *q, struct ct_error *err)
  */
 
 /* To where the recorded tick is so near that stopping at each pass costs little. */
-static int approach(struct search *q, struct ct_error *err)
+static int approach(struct ct_search *q, struct ct_error *err)
 {
 	struct ct_rthread *t = q->t;
 	const ct_u64 target = q->fp->ticks;
@@ -471,7 +349,7 @@ static int approach(struct search *q, struct ct_error *err)
 	return ret;
 }
 
-static int run_with_ticks(struct search *q, struct ct_error *err)
+static int run_with_ticks(struct ct_search *q, struct ct_error *err)
 {
 	struct ct_rthread *t = q->t;
 	struct ct_regs r;
@@ -479,7 +357,7 @@ static int run_with_ticks(struct search *q, struct ct_error *err)
 
 	if (approach(q, err) || ct_get_regs(t->real, &r))
 		return -1;
-	if (ct_same_position(&r, q->regs) && same_memory(q))
+	if (ct_same_position(&r, q->regs) && ct_search_same_memory(q))
 		return 0;
 	t->tick_stop = q->fp->ticks + 1;
 	ret = run_with_breakpoint(q, err);
@@ -517,7 +395,7 @@ int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 		   const struct ct_fingerprint *fp, struct ct_error *err)
 {
 	struct ct_regs want = *regs;
-	struct search q = search_for(s, t, &want, regs, fp);
+	struct ct_search q = ct_search_for(s, t, &want, regs, fp);
 	unsigned char code[16] = {0};
 	struct ct_trampoline tr;
 	struct ct_regs r;
@@ -531,7 +409,7 @@ int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 				   (unsigned long long)regs->r[CT_RIP]);
 	if (ct_apply_restart(t) || ct_get_regs(t->real, &r))
 		return ct_diverged(s, t, err, "%s", ct_replica_lost());
-	if (same_regs(&q, &r) && same_memory(&q) && !passed_over(&q)) {
+	if (ct_search_same_regs(&q, &r) && ct_search_same_memory(&q) && !passed_over(&q)) {
 		ct_maps_deinit(&q.maps);
 		calibrate(t, fp);
 		return 0;
@@ -578,23 +456,10 @@ int ct_run_to_like(struct ct_session *s, struct ct_rthread *t, const struct ct_r
 	return ret;
 }
 
-bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,
-		    const struct ct_fingerprint *fp)
-{
-	struct ct_regs want = *regs;
-	struct search q = search_for(NULL, t, &want, regs, fp);
-	bool same;
-
-	ct_agents_expected(t->proc, &want);
-	same = ct_same_position(now, &want) && same_memory(&q);
-	ct_maps_deinit(&q.maps);
-	return same;
-}
-
 int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *regs, int signal,
 		    struct ct_error *err)
 {
-	struct search q = {.s = s, .t = t, .regs = regs, .recorded = regs, .signal = signal};
+	struct ct_search q = {.s = s, .t = t, .regs = regs, .recorded = regs, .signal = signal};
 	struct ct_regs r;
 	int ret;
 

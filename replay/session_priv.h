@@ -153,6 +153,12 @@ void ct_stops_remember(struct ct_session *s);
 /* No int3 is left. */
 void ct_stops_take_out(struct ct_stops *st);
 void ct_stops_free(struct ct_stops *st);
+/* stops_list.c: those of the thread's process, NULL if there are none; the first one at or behind an address; the one
+ * of instructions there that is for this thread. */
+struct ct_stop_set *ct_stops_of(const struct ct_rthread *t);
+size_t ct_stops_first_at(const struct ct_stop_set *set, ct_u64 addr);
+const struct ct_stop *ct_stops_exec_at(const struct ct_rthread *t, ct_u64 ip);
+bool ct_stop_is_exec_of(const struct ct_stop *stop, const struct ct_rthread *t);
 
 /* What the program passes is compared with the log up to this length of a buffer. */
 #define CT_CHECKED_INPUT 256

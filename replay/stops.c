@@ -6,7 +6,6 @@
  * from there. */
 #include <signal.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -20,15 +19,14 @@
 #ifndef PTRACE_SYSEMU_SINGLESTEP
 #define PTRACE_SYSEMU_SINGLESTEP 32
 #endif
-#define TRAP        (SIGTRAP << 8 | 0x7f)
-#define INT3_CODE   0x80 /* si_code of an int3: SI_KERNEL */
-#define DEBUG(n)    offsetof(struct user, u_debugreg[n])
-#define REG(name)   offsetof(struct user_regs_struct, name)
-#define DEBUG_REGS  4
-#define MOST_POINTS 65536
-#define PAGE        4096
-#define NEAR        16 /* a patched call site covers less */
-#define INT3        0xcc
+#define TRAP       (SIGTRAP << 8 | 0x7f)
+#define INT3_CODE  0x80 /* si_code of an int3: SI_KERNEL */
+#define DEBUG(n)   offsetof(struct user, u_debugreg[n])
+#define REG(name)  offsetof(struct user_regs_struct, name)
+#define DEBUG_REGS 4
+#define PAGE       4096
+#define NEAR       16 /* a patched call site covers less */
+#define INT3       0xcc
 
 static ct_u64 peek(const struct ct_rthread *t, size_t offset)
 {
@@ -40,139 +38,10 @@ static int poke(const struct ct_rthread *t, size_t offset, ct_u64 value)
 	return ptrace(PTRACE_POKEUSER, t->real, offset, value) ? -1 : 0;
 }
 
-/* Those of a process; NULL: it has none. */
-static struct ct_stop_set *set_of(const struct ct_stops *st, ct_u32 pid)
+static void tell(struct ct_rthread *t, const struct ct_stop *stop)
 {
-	for (size_t i = 0; st && i < st->nsets; i++)
-		for (size_t k = 0; k < st->set[i].npids; k++)
-			if (st->set[i].pid[k] == pid)
-				return &st->set[i];
-	return NULL;
-}
-
-/* ... if there are any. */
-static struct ct_stop_set *concerning(const struct ct_rthread *t)
-{
-	struct ct_stop_set *set = set_of(t->stops, t->proc->pid);
-
-	return set && set->n ? set : NULL;
-}
-
-static int by_address(const void *a, const void *b)
-{
-	const struct ct_stop *x = a, *y = b;
-
-	return x->addr < y->addr ? -1 : x->addr > y->addr;
-}
-
-static void free_set(struct ct_stop_set *set)
-{
-	free(set->pid);
-	free(set->list);
-	free(set->bytes);
-}
-
-static int join(struct ct_stop_set *set, ct_u32 pid, struct ct_error *err)
-{
-	ct_u32 *more = realloc(set->pid, (set->npids + 1) * sizeof(*more));
-
-	if (!more)
-		return ct_fail_memory(err);
-	set->pid = more;
-	more[set->npids++] = pid;
-	return 0;
-}
-
-static struct ct_stop_set *add_set(struct ct_stops *st, ct_u32 pid, struct ct_error *err)
-{
-	struct ct_stop_set *more = realloc(st->set, (st->nsets + 1) * sizeof(*more));
-
-	if (!more) {
-		ct_fail_memory(err);
-		return NULL;
-	}
-	st->set = more;
-	more[st->nsets] = (struct ct_stop_set){0};
-	return join(&more[st->nsets], pid, err) ? NULL : &more[st->nsets++];
-}
-
-int ct_session_set_stops(struct ct_session *s, ct_u32 pid, const struct ct_stop *list, size_t n, struct ct_error *err)
-{
-	struct ct_stop_set *set;
-	struct ct_stop *copy = malloc((n ? n : 1) * sizeof(*copy));
-	unsigned char *bytes = malloc(n ? n : 1);
-	unsigned watches = 0;
-
-	for (size_t i = 0; i < n; i++)
-		watches += !ct_stop_is_exec(&list[i]);
-	if (!copy || !bytes || watches > CT_STOP_WATCHES || n > MOST_POINTS) {
-		free(copy);
-		free(bytes);
-		return watches > CT_STOP_WATCHES
-			       ? ct_fail(err, CT_EXIT_FAILED, "%u watchpoints are too many: the CPU has %d to spare",
-					 watches, CT_STOP_WATCHES)
-			       : ct_fail(err, CT_EXIT_FAILED, "too many breakpoints");
-	}
-	ct_stops_take_out(&s->stops);
-	set = set_of(&s->stops, pid);
-	if (!set && !(set = add_set(&s->stops, pid, err))) {
-		free(copy);
-		free(bytes);
-		return -1;
-	}
-	if (n)
-		memcpy(copy, list, n * sizeof(*copy));
-	qsort(copy, n, sizeof(*copy), by_address);
-	free(set->list);
-	free(set->bytes);
-	set->list = copy;
-	set->bytes = bytes;
-	set->n = n;
-	set->watches = watches;
-	s->stops.hit = NULL;
-	ct_stops_remember(s);
-	return 0;
-}
-
-int ct_session_stop_too(struct ct_session *s, ct_u32 as, ct_u32 pid, struct ct_error *err)
-{
-	struct ct_stop_set *set;
-
-	ct_session_stop_no_more(s, pid);
-	set = set_of(&s->stops, as);
-	return set ? join(set, pid, err) : 0;
-}
-
-void ct_session_stop_no_more(struct ct_session *s, ct_u32 pid)
-{
-	struct ct_stops *st = &s->stops;
-	struct ct_stop_set *set = set_of(st, pid);
-
-	if (!set)
-		return;
-	ct_stops_take_out(st);
-	st->hit = NULL;
-	for (size_t i = 0; i < set->npids; i++)
-		if (set->pid[i] == pid)
-			set->pid[i--] = set->pid[--set->npids];
-	if (set->npids)
-		return;
-	free_set(set);
-	*set = st->set[--st->nsets];
-}
-
-void ct_stops_free(struct ct_stops *st)
-{
-	for (size_t i = 0; i < st->nsets; i++)
-		free_set(&st->set[i]);
-	free(st->set);
-}
-
-const struct ct_stop *ct_session_stopped(const struct ct_session *s, ct_u32 *tid)
-{
-	if (s->stops.hit)
-		*tid = s->stops.hit_tid;
-	return s->stops.hit;
+	t->stops->hit = stop;
+	t->stops->hit_tid = t->tid;
 }
 
 void ct_session_pass_stop(struct ct_session *s)
@@ -185,133 +54,12 @@ void ct_session_pass_stop(struct ct_session *s)
 	ct_stops_remember(s);
 }
 
-/* Whether it is one of instructions, and for this thread. */
-static bool is_exec_of(const struct ct_stop *stop, const struct ct_rthread *t)
-{
-	return stop->kind == CT_STOP_EXEC || (stop->kind == CT_STOP_EXEC_BY && stop->len == t->tid);
-}
-
-/* The first one at or behind the address. */
-static size_t first_at(const struct ct_stop_set *set, ct_u64 addr)
-{
-	size_t lo = 0, hi = set->n;
-
-	while (lo < hi) {
-		const size_t mid = lo + (hi - lo) / 2;
-
-		if (set->list[mid].addr < addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-static const struct ct_stop *exec_at(const struct ct_rthread *t, ct_u64 ip)
-{
-	const struct ct_stop_set *set = concerning(t);
-
-	for (size_t i = set ? first_at(set, ip) : 0; set && i < set->n && set->list[i].addr == ip; i++)
-		if (is_exec_of(&set->list[i], t))
-			return &set->list[i];
-	return NULL;
-}
-
-bool ct_stops_within(const struct ct_rthread *t, ct_u64 addr, ct_u64 len)
-{
-	const struct ct_stop_set *st = concerning(t);
-
-	for (size_t i = 0; st && i < st->n; i++)
-		if (is_exec_of(&st->list[i], t) && st->list[i].addr - addr < len)
-			return true;
-	return false;
-}
-
-bool ct_stops_watch(const struct ct_rthread *t, ct_u64 addr, ct_u64 len)
-{
-	const struct ct_stop_set *st = concerning(t);
-
-	for (size_t i = 0; st && st->watches && i < st->n; i++) {
-		const struct ct_stop *w = &st->list[i];
-
-		if (!ct_stop_is_exec(w) && w->addr < addr + len && addr < w->addr + w->len)
-			return true;
-	}
-	return false;
-}
-
-unsigned ct_stops_debug_regs(const struct ct_rthread *t)
-{
-	const struct ct_stop_set *st = concerning(t);
-
-	return st ? st->watches : 0;
-}
-
-static void tell(struct ct_rthread *t, const struct ct_stop *stop)
-{
-	t->stops->hit = stop;
-	t->stops->hit_tid = t->tid;
-}
-
-/* ---- what is written by no instruction -------------------------------------------------------------------------- */
-
-/* Data is watched in one process. */
-static const struct ct_stop_set *watched(const struct ct_session *s)
-{
-	for (size_t i = 0; i < s->stops.nsets; i++)
-		if (s->stops.set[i].watches)
-			return &s->stops.set[i];
-	return NULL;
-}
-
-static void read_watched(struct ct_session *s, ct_u64 *now)
-{
-	const struct ct_stop_set *st = watched(s);
-	const struct ct_replica *p = NULL;
-	unsigned k = 0;
-
-	memset(now, 0, CT_STOP_WATCHES * sizeof(*now));
-	for (size_t i = 0; st && i < s->nprocs; i++)
-		if (s->procs[i]->pid == st->pid[0] && !s->procs[i]->gone)
-			p = s->procs[i];
-	for (size_t i = 0; p && i < st->n; i++)
-		if (!ct_stop_is_exec(&st->list[i]))
-			ct_replica_read(p, st->list[i].addr, &now[k++], st->list[i].len);
-}
-
-void ct_stops_remember(struct ct_session *s)
-{
-	if (watched(s))
-		read_watched(s, s->stops.was);
-}
-
-void ct_stops_look(struct ct_session *s)
-{
-	const struct ct_stop_set *st = watched(s);
-	ct_u64 now[CT_STOP_WATCHES];
-	unsigned k = 0;
-
-	if (!st || s->stops.hit)
-		return;
-	read_watched(s, now);
-	for (size_t i = 0; i < st->n; i++) {
-		if (ct_stop_is_exec(&st->list[i]))
-			continue;
-		if (now[k] != s->stops.was[k] && !s->stops.hit) {
-			s->stops.hit = &st->list[i];
-			s->stops.hit_tid = s->ev->tid;
-		}
-		k++;
-	}
-	memcpy(s->stops.was, now, sizeof(now));
-}
-
 /* ---- around a thread's run ---------------------------------------------------------------------------------------
  */
 
 static int set_watches(struct ct_rthread *t)
 {
-	const struct ct_stop_set *set = concerning(t);
+	const struct ct_stop_set *set = ct_stops_of(t);
 	struct ct_stops *st = t->stops;
 	ct_u64 dr7;
 
@@ -368,7 +116,7 @@ static size_t span(const struct ct_stop_set *st, size_t i, size_t *end)
 /* Patched call sites hide instructions, or have them elsewhere. */
 static void unpatch(struct ct_rthread *t)
 {
-	const struct ct_stop_set *st = concerning(t);
+	const struct ct_stop_set *st = ct_stops_of(t);
 	unsigned char raw[PAGE + 2 * NEAR], bare[PAGE + 2 * NEAR];
 
 	if (!t->proc->mm)
@@ -386,7 +134,7 @@ static void unpatch(struct ct_rthread *t)
 		for (size_t k = i; k < end && memcmp(raw, bare, len) != 0; k++) {
 			const size_t at = (size_t)(st->list[k].addr - st->list[i].addr);
 
-			if (is_exec_of(&st->list[k], t) && memcmp(raw + at, bare + at, 2 * NEAR) != 0) {
+			if (ct_stop_is_exec_of(&st->list[k], t) && memcmp(raw + at, bare + at, 2 * NEAR) != 0) {
 				ct_mm_retire(t->proc);
 				return;
 			}
@@ -397,7 +145,7 @@ static void unpatch(struct ct_rthread *t)
 /* Puts an int3 at each address but `except`, or what was there. No other thread runs meanwhile. */
 static void exchange(struct ct_rthread *t, bool in, ct_u64 except)
 {
-	struct ct_stop_set *st = concerning(t);
+	struct ct_stop_set *st = ct_stops_of(t);
 	unsigned char code[PAGE];
 
 	for (size_t i = 0, end; st && i < st->n; i = end) {
@@ -411,14 +159,14 @@ static void exchange(struct ct_rthread *t, bool in, ct_u64 except)
 				unsigned char *c = &code[stop->addr - from];
 
 				st->bytes[k] = INT3;
-				if (there && is_exec_of(stop, t) && stop->addr != except) {
+				if (there && ct_stop_is_exec_of(stop, t) && stop->addr != except) {
 					st->bytes[k] = *c;
 					*c = INT3;
 				}
 			}
 		else
 			for (size_t k = end; there && k-- > i;) /* backwards: there may be two at one address */
-				if (is_exec_of(&st->list[k], t) && st->bytes[k] != INT3)
+				if (ct_stop_is_exec_of(&st->list[k], t) && st->bytes[k] != INT3)
 					code[st->list[k].addr - from] = st->bytes[k];
 		if (there)
 			ct_mem_write(t->proc->memfd, from, code, len);
@@ -456,10 +204,11 @@ static bool stays(const struct ct_rthread *t)
 
 void ct_stops_mask(const struct ct_replica *p, ct_u64 addr, void *buf, size_t len)
 {
-	const struct ct_stop_set *set = p->stops && p->stops->by ? concerning(p->stops->by) : NULL;
+	const struct ct_stop_set *set = p->stops && p->stops->by ? ct_stops_of(p->stops->by) : NULL;
 	unsigned char *at = buf;
 
-	for (size_t i = set ? first_at(set, addr) : 0; set && i < set->n && set->list[i].addr - addr < len; i++)
+	for (size_t i = set ? ct_stops_first_at(set, addr) : 0; set && i < set->n && set->list[i].addr - addr < len;
+	     i++)
 		if (set->bytes[i] != INT3)
 			at[set->list[i].addr - addr] = set->bytes[i];
 }
@@ -468,7 +217,7 @@ void ct_stops_mask(const struct ct_replica *p, ct_u64 addr, void *buf, size_t le
 static bool put(struct ct_rthread *t, const struct ct_stop *stop, bool in)
 {
 	static const unsigned char int3 = INT3;
-	const struct ct_stop_set *set = concerning(t);
+	const struct ct_stop_set *set = ct_stops_of(t);
 
 	return !t->stops->by || ct_mem_write(t->proc->memfd, stop->addr, in ? &int3 : &set->bytes[stop - set->list], 1);
 }
@@ -544,7 +293,7 @@ int ct_stops_before(struct ct_rthread *t, int request, int *status)
 
 	if (t->stops && t->stops->by && (t->stops->by->proc != t->proc || !stays(t)))
 		ct_stops_take_out(t->stops);
-	if (!concerning(t)) {
+	if (!ct_stops_of(t)) {
 		t->told = 0;
 		return 0;
 	}
@@ -552,7 +301,7 @@ int ct_stops_before(struct ct_rthread *t, int request, int *status)
 		unpatch(t);
 	ip = peek(t, REG(rip));
 	for (;;) {
-		if (!(stop = exec_at(t, ip)))
+		if (!(stop = ct_stops_exec_at(t, ip)))
 			break;
 		if (t->told != ip) { /* it came here by no instruction of its own, or a step */
 			t->told = ip;
@@ -587,13 +336,13 @@ int ct_stops_after(struct ct_rthread *t, int status)
 	siginfo_t si;
 	ct_u64 ip;
 
-	if (!concerning(t))
+	if (!ct_stops_of(t))
 		return 0;
 	if (!stays(t))
 		ct_stops_take_out(t->stops);
 	if (status == TRAP && !ptrace(PTRACE_GETSIGINFO, t->real, 0, &si)) {
 		ip = peek(t, REG(rip));
-		if (si.si_code == INT3_CODE && (stop = exec_at(t, ip - 1))) {
+		if (si.si_code == INT3_CODE && (stop = ct_stops_exec_at(t, ip - 1))) {
 			t->told = ip - 1;
 			poke(t, REG(rip), ip - 1);
 		} else if (si.si_code != INT3_CODE && (stop = watch_hit(t)) && ours(ip)) {
