@@ -2,6 +2,7 @@
 /* Break- and watchpoints of gdb's: kept, set in the timeline, and whether the condition of one is met. */
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "replay/gdb_priv.h"
 
@@ -60,6 +61,20 @@ bool ct_gdb_condition_met(void *ctx, const struct ct_stop *stop, ct_u32 tid)
 		    ct_gdb_conditions_met(g->points[i].conditions, &m))
 			return true;
 	return false;
+}
+
+ct_u64 ct_gdb_conditions_key(const struct ct_gdb *g)
+{
+	ct_u64 key = 1;
+
+	for (size_t i = 0; i < g->npoints; i++) {
+		const struct ct_gdb_point *p = &g->points[i];
+
+		if (p->type < 2)
+			key = XXH3_64bits_withSeed(p->conditions.p, (size_t)(p->conditions.end - p->conditions.p),
+						   key + p->addr);
+	}
+	return key ? key : 1;
 }
 
 static void forget_conditions(struct ct_gdb_point *p)

@@ -68,6 +68,7 @@ void ct_gdb_forget_points(struct ct_gdb *g);
 const char *ct_gdb_watch_name(const struct ct_gdb *g, ct_u64 addr);
 /* A timeline's condition, for breakpoints that have one. */
 bool ct_gdb_condition_met(void *g, const struct ct_stop *stop, ct_u32 tid);
+ct_u64 ct_gdb_conditions_key(const struct ct_gdb *g);
 /* Shown by gdb; not an answer. */
 void ct_gdb_say_error(struct ct_gdb *g, const struct ct_error *err);
 

@@ -284,6 +284,7 @@ static void go(struct ct_gdb *g, const struct ct_gdb_action *a, ct_u32 tid, bool
 			g->told_discarded = true;
 		}
 		ct_timeline_catch(g->tl, ~g->pass, g->syscalls, !back);
+		ct_timeline_condition_is(g->tl, ct_gdb_conditions_key(g));
 		if (a->what == 'r' && !back)
 			ret = range_step(g, tid, a, &err);
 		else if (step)

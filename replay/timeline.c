@@ -445,6 +445,7 @@ void ct_timeline_destroy(struct ct_timeline *tl)
 	if (tl->s)
 		ct_session_destroy(tl->s);
 	free(tl->stops);
+	free(tl->recent.list);
 	free(tl->images);
 	free(tl);
 }
@@ -510,6 +511,12 @@ void ct_timeline_set_condition(struct ct_timeline *tl, bool (*met)(void *ctx, co
 {
 	tl->met = met;
 	tl->met_ctx = ctx;
+	tl->met_key = 0;
+}
+
+void ct_timeline_condition_is(struct ct_timeline *tl, ct_u64 key)
+{
+	tl->met_key = key;
 }
 
 void ct_timeline_set_choice(struct ct_timeline *tl, const struct ct_choice *choice)

@@ -63,6 +63,9 @@ void ct_timeline_catch(struct ct_timeline *tl, ct_u64 signals /* bit N-1: signal
 /* Asked at each breakpoint that is come to: whether to stop there. */
 void ct_timeline_set_condition(struct ct_timeline *tl, bool (*met)(void *ctx, const struct ct_stop *stop, ct_u32 tid),
 			       void *ctx);
+/* As long as the key is the same one, and not 0, so is the answer at each moment: what has been found on the way back
+ * to a stop is then used for the next one. */
+void ct_timeline_condition_is(struct ct_timeline *tl, ct_u64 key);
 /* Which of the stops it is, backwards: `note` is asked at each of them, in any order and with the session there, what
  * to remember of it; `choose` of one after the other back in time, with the session elsewhere, whether to stop there.
  * Going back by numbers of hits takes one way like that. With `choose` NULL it is the last one. */

@@ -20,6 +20,13 @@ struct ct_image {
 	ct_u32 snapshot;
 };
 
+/* A stop on the way that was searched backwards. */
+struct ct_hit {
+	struct ct_moment at;
+	struct ct_stopped what;
+	ct_u64 note;
+};
+
 /* Checkpoints among the instructions before some event, so that those before the present one are few steps away. */
 struct ct_window {
 	ct_u64 next;                 /* that event, 0: there is none */
@@ -52,6 +59,7 @@ struct ct_timeline {
 	bool syscalls, execs;
 	bool (*met)(void *ctx, const struct ct_stop *stop, ct_u32 tid);
 	void *met_ctx;
+	ct_u64 met_key; /* of the condition, 0: it is another one each time */
 	struct ct_choice choice;
 	bool (*interrupt)(void *ctx);
 	void *interrupt_ctx;
@@ -66,6 +74,12 @@ struct ct_timeline {
 		unsigned predicted;
 		bool far; /* ... than are stepped through without need */
 	} apart;
+	struct {
+		struct ct_hit *list; /* stops before `from`, in the order of time, up to the last one ... */
+		size_t n;
+		ct_u64 key; /* ... for runs that stop at the same */
+		struct ct_moment from;
+	} recent;
 	struct ct_checkpoint *home; /* of a diversion */
 	struct ct_moment home_moment;
 	bool written; /* in the diversion: memory */
@@ -89,6 +103,8 @@ int ct_tl_mark(struct ct_timeline *tl);
 /* The checkpoint right before this event, NULL: there is none. The next one that is made may destroy it. */
 const struct ct_checkpoint *ct_tl_marked(const struct ct_timeline *tl, ct_u64 next);
 void ct_tl_stopped(struct ct_timeline *tl, struct ct_stopped *stopped);
+/* It has gone one instruction back from there. */
+void ct_tl_stepped_back(struct ct_timeline *tl, const struct ct_moment *from);
 /* To the moment one instruction of thread `tid` before this one; `alone`: those before that are not expected to be
  * asked for. 0; 1: there is none, it stands at the beginning; -1. */
 int ct_tl_back(struct ct_timeline *tl, ct_u32 tid, bool alone, struct ct_error *err);

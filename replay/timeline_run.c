@@ -3,6 +3,7 @@
  * the last stop on the way. */
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "replay/timeline_priv.h"
 
@@ -46,31 +47,27 @@ static int forward(struct ct_timeline *tl, struct ct_stopped *stopped, struct ct
 
 #define MOST_HITS 300  /* of a part of the way, before the rest of it is looked at from nearer to its end */
 #define MOST_KEPT 4096 /* to choose from at a time */
+#define MOST_NEXT 128  /* ... for who goes back to one after the other */
 
-struct hit {
-	struct ct_moment at;
-	struct ct_stopped what;
-	ct_u64 note;
-};
 /* Stops of a part of the way, in the order of time. */
 struct hits {
-	struct hit *list;
+	struct ct_hit *list;
 	size_t n, cap;
 	bool more; /* there were some before the first of them */
 };
 
-static int add_hit(struct ct_timeline *tl, struct hits *h, const struct hit *hit, struct ct_error *err)
+static int add_hit(struct ct_timeline *tl, struct hits *h, const struct ct_hit *hit, struct ct_error *err)
 {
-	const size_t most = tl->choice.choose ? MOST_KEPT : 1;
+	const size_t most = tl->choice.choose ? MOST_KEPT : MOST_NEXT;
 
 	if (h->n == most) {
-		h->n -= most / 2 ? most / 2 : 1;
+		h->n -= most / 2;
 		memmove(h->list, h->list + most - h->n, h->n * sizeof(*h->list));
 		h->more = true;
 	}
 	if (h->n == h->cap) {
-		const size_t cap = !h->cap ? 1 : 4 * h->cap < most ? 4 * h->cap : most;
-		struct hit *more = realloc(h->list, cap * sizeof(*more));
+		const size_t cap = !h->cap ? 4 : 4 * h->cap < most ? 4 * h->cap : most;
+		struct ct_hit *more = realloc(h->list, cap * sizeof(*more));
 
 		if (!more)
 			return ct_fail(err, CT_EXIT_FAILED, "out of memory");
@@ -92,7 +89,7 @@ struct way {
 /* Keeps a stop, unless it is where the search began. Crossing back over a write is a stop, though. */
 static int keep(struct ct_timeline *tl, const struct way *way, struct hits *h, struct ct_error *err)
 {
-	struct hit hit = {0};
+	struct ct_hit hit = {0};
 
 	if (ct_tl_pass_unmet(tl))
 		return tl->interrupted;
@@ -141,20 +138,78 @@ static int scan(struct ct_timeline *tl, const struct way *way, struct hits *h, s
 	return ret;
 }
 
-/* The last of them that is wanted. */
-static bool choose(struct ct_timeline *tl, const struct hits *h, struct hit *last)
+/* The last of them that is wanted. Those before it are what is asked for next, it may be. */
+static bool choose(struct ct_timeline *tl, struct hits *h, struct ct_hit *last)
 {
 	for (size_t i = h->n; i-- > 0;)
 		if (!tl->choice.choose || tl->choice.choose(tl->choice.ctx, &h->list[i].what, h->list[i].note)) {
 			*last = h->list[i];
+			if (!tl->choice.choose) {
+				free(tl->recent.list);
+				tl->recent.list = h->list;
+				tl->recent.n = i;
+				*h = (struct hits){0};
+			}
 			return true;
 		}
 	return false;
 }
 
+static ct_u64 mix(ct_u64 key, const void *data, size_t len)
+{
+	return XXH3_64bits_withSeed(data, len, key);
+}
+
+/* What stops a run, as a number; 0: that cannot be told. */
+static ct_u64 key_of_stops(const struct ct_timeline *tl)
+{
+	const ct_u64 other[] = {tl->signals, tl->syscalls, tl->execs, tl->met_key};
+	ct_u64 key = mix(1, other, sizeof(other));
+
+	for (size_t i = 0; i < tl->nstops; i++) {
+		const ct_u64 stop[] = {tl->stops[i].kind, tl->stops[i].addr, tl->stops[i].len};
+
+		key = mix(key, stop, sizeof(stop));
+	}
+	return tl->choice.choose || (tl->met && !tl->met_key) ? 0 : key;
+}
+
+/* The stop before the one that was gone back to, if the way there has been looked at. */
+static bool recall(struct ct_timeline *tl, const struct ct_moment *origin, ct_u64 key, struct ct_hit *last)
+{
+	bool found = false;
+
+	if (!key || tl->recent.key != key || !ct_moment_same(&tl->recent.from, origin))
+		tl->recent.n = 0;
+	while (tl->recent.n && !found) {
+		*last = tl->recent.list[--tl->recent.n];
+		found = last->what.why == CT_ARRIVED_WATCH || !ct_moment_same(&last->at, origin);
+	}
+	return found;
+}
+
+/* Off a breakpoint, as gdb does before it goes on: the stops before it still are. */
+void ct_tl_stepped_back(struct ct_timeline *tl, const struct ct_moment *from)
+{
+	struct ct_moment now;
+	size_t n = tl->recent.n;
+
+	if (!n || !ct_moment_same(&tl->recent.from, from))
+		return;
+	if (ct_timeline_now(tl, &now, NULL))
+		n = 0;
+	else if (now.next < from->next) /* with the steps of others */
+		while (n && tl->recent.list[n - 1].at.next > now.next)
+			n--;
+	if (n && now.next < from->next && tl->recent.list[n - 1].at.next == now.next)
+		n = 0; /* before or behind it? */
+	tl->recent.n = n;
+	tl->recent.from = now;
+}
+
 /* The last stop of the way that is wanted, into *last. However many there are: the later half of what is left is looked
  * at first. 0; 1: interrupted; -1. */
-static int search(struct ct_timeline *tl, struct way way, struct hit *last, bool *found, struct ct_error *err)
+static int search(struct ct_timeline *tl, struct way way, struct ct_hit *last, bool *found, struct ct_error *err)
 {
 	const ct_u64 lo = way.lo;
 	struct hits h = {0};
@@ -187,8 +242,9 @@ static int backward(struct ct_timeline *tl, struct ct_stopped *stopped, struct c
 {
 	struct way way = {0};
 	bool found = false;
-	struct hit last;
-	int ret;
+	struct ct_hit last;
+	const ct_u64 key = key_of_stops(tl);
+	int ret = 0;
 
 	if (tl->broken) {
 		way.origin = ct_tl_between(ct_tl_next(tl));
@@ -196,8 +252,9 @@ static int backward(struct ct_timeline *tl, struct ct_stopped *stopped, struct c
 		return -1;
 	}
 	way.hi = way.origin;
+	found = recall(tl, &way.origin, key, &last);
 	/* What is sought is near more often than not, and all that is between costs time. */
-	for (ct_u64 events = 0;; events = events ? events * 16 : 4) {
+	for (ct_u64 events = 0; !found; events = events ? events * 16 : 4) {
 		way.lo = way.hi.next - tl->begin > events ? way.hi.next - events : tl->begin;
 		ret = search(tl, way, &last, &found, err);
 		if (ret < 0)
@@ -221,7 +278,10 @@ static int backward(struct ct_timeline *tl, struct ct_stopped *stopped, struct c
 	*stopped = last.what;
 	if (ct_timeline_seek(tl, &last.at, err))
 		return -1;
-	return last.what.why == CT_ARRIVED_WATCH && ct_tl_back(tl, last.what.tid, true, err) < 0 ? -1 : 0;
+	if (last.what.why == CT_ARRIVED_WATCH && ct_tl_back(tl, last.what.tid, true, err) < 0)
+		return -1;
+	tl->recent.key = key;
+	return ct_timeline_now(tl, &tl->recent.from, err);
 }
 
 int ct_timeline_run(struct ct_timeline *tl, bool back, struct ct_stopped *stopped, struct ct_error *err)

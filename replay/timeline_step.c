@@ -35,6 +35,7 @@ static int step(struct ct_timeline *tl, struct ct_error *err)
 int ct_timeline_step(struct ct_timeline *tl, ct_u32 tid, bool back, struct ct_stopped *stopped, struct ct_error *err)
 {
 	struct ct_regs before, now;
+	struct ct_moment from;
 	bool first = true;
 	int ret;
 
@@ -42,9 +43,13 @@ int ct_timeline_step(struct ct_timeline *tl, ct_u32 tid, bool back, struct ct_st
 		return -1;
 	*stopped = (struct ct_stopped){.why = CT_ARRIVED_STEP, .tid = tid};
 	if (back) {
+		if (ct_timeline_now(tl, &from, err))
+			return -1;
 		ret = ct_tl_back(tl, tid, false, err);
 		if (ret > 0)
 			stopped->why = CT_ARRIVED_BEGIN;
+		else if (!ret)
+			ct_tl_stepped_back(tl, &from);
 		return ret < 0 ? -1 : 0;
 	}
 	if (tl->broken)

@@ -103,7 +103,7 @@ assert "round 18" in run("monitor stdout") and "round 19" not in run("monitor st
 assert "=> e:" in run("monitor events") and "write = " in run("monitor events 20")
 assert " checkpoints, " in run("monitor checkpoint")
 assert "monitor when" in run("monitor help") and "there is no" in run("monitor nonsense")
-assert "not on this timeline" in run("monitor seek e:99999")
+assert "is behind the end: the last position is e:" in run("monitor seek e:99999")
 assert "is not a position" in run("monitor seek e:1@x")
 assert registers() == here
 assert value("$fs_base") and value("$xmm15.v2_int64[0]") is not None and value("$mxcsr") == 0x1f80
