@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * CodeTracer's replay worker: its GUI asks one process for each recording of native code, a line of JSON at a time.
  *
- * worker.c: queries; worker_look.c: those that only look; worker_value.c: locations and values as CodeTracer has them.
+ * worker.c: queries; worker_look.c: those that only look; worker_call.c: calls of functions; worker_value.c: locations
+ * and values as CodeTracer has them.
  * docs/dap.md says what is answered. */
 #ifndef CT_WORKER_H
 #define CT_WORKER_H
@@ -38,6 +39,8 @@ struct worker_query {
 };
 extern const struct worker_query worker_look[];
 json_t *worker_location(struct worker *w, size_t frame, struct ct_error *err);
+/* What the call NAME(ARGUMENT, ...) returns here; nothing of it stays. *invocation: which function it was. */
+json_t *worker_call(struct worker *w, const char *text, unsigned depth, json_t **invocation, struct ct_error *err);
 json_t *worker_value(const struct ct_dwarf_place *p, const struct ct_dwarf_value *v, unsigned depth);
 
 #endif

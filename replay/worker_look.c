@@ -258,32 +258,32 @@ static json_t *load_return_value(struct worker *w, const json_t *q, struct ct_er
 	return value;
 }
 
-/* Expressions are evaluated as everywhere; what would call a function is told to be impossible in the answer's own
- * way. */
+/* What cannot be evaluated, or called, is told in the answer's own way. */
 static json_t *evaluate_at_tracepoint(struct worker *w, const json_t *q, struct ct_error *err)
 {
 	const json_t *r = json_object_get(q, "request");
 	const char *mode = json_string_value(json_object_get(r, "mode")),
-		   *text = json_string_value(json_object_get(r, "expression"));
+		   *text = json_string_value(json_object_get(r, "expression")),
+		   *call = json_string_value(json_object_get(json_object_get(r, "function_call"), "call_expression"));
 	struct ct_error why = {0};
 	struct ct_dwarf_place p;
 	struct ct_dwarf_value v;
-	json_t *value = NULL, *wrong = NULL;
+	json_t *value = NULL, *invocation = NULL, *wrong = NULL;
 
 	if (!mode || (strcmp(mode, "read_only_expression") && strcmp(mode, "emulated_function"))) {
 		ct_fail(err, CT_EXIT_USAGE, "there is no such mode of evaluation");
 		return NULL;
 	}
 	if (*mode == 'e')
-		ct_fail(&why, CT_EXIT_FAILED, "functions of the program are not called");
+		value = worker_call(w, call ? call : "", DEPTH, &invocation, &why);
 	else if (!place(w, &p, &why) && !ct_dwarf_eval(&p, text ? text : "", &v, &why))
 		value = worker_value(&p, &v, DEPTH);
 	if (!value)
-		wrong = json_pack("{s:s, s:o, s:n}", "code", *mode == 'e' ? "unsupported" : "evaluation-failed",
-				  "message", dap_text(why.msg, strlen(why.msg)), "detail");
-	return json_pack("{s:s, s:b, s:o?, s:n, s:n, s:n, s:n, s:o?}", "mode", mode, "replay_state_preserved", 1,
+		wrong = json_pack("{s:s, s:o, s:n}", "code", "evaluation-failed", "message",
+				  dap_text(why.msg, strlen(why.msg)), "detail");
+	return json_pack("{s:s, s:b, s:o?, s:n, s:n, s:n, s:o?, s:o?}", "mode", mode, "replay_state_preserved", 1,
 			 "value", value, "return_value", "return_value_class", "return_value_u64", "invocation",
-			 "diagnostic", wrong);
+			 invocation, "diagnostic", wrong);
 }
 
 static json_t *recording_head(struct worker *w, const json_t *q, struct ct_error *err)

@@ -108,9 +108,18 @@ assert step(STEP_OUT) and where()[0] == "main"
 assert ask("LoadValue", expression="$rax", lang=0, depth_limit=None)["i"] % 2**64 == result["i"] % 2**64
 sum_ = ask("TtdTracepointEvaluate", request={"mode": "read_only_expression", "expression": "checksum", "function_call": None})
 assert sum_["value"]["kind"] == "Int" and sum_["diagnostic"] is None and sum_["replay_state_preserved"], sum_
-call = ask("TtdTracepointEvaluate", request={"mode": "emulated_function", "expression": None, "function_call": {
-    "target_expression": "", "call_expression": "work(3)", "signature": None, "arguments": [], "return_address": None}})
-assert call["value"] is None and "not called" in call["diagnostic"]["message"], call
+def call(text):
+    return ask("TtdTracepointEvaluate", request={"mode": "emulated_function", "expression": None, "function_call": {
+        "target_expression": "", "call_expression": text, "signature": None, "arguments": [], "return_address": None}})
+here = ask("LoadLocation"), ask("LoadValue", expression="$rax", lang=0, depth_limit=None)
+called = call("work(1 + 2)")
+assert called["value"]["i"] == 1 * 31 + 2 and called["diagnostic"] is None, called
+assert called["invocation"]["target_expression"] == "work" and called["invocation"]["argument_count"] == 1, called
+for text, why in (("work(", "has no end"), ("nobody(1)", "no function"), ("work(1.5)", "cannot be passed"), ("work", "not a call"),
+                  ("work(1) + 1", "more than one call"), ("fill(0, 1, 2)", "signal 11")):
+    refused = call(text)
+    assert refused["value"] is None and why in refused["diagnostic"]["message"], (text, refused)
+assert (ask("LoadLocation"), ask("LoadValue", expression="$rax", lang=0, depth_limit=None)) == here
 assert raw(b'{"kind":"TtdTracepointEvaluate"}').startswith("error: ")
 assert raw(b'{"kind":"MaterializeInterval","tick_lo":0,"tick_hi":9}').startswith("error: ")
 ask("SeekToTicks", ticks=there["rrTicks"])
