@@ -367,7 +367,7 @@ static void find_process(struct core *c)
 	const struct ct_snapshot *snap;
 
 	ct_kept_in_snapshot(&c->paths, ct_timeline_recording(c->tl), id);
-	ct_kept_in_log(&c->paths, ct_timeline_recording(c->tl));
+	ct_kept_append(&c->paths, ct_timeline_kept(c->tl));
 	c->snap = ct_snapshot_open(ct_recording_dirfd(ct_timeline_recording(c->tl)), id, NULL);
 	snap = c->snap ? ct_snapshot_get(c->snap) : NULL;
 	for (ct_u32 i = 0; snap && i < snap->nprocs; i++)

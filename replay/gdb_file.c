@@ -21,7 +21,7 @@ static void look_for_kept(struct ct_gdb *g)
 {
 	g->looked_for_kept = true;
 	ct_kept_in_snapshot(&g->kept, ct_timeline_recording(g->tl), ct_timeline_snapshot(g->tl));
-	ct_kept_in_log(&g->kept, ct_timeline_recording(g->tl));
+	ct_kept_append(&g->kept, ct_timeline_kept(g->tl));
 }
 
 const ct_u8 *ct_gdb_kept(struct ct_gdb *g, const char *path)

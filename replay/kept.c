@@ -35,19 +35,31 @@ void ct_kept_in_snapshot(struct ct_kept_files *files, struct ct_recording *rec, 
 	ct_snapshot_reader_close(snap);
 }
 
+void ct_kept_see(struct ct_kept_files *files, const struct ct_event *ev)
+{
+	const struct ct_ev_file *f = ct_event_payload(ev);
+	const char *path;
+	size_t len;
+
+	if (ev->type == CT_EV_FILE && (path = ct_event_text(ev, &len)))
+		add(files, path, len, f->hash, &f->ref);
+}
+
+void ct_kept_append(struct ct_kept_files *files, const struct ct_kept_files *more)
+{
+	for (size_t i = 0; i < more->n; i++)
+		if (more->list[i].path)
+			add(files, more->list[i].path, strlen(more->list[i].path), more->list[i].hash,
+			    &more->list[i].ref);
+}
+
 void ct_kept_in_log(struct ct_kept_files *files, struct ct_recording *rec)
 {
 	struct ct_cursor *cur = ct_cursor_create(rec, NULL);
 	const struct ct_event *ev;
-	const char *path;
-	size_t len;
 
 	while (cur && ct_cursor_next(cur, &ev, NULL) > 0)
-		if (ev->type == CT_EV_FILE && (path = ct_event_text(ev, &len))) {
-			const struct ct_ev_file *f = ct_event_payload(ev);
-
-			add(files, path, len, f->hash, &f->ref);
-		}
+		ct_kept_see(files, ev);
 	ct_cursor_destroy(cur);
 }
 

@@ -19,7 +19,10 @@ struct ct_kept_files {
 };
 /* Those that snapshot `id` has mapped. What cannot be read is not there. */
 void ct_kept_in_snapshot(struct ct_kept_files *files, struct ct_recording *rec, ct_u32 id);
-/* Those that the log tells of. One pass over it. */
+/* The one that the event tells of, if it does. */
+void ct_kept_see(struct ct_kept_files *files, const struct ct_event *ev);
+void ct_kept_append(struct ct_kept_files *files, const struct ct_kept_files *more);
+/* Those that the log tells of. One pass over it; a timeline has made it (ct_timeline_kept). */
 void ct_kept_in_log(struct ct_kept_files *files, struct ct_recording *rec);
 void ct_kept_free(struct ct_kept_files *files);
 /* The hash, CT_KEPT_DIGITS long, in the name of a replica's mapping if that is a kept file, else NULL. */

@@ -114,7 +114,10 @@ static const char *path_of(struct ct_symbols *sy, const ct_u8 hash[16])
 	path = look_up(sy, hash);
 	if (path || sy->has_log)
 		return path;
-	ct_kept_in_log(&sy->kept, sy->rec);
+	if (sy->tl)
+		ct_kept_append(&sy->kept, ct_timeline_kept(sy->tl));
+	else
+		ct_kept_in_log(&sy->kept, sy->rec);
 	sy->has_log = true;
 	return look_up(sy, hash);
 }

@@ -447,6 +447,7 @@ void ct_timeline_destroy(struct ct_timeline *tl)
 	free(tl->stops);
 	free(tl->recent.list);
 	free(tl->images);
+	ct_kept_free(&tl->kept);
 	free(tl);
 }
 
@@ -463,6 +464,11 @@ struct ct_recording *ct_timeline_recording(struct ct_timeline *tl)
 ct_u32 ct_timeline_pid(const struct ct_timeline *tl)
 {
 	return tl->pid;
+}
+
+const struct ct_kept_files *ct_timeline_kept(const struct ct_timeline *tl)
+{
+	return &tl->kept;
 }
 
 void ct_timeline_range(const struct ct_timeline *tl, ct_u64 *begin, ct_u64 *end)

@@ -52,6 +52,9 @@ void ct_timeline_destroy(struct ct_timeline *tl);
 struct ct_session *ct_timeline_session(struct ct_timeline *tl);
 struct ct_recording *ct_timeline_recording(struct ct_timeline *tl);
 ct_u32 ct_timeline_pid(const struct ct_timeline *tl);
+/* What the log says of kept files: ct_kept_in_log without another pass. */
+struct ct_kept_files;
+const struct ct_kept_files *ct_timeline_kept(const struct ct_timeline *tl);
 /* First event, and the one before which the timeline, or the process, ends. */
 void ct_timeline_range(const struct ct_timeline *tl, ct_u64 *begin, ct_u64 *end);
 /* The snapshot that says most about the process as it is now: the first, or the one after its last execve. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Which part of a recording a timeline is: the stretch, and the process with its beginning, its end and its images.
+/* Which part of a recording a timeline is: the stretch, and the process with its beginning, its end, images and files.
  * One pass over the log, which is what the first prompt of a long recording waits for. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +23,7 @@ struct survey {
 	size_t nlives, at;
 	struct image_of *images;
 	size_t nimages;
+	struct ct_kept_files *kept;
 	ct_u64 last;
 	bool no_memory;
 };
@@ -62,6 +63,7 @@ static void see(void *ctx, const struct ct_event *ev)
 	struct life *life;
 
 	s->last = ev->seq;
+	ct_kept_see(s->kept, ev);
 	if (ev->flags & CT_EVF_EVENTS_ONLY)
 		return;
 	life = ev->pid ? life_of(s, ev->pid, ev->seq) : NULL;
@@ -156,7 +158,7 @@ static int choose_process(struct ct_timeline *tl, const struct ct_timeline_opts 
 
 int ct_tl_choose(struct ct_timeline *tl, const struct ct_timeline_opts *opts, struct ct_error *err)
 {
-	struct survey s = {0};
+	struct survey s = {.kept = &tl->kept};
 	struct ct_stretches st;
 	int ret;
 

@@ -5,6 +5,7 @@
 #ifndef CT_TIMELINE_PRIV_H
 #define CT_TIMELINE_PRIV_H
 
+#include "replay/kept.h"
 #include "replay/session_priv.h"
 #include "replay/stretch.h"
 #include "replay/timeline.h"
@@ -44,7 +45,8 @@ struct ct_timeline {
 	ct_u64 begin, end, born; /* events; the last is the process's first */
 	struct ct_image *images;
 	size_t nimages;
-	struct ct_mark *marks; /* by `next`; the first is the beginning */
+	struct ct_kept_files kept; /* of the log */
+	struct ct_mark *marks;     /* by `next`; the first is the beginning */
 	size_t nmarks;
 	ct_u64 memory, spacing; /* ns */
 	ct_u64 cost;            /* of a checkpoint, ns */
