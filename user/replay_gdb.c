@@ -232,7 +232,10 @@ static int serve_port(struct ct_timeline *tl, const struct ct_replay_gdb *opts, 
 	if (listener < 0)
 		return -1;
 	if (!opts->quiet)
-		fprintf(stderr, "waiting for gdb: (gdb) target remote 127.0.0.1:%u\n", port);
+		fprintf(stderr,
+			"waiting for gdb: (gdb) set remotetimeout 600\n"
+			"                 (gdb) target remote 127.0.0.1:%u\n",
+			port);
 	while ((fd = ct_loopback_accept(listener)) < 0 && (errno == EINTR || errno == EACCES || errno == ECONNABORTED))
 		if (errno == EACCES)
 			fputs("ctbpf replay: a connection of another user's has been refused\n", stderr);

@@ -131,7 +131,7 @@ for host in 127.0.0.1 ::ffff:127.0.0.1; do
 	PY
 done
 wait_for 5 grep -q "another user's has been refused" "$T/server.log" || fail "nothing is said about it"
-gdb -q -nx -batch -ex 'set sysroot target:' -ex "target remote 127.0.0.1:$port" -ex 'break fill' -ex 'continue' \
+gdb -q -nx -batch -ex 'set remotetimeout 60' -ex 'set sysroot target:' -ex "target remote 127.0.0.1:$port" -ex 'break fill' -ex 'continue' \
 	-ex 'backtrace' -ex 'print n' >"$T/out" 2>&1 </dev/null || fail "$(cat "$T/out")"
 assert_matches "$(cat "$T/out")" 'fill \(it=.*, from=1000, n=4\)'
 assert_contains "$(cat "$T/out")" '$1 = 4'
