@@ -229,6 +229,85 @@ bool sd_chunk_layout(const struct sd_table *t, const ct_u8 *payload, size_t len,
 	return p == end;
 }
 
+/* Eight numbers of one byte each, as most are. */
+static bool decode_eight(const ct_u8 *p, ct_u64 *out)
+{
+	ct_u64 eight;
+
+	memcpy(&eight, p, 8);
+	if (eight & 0x8080808080808080ull)
+		return false;
+	for (unsigned k = 0; k < 8; k++)
+		out[k] = p[k];
+	return true;
+}
+
+/* A number of two to eight bytes, without a branch for each. Returns where it ends; NULL: it is longer. */
+static const ct_u8 *decode_long(const ct_u8 *p, ct_u64 *out)
+{
+	ct_u64 x, last;
+
+	memcpy(&x, p, 8);
+	last = ~x & 0x8080808080808080ull;
+	if (!last)
+		return NULL;
+	last &= -last;
+	x &= (last << 1) - 1;
+	x = (x & 0x007f007f007f007full) | (x & 0x7f007f007f007f00ull) >> 1;
+	x = (x & 0x00003fff00003fffull) | (x & 0x3fff00003fff0000ull) >> 2;
+	*out = (x & 0x0fffffffull) | (x & 0x0fffffff00000000ull) >> 4;
+	return p + (unsigned)__builtin_ctzll(last) / 8 + 1;
+}
+
+static bool decode_single(const ct_u8 **at, const ct_u8 *end, unsigned rows, ct_u64 *out)
+{
+	const ct_u8 *p = *at, *next;
+	unsigned i = 0;
+
+	while (i < rows) {
+		if (rows - i >= 8 && end - p >= 8 && decode_eight(p, out + i)) {
+			p += 8;
+			i += 8;
+		} else if (p < end && *p < 128) {
+			out[i++] = *p++;
+		} else if (end - p >= 8 && (next = decode_long(p, out + i))) {
+			p = next;
+			i++;
+		} else if (!sd_get(&p, end, &out[i++])) {
+			return false;
+		}
+	}
+	*at = p;
+	return true;
+}
+
+/* out[k] = first + k * by, n of them of the `room` there are. Runs are short: eight at a time need no loop. */
+static inline void fill(ct_u64 *out, ct_u64 first, ct_u64 by, unsigned n, unsigned room)
+{
+	unsigned k = 0;
+
+	for (; k < n && room - k >= 8; k += 8, first += 8 * by)
+		for (unsigned j = 0; j < 8; j++)
+			out[k + j] = first + j * by;
+	for (; k < n; k++, first += by)
+		out[k] = first;
+}
+
+/* Runs of differences to the row before, in one pass. */
+static bool decode_delta_runs(const ct_u8 *p, const ct_u8 *end, unsigned rows, ct_u64 *out)
+{
+	ct_u64 v, n, before = 0;
+
+	for (unsigned i = 0; i < rows; i += (unsigned)n) {
+		if (!sd_get(&p, end, &v) || !sd_get(&p, end, &n) || !n || n > rows - i)
+			return false;
+		v = sd_unzigzag(v);
+		fill(out + i, before + v, v, (unsigned)n, rows - i);
+		before += v * n;
+	}
+	return p == end;
+}
+
 /* The residuals of a number column. */
 static bool decode_residuals(ct_u8 codec, const ct_u8 *p, const ct_u8 *end, unsigned rows, ct_u64 *out)
 {
@@ -241,18 +320,13 @@ static bool decode_residuals(ct_u8 codec, const ct_u8 *p, const ct_u8 *end, unsi
 		for (; i < rows; i++)
 			out[i] = v;
 	}
-	for (; codec == RUNS && i < rows;) {
+	for (; codec == RUNS && i < rows; i += (unsigned)n) {
 		if (!sd_get(&p, end, &v) || !sd_get(&p, end, &n) || !n || n > rows - i)
 			return false;
-		for (; n; n--)
-			out[i++] = v;
+		fill(out + i, v, 0, (unsigned)n, rows - i);
 	}
-	for (; codec == SINGLE && i < rows; i++) {
-		if (p < end && *p < 128)
-			out[i] = *p++;
-		else if (!sd_get(&p, end, &out[i]))
-			return false;
-	}
+	if (codec == SINGLE && !decode_single(&p, end, rows, out))
+		return false;
 	return p == end;
 }
 
@@ -279,15 +353,25 @@ static bool decode_numbers(const struct sd_column *col, ct_u8 codec, const ct_u8
 {
 	ct_u64 before = 0;
 
+	if (codec == RUNS && col->mode == SD_DELTA)
+		return decode_delta_runs(data, data + len, rows, out);
 	if (!decode_residuals(codec, data, data + len, rows, out))
 		return false;
-	for (unsigned i = 0; i < rows; i++) {
-		switch (col->mode) {
-		case SD_DELTA: out[i] = before += sd_unzigzag(out[i]); break;
-		case SD_BACK: out[i] = first_row + i - sd_unzigzag(out[i]); break;
-		case SD_REL: out[i] = ref[i] + sd_unzigzag(out[i]); break;
-		default: break;
-		}
+	/* A loop for each: there are 10^8 rows to be asked. */
+	switch (col->mode) {
+	case SD_DELTA:
+		for (unsigned i = 0; i < rows; i++)
+			out[i] = before += sd_unzigzag(out[i]);
+		break;
+	case SD_BACK:
+		for (unsigned i = 0; i < rows; i++)
+			out[i] = first_row + i - sd_unzigzag(out[i]);
+		break;
+	case SD_REL:
+		for (unsigned i = 0; i < rows; i++)
+			out[i] = ref[i] + sd_unzigzag(out[i]);
+		break;
+	default: break;
 	}
 	return true;
 }

@@ -327,11 +327,18 @@ static struct sd_chunk *load_chunk(struct ct_stepdb *db, enum ct_rows table, ct_
 struct sd_chunk *sd_chunk_get(struct ct_stepdb *db, enum ct_rows table, ct_u64 number, struct ct_error *err)
 {
 	unsigned oldest = SD_CACHE;
-	struct sd_chunk *chunk;
+	struct sd_chunk *chunk = db->cache[db->latest[table]];
 
+	/* Mostly the one that the last row of this table came from. */
+	if (chunk && chunk->number == number && chunk->table == table) {
+		chunk->refs++;
+		chunk->used = ++db->clock;
+		return chunk;
+	}
 	for (unsigned i = 0; i < SD_CACHE; i++) {
 		chunk = db->cache[i];
 		if (chunk && chunk->number == number && chunk->table == table) {
+			db->latest[table] = i;
 			chunk->refs++;
 			chunk->used = ++db->clock;
 			return chunk;
@@ -350,6 +357,7 @@ struct sd_chunk *sd_chunk_get(struct ct_stepdb *db, enum ct_rows table, ct_u64 n
 		return NULL;
 	free_chunk(db->cache[oldest]);
 	db->cache[oldest] = chunk;
+	db->latest[table] = oldest;
 	chunk->refs = 1;
 	chunk->used = ++db->clock;
 	return chunk;

@@ -335,6 +335,7 @@ struct ct_stepdb {
 	struct sd_rtable t[CT_NROWS];
 	ZSTD_DCtx *zstd;
 	struct sd_chunk *cache[SD_CACHE];
+	unsigned latest[CT_NROWS]; /* in the cache */
 	ct_u64 clock;
 };
 int sd_opendir(int recording_dirfd, bool create, struct ct_error *err);

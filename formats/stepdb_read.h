@@ -149,6 +149,8 @@ struct ct_scan *ct_scan_open(struct ct_stepdb *db, const struct ct_scan_spec *sp
 void ct_scan_close(struct ct_scan *scan);
 /* 1: a row, *id its number. 0: end. -1: a chunk cannot be read; calling again goes on behind it. */
 int ct_scan_next(struct ct_scan *scan, ct_u64 *id, struct ct_error *err);
+/* Passes over `n` rows behind the one found last, of those that ct_scan_column gave. */
+void ct_scan_skip(struct ct_scan *scan, size_t n);
 /* Of the row found last. Columns of CALLS from CT_CALL_STATE on are as of the chunk: use ct_stepdb_call_row. */
 int ct_scan_get(struct ct_scan *scan, unsigned column, ct_u64 *value, struct ct_error *err);
 /* The same for many rows: of the row found last and of those behind it in the table, *n of them, whether or not they

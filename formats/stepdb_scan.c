@@ -210,6 +210,11 @@ int ct_scan_next(struct ct_scan *s, ct_u64 *id, struct ct_error *err)
 	}
 }
 
+void ct_scan_skip(struct ct_scan *s, size_t n)
+{
+	s->passed += (unsigned)n;
+}
+
 int ct_scan_get(struct ct_scan *s, unsigned column, ct_u64 *value, struct ct_error *err)
 {
 	const ct_u64 *col = s->chunk ? sd_chunk_column(s->db, s->chunk, column, err) : NULL;

@@ -10,9 +10,15 @@
 #define NESTED  16         /* calls within resumptions within calls that one row may need */
 #define DEEPEST (1u << 22) /* frames that were there before; a stack that is deeper goes round in a circle */
 
+/* Columns of the row that a scan is at, and of those behind it. */
+struct rows {
+	const ct_u64 *col[CT_CALL_NCOLS];
+	ct_u64 from;
+	size_t n;
+};
 struct head_call {
 	bool have;
-	ct_u64 id, parent, thread, function, from_step, enter_event, enter_ns;
+	ct_u64 id, parent, thread, from_step, enter_event, enter_ns;
 };
 struct head_resume {
 	bool have;
@@ -27,10 +33,8 @@ struct walk {
 	ct_u8 *generator; /* a byte per function */
 	ct_u64 before;    /* calls up to this one began before the walk */
 	ct_u64 at;        /* the step that was last */
-	const ct_u64 *row[CT_STEP_NCOLS];
-	ct_u64 rows_from; /* the step whose columns row[] begins with */
-	size_t nrows;
 	unsigned nested;
+	struct rows step_rows, call_rows;
 	struct ct_scan *steps, *calls, *resumes;
 	struct head_call call;
 	struct head_resume resume;
@@ -101,13 +105,11 @@ static size_t find(const struct ct_walk_thread *t, ct_u64 call)
 	return 0;
 }
 
-static int push(struct walk *w, struct ct_walk_thread *t, ct_u64 call, enum ct_walk_enter how, struct ct_error *err)
+static int push_row(struct walk *w, struct ct_walk_thread *t, ct_u64 call, const ct_u64 row[CT_CALL_NCOLS],
+		    enum ct_walk_enter how, struct ct_error *err)
 {
-	ct_u64 row[CT_CALL_NCOLS];
 	struct ct_walk_frame *f;
 
-	if (!ct_stepdb_call_row(w->db, call, row, err))
-		return -1;
 	if (!row[CT_CALL_FUNCTION] || row[CT_CALL_FUNCTION] > w->nfunctions)
 		return damaged(err, "function of call", call);
 	if (t->depth == t->cap) {
@@ -142,6 +144,13 @@ static int push(struct walk *w, struct ct_walk_thread *t, ct_u64 call, enum ct_w
 		f->exit_ns = row[CT_CALL_ENTER_TIME] + row[CT_CALL_DURATION];
 	}
 	return w->visitor->enter ? w->visitor->enter(w->visitor->arg, t, f, how, err) : 0;
+}
+
+static int push(struct walk *w, struct ct_walk_thread *t, ct_u64 call, enum ct_walk_enter how, struct ct_error *err)
+{
+	ct_u64 row[CT_CALL_NCOLS];
+
+	return ct_stepdb_call_row(w->db, call, row, err) ? push_row(w, t, call, row, how, err) : -1;
 }
 
 /* Puts a call that is not on the stack there, with all that is below it: what was there before the walk began, or a
@@ -186,9 +195,30 @@ static int adopt(struct walk *w, struct ct_walk_thread *t, ct_u64 call, const st
 
 /* ---- Rows that come next ---- */
 
+/* Where in the columns [first, end) row `id` is, which the scan is at. */
+static int rows_at(struct ct_scan *scan, struct rows *r, unsigned first, unsigned end, ct_u64 id, size_t *at,
+		   struct ct_error *err)
+{
+	if (id - r->from >= r->n) {
+		r->from = id;
+		r->n = 0;
+		for (unsigned c = first; c < end; c++) {
+			r->col[c] = ct_scan_column(scan, c, &r->n, err);
+			if (!r->col[c]) {
+				r->n = 0;
+				return -1;
+			}
+		}
+	}
+	*at = (size_t)(id - r->from);
+	return 0;
+}
+
 static int next_call(struct walk *w, struct ct_error *err)
 {
+	const ct_u64 *const *col = w->call_rows.col;
 	struct head_call *c = &w->call;
+	size_t at;
 	int got;
 
 	c->have = false;
@@ -196,12 +226,13 @@ static int next_call(struct walk *w, struct ct_error *err)
 		got = ct_scan_next(w->calls, &c->id, err);
 		if (got <= 0)
 			return got;
-		if (ct_scan_get(w->calls, CT_CALL_PARENT, &c->parent, err) < 0 ||
-		    ct_scan_get(w->calls, CT_CALL_THREAD, &c->thread, err) < 0 ||
-		    ct_scan_get(w->calls, CT_CALL_FROM_STEP, &c->from_step, err) < 0 ||
-		    ct_scan_get(w->calls, CT_CALL_ENTER_EVENT, &c->enter_event, err) < 0 ||
-		    ct_scan_get(w->calls, CT_CALL_ENTER_TIME, &c->enter_ns, err) < 0)
+		if (rows_at(w->calls, &w->call_rows, 0, CT_CALL_NCOLS, c->id, &at, err) < 0)
 			return -1;
+		c->parent = col[CT_CALL_PARENT][at];
+		c->thread = col[CT_CALL_THREAD][at];
+		c->from_step = col[CT_CALL_FROM_STEP][at];
+		c->enter_event = col[CT_CALL_ENTER_EVENT][at];
+		c->enter_ns = col[CT_CALL_ENTER_TIME][at];
 		if (!c->thread || c->thread > w->nthreads)
 			return damaged(err, "thread of call", c->id);
 		/* Was there already: the first step's call, and all that were entered before it. */
@@ -241,8 +272,13 @@ static int take_call(struct walk *w, struct ct_error *err)
 	struct head_call c = w->call;
 	struct ct_walk_thread *t = &w->thread[c.thread - 1];
 	const struct ct_walk_next next = {c.from_step + 1, c.id, c.enter_event};
+	ct_u64 row[CT_CALL_NCOLS];
 	size_t depth;
-	int ret = next_call(w, err);
+	int ret;
+
+	for (unsigned i = 0; i < CT_CALL_NCOLS; i++)
+		row[i] = w->call_rows.col[i][c.id - w->call_rows.from];
+	ret = next_call(w, err);
 
 	/* A generator that was resumed in this very line calls it. */
 	while (ret == 0 && c.parent && !(depth = find(t, c.parent)) && w->resume.have && w->resume.step <= w->at &&
@@ -255,7 +291,9 @@ static int take_call(struct walk *w, struct ct_error *err)
 	if (ret)
 		return ret;
 	charge(t, c.enter_ns);
-	return push(w, t, c.id, CT_WALK_CALL, err);
+	/* How it ended is not in a row that was written before. */
+	return row[CT_CALL_STATE] == CT_CALL_OPEN ? push(w, t, c.id, CT_WALK_CALL, err)
+						  : push_row(w, t, c.id, row, CT_WALK_CALL, err);
 }
 
 static int take_resume(struct walk *w, const struct ct_walk_next *next, ct_u64 ns, struct ct_error *err)
@@ -304,41 +342,47 @@ static bool is_before(const struct walk *w, ct_u64 step, ct_u64 call, ct_u64 thr
 	return c->enter_event < event && c->from_step <= w->thread[c->thread - 1].last_step;
 }
 
-/* Columns of the step that the scan is at, and of those behind it. */
-static int get_rows(struct walk *w, ct_u64 id, struct ct_error *err)
+/* How many steps behind row `at`, the last one taken, are of the same call, with nothing to be taken between them: they
+ * only count. */
+static size_t same_call(const struct walk *w, size_t at, ct_u64 call, ct_u64 thread)
 {
-	w->rows_from = id;
-	w->nrows = 0;
-	for (unsigned c = 0; c < CT_STEP_NCOLS; c++) {
-		/* Half of the work of decoding, if nobody asks for lines. */
-		if (c == CT_STEP_LOCATION && !w->visitor->step)
-			continue;
-		w->row[c] = ct_scan_column(w->steps, c, &w->nrows, err);
-		if (!w->row[c]) {
-			w->nrows = 0;
-			return -1;
-		}
-	}
-	return 0;
+	const ct_u64 *const *col = w->step_rows.col;
+	const ct_u64 *calls = col[CT_STEP_CALL], *threads = col[CT_STEP_THREAD], *events = col[CT_STEP_EVENT];
+	const struct head_call *c = &w->call;
+	ct_u64 id = w->step_rows.from + at, event = UINT64_MAX;
+	size_t i = at + 1, end = w->step_rows.n;
+
+	if (c->have && c->thread == thread && c->from_step && c->from_step - id < end - i)
+		end = at + 1 + (size_t)(c->from_step - id);
+	else if (c->have && !(c->thread == thread && c->from_step))
+		event = c->enter_event;
+	if (w->resume.have && w->resume.step - id < end - i)
+		end = at + 1 + (size_t)(w->resume.step - id);
+	while (i < end && calls[i] == call && threads[i] == thread && events[i] <= event)
+		i++;
+	return i - at - 1;
 }
 
 static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 {
 	struct ct_walk_step step = {.id = id};
 	struct ct_walk_next next = {.step = id};
+	const ct_u64 *const *col = w->step_rows.col;
 	struct ct_walk_thread *t;
 	ct_u64 call, thread;
-	size_t depth;
+	size_t depth, at, more;
 	int ret = 0;
 
-	if (id - w->rows_from >= w->nrows && get_rows(w, id, err) < 0)
+	/* Half of the work of decoding is for lines, if somebody asks for them. */
+	if (rows_at(w->steps, &w->step_rows, w->visitor->step ? 0 : CT_STEP_LOCATION + 1, CT_STEP_NCOLS, id, &at, err) <
+	    0)
 		return -1;
-	call = w->row[CT_STEP_CALL][id - w->rows_from];
-	thread = w->row[CT_STEP_THREAD][id - w->rows_from];
-	step.event = w->row[CT_STEP_EVENT][id - w->rows_from];
-	step.ns = w->row[CT_STEP_TIME][id - w->rows_from];
+	call = col[CT_STEP_CALL][at];
+	thread = col[CT_STEP_THREAD][at];
+	step.event = col[CT_STEP_EVENT][at];
+	step.ns = col[CT_STEP_TIME][at];
 	if (w->visitor->step)
-		step.location = w->row[CT_STEP_LOCATION][id - w->rows_from];
+		step.location = col[CT_STEP_LOCATION][at];
 	if (!thread || thread > w->nthreads)
 		return damaged(err, "thread of step", id);
 	if (!is_chosen(w, thread))
@@ -366,10 +410,12 @@ static int take_step(struct walk *w, ct_u64 id, struct ct_error *err)
 		if (ret)
 			return ret;
 	}
-	charge(t, step.ns);
-	t->frame[t->depth - 1].self_steps++;
-	t->last_step = id;
-	w->at = id;
+	/* Who does not ask for lines gets those of one call at once. */
+	more = w->visitor->step ? 0 : same_call(w, at, call, thread);
+	ct_scan_skip(w->steps, more);
+	charge(t, col[CT_STEP_TIME][at + more]);
+	t->frame[t->depth - 1].self_steps += 1 + more;
+	t->last_step = w->at = id + more;
 	return w->visitor->step ? w->visitor->step(w->visitor->arg, t, &t->frame[t->depth - 1], &step, err) : 0;
 }
 
