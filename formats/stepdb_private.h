@@ -355,4 +355,17 @@ int sd_postings(struct ct_stepdb *db, enum ct_rows table, size_t group, ct_u32 k
 int sd_postings_of(struct ct_stepdb *db, enum ct_rows table, size_t group, const ct_u32 *keys, size_t nkeys,
 		   sd_posting *each, void *arg, struct ct_error *err);
 
+/* A scan by the chunk: the next one that can have rows that match, not read yet. 1, 0: there is none, -1. */
+struct sd_found {
+	ct_u64 number; /* of the chunk */
+	const struct sd_chunk_entry *entry;
+	const ct_u64 *minmax; /* [column][2] */
+};
+int sd_scan_find(struct ct_scan *s, struct sd_found *found, struct ct_error *err);
+/* All its rows match, that is known. */
+bool sd_scan_has_all(const struct ct_scan *s, const struct sd_found *found);
+/* Reads it; it lasts until the next is found. Then its rows, from 0 on, can be looked at. */
+struct sd_chunk *sd_scan_read(struct ct_scan *s, const struct sd_found *found, struct ct_error *err);
+bool sd_scan_matches(const struct ct_scan *s, unsigned row);
+
 #endif

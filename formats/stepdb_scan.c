@@ -18,6 +18,7 @@ struct ct_scan {
 	ct_u8 wanted[SD_GROUP_CHUNKS]; /* chunks of the group that can match */
 	ct_u32 chunk_at;               /* how many of the group's chunks were passed */
 	struct sd_chunk *chunk;
+	bool all;             /* its rows match */
 	unsigned row, passed; /* row found last; how many rows of the chunk were passed */
 };
 
@@ -141,8 +142,7 @@ static bool prepare(struct ct_scan *s, struct sd_chunk *chunk, struct ct_error *
 	return !s->keys || sd_chunk_column(s->db, chunk, key_column[s->spec.table], err);
 }
 
-/* The next chunk that can match. 0: no more. */
-static int next_chunk(struct ct_scan *s, struct ct_error *err)
+int sd_scan_find(struct ct_scan *s, struct sd_found *found, struct ct_error *err)
 {
 	const struct ct_scan_spec *spec = &s->spec;
 	int got;
@@ -155,18 +155,12 @@ static int next_chunk(struct ct_scan *s, struct ct_error *err)
 
 		while (g && s->chunk_at < g->chunks) {
 			ct_u32 i = spec->backwards ? g->chunks - 1 - s->chunk_at : s->chunk_at;
-			struct sd_chunk *chunk;
 
 			s->chunk_at++;
 			if (!s->wanted[i])
 				continue;
-			chunk = sd_chunk_get(s->db, spec->table, g->first_chunk + i, err);
-			if (!chunk || !prepare(s, chunk, err)) {
-				sd_chunk_put(chunk);
-				return -1;
-			}
-			s->chunk = chunk;
-			s->passed = 0;
+			*found = (struct sd_found){g->first_chunk + i, &g->chunk[i],
+						   g->minmax + (size_t)i * sd_tables[spec->table].ncols * 2};
 			return 1;
 		}
 		got = next_group(s, err);
@@ -174,7 +168,33 @@ static int next_chunk(struct ct_scan *s, struct ct_error *err)
 	return got;
 }
 
-static bool matches(const struct ct_scan *s, unsigned row)
+bool sd_scan_has_all(const struct ct_scan *s, const struct sd_found *found)
+{
+	const struct ct_scan_spec *spec = &s->spec;
+	const struct sd_chunk_entry *e = found->entry;
+	bool all = !s->keys && e->first_row >= spec->first && e->first_row + e->rows - 1 <= spec->last;
+
+	for (unsigned r = 0; r < spec->nranges && all; r++)
+		all = found->minmax[2 * spec->range[r].column] >= spec->range[r].min &&
+		      found->minmax[2 * spec->range[r].column + 1] <= spec->range[r].max;
+	return all;
+}
+
+struct sd_chunk *sd_scan_read(struct ct_scan *s, const struct sd_found *found, struct ct_error *err)
+{
+	struct sd_chunk *chunk = sd_chunk_get(s->db, s->spec.table, found->number, err);
+
+	if (!chunk || !prepare(s, chunk, err)) {
+		sd_chunk_put(chunk);
+		return NULL;
+	}
+	s->chunk = chunk;
+	s->all = sd_scan_has_all(s, found);
+	s->passed = 0;
+	return chunk;
+}
+
+bool sd_scan_matches(const struct ct_scan *s, unsigned row)
 {
 	const struct ct_scan_spec *spec = &s->spec;
 	ct_u64 id = s->chunk->first_row + row;
@@ -198,15 +218,18 @@ int ct_scan_next(struct ct_scan *s, ct_u64 *id, struct ct_error *err)
 		while (s->chunk && s->passed < s->chunk->rows) {
 			s->row = s->spec.backwards ? s->chunk->rows - 1 - s->passed : s->passed;
 			s->passed++;
-			if (matches(s, s->row)) {
+			if (s->all || sd_scan_matches(s, s->row)) {
 				*id = s->chunk->first_row + s->row;
 				return 1;
 			}
 		}
-		int got = next_chunk(s, err);
+		struct sd_found found;
+		int got = sd_scan_find(s, &found, err);
 
 		if (got <= 0)
 			return got;
+		if (!sd_scan_read(s, &found, err))
+			return -1;
 	}
 }
 

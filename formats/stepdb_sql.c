@@ -130,23 +130,27 @@ static char op_of(unsigned char op)
 	}
 }
 
-/* The plan is a text: two characters a term, column and operator. Every term that helps is taken. */
+/* The plan is a text: the columns that are used, then two characters a term, column and operator. Every term that
+ * helps is taken. */
+#define PLAN_USED 17
 static int x_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 {
 	const struct sql_module *m = ((struct sql_vtab *)base)->module;
 	const char *order = strchr(m->table->push, 'i');
 	double rows = m->table->rows(&m->src) + 1;
 	int ncols = (int)strlen(m->table->push), id = order ? (int)(order - m->table->push) : 0, n = 0;
-	char *plan = sqlite3_malloc(2 * SQL_TERMS + 1);
+	char *text = sqlite3_malloc(PLAN_USED + 2 * SQL_TERMS + 1), *plan = text + PLAN_USED;
+	bool unordered = *m->table->push == '-';
 
-	if (!plan)
+	if (!text)
 		return SQLITE_NOMEM;
+	sqlite3_snprintf(PLAN_USED + 1, text, "%016llx:", (unsigned long long)info->colUsed);
 	for (int i = 0; i < info->nConstraint && n < SQL_TERMS; i++) {
 		const struct sqlite3_index_constraint *c = &info->aConstraint[i];
 		int column = c->iColumn < 0 ? id : c->iColumn;
 		char op = op_of(c->op), push = column < ncols ? m->table->push[column] : '.';
 
-		if (!c->usable || !op || push == '.' || (op != '=' && (push == '=' || push == 't')))
+		if (!c->usable || !op || push == '.' || push == '-' || (op != '=' && (push == '=' || push == 't')))
 			continue;
 		if (push == 't' && strcmp(sqlite3_vtab_collation(info, i), "BINARY") != 0)
 			continue;
@@ -159,10 +163,10 @@ static int x_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 			rows *= op == '=' ? m->table->share : 0.3;
 	}
 	plan[2 * n] = 0;
-	info->idxStr = plan;
+	info->idxStr = text;
 	info->needToFreeIdxStr = 1;
 	/* Tables without an 'i' come by rising id only. */
-	if (info->nOrderBy == 1 && (info->aOrderBy[0].iColumn == id || info->aOrderBy[0].iColumn < 0) &&
+	if (!unordered && info->nOrderBy == 1 && (info->aOrderBy[0].iColumn == id || info->aOrderBy[0].iColumn < 0) &&
 	    (order || !info->aOrderBy[0].desc)) {
 		info->orderByConsumed = 1;
 		info->idxNum = info->aOrderBy[0].desc;
@@ -191,8 +195,10 @@ static void reset(struct sql_cursor *cur)
 {
 	ct_scan_close(cur->scan);
 	ct_cursor_destroy(cur->events);
+	sql_parts_free(cur->parts);
 	free(cur->hits);
 	cur->scan = NULL;
+	cur->parts = NULL;
 	cur->events = NULL;
 	cur->hits = NULL;
 	cur->row_id = 0;
@@ -212,9 +218,10 @@ static int x_close(sqlite3_vtab_cursor *base)
 static int x_filter(sqlite3_vtab_cursor *base, int num, const char *plan, int argc, sqlite3_value **argv)
 {
 	struct sql_cursor *cur = (struct sql_cursor *)base;
-	struct sql_filter filter = {.backwards = num};
+	struct sql_filter filter = {.backwards = num, .used = strtoull(plan, NULL, 16)};
 	struct ct_error err = {0};
 
+	plan += PLAN_USED;
 	for (; filter.n < argc && filter.n < SQL_TERMS; filter.n++)
 		filter.term[filter.n] =
 			(struct sql_term){plan[2 * filter.n] - 'A', plan[2 * filter.n + 1], argv[filter.n]};
@@ -288,11 +295,12 @@ static int add_table(sqlite3 *sql, const struct sql_table *table, struct ct_step
 
 struct sqlite3 *ct_stepdb_sql(struct ct_stepdb *db, struct ct_recording *rec, struct ct_error *err)
 {
-	static const struct sql_table *const rows[] = {&sql_steps, &sql_calls, &sql_values, &sql_events};
+	static const struct sql_table *const rows[] = {&sql_steps,  &sql_calls,      &sql_values,
+						       &sql_events, &sql_step_parts, &sql_call_parts};
 	sqlite3 *sql = NULL;
 	int rc = sqlite3_open_v2(":memory:", &sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
-	for (unsigned i = 0; i < 4 && rc == SQLITE_OK; i++)
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]) && rc == SQLITE_OK; i++)
 		rc = add_table(sql, rows[i], db, rec);
 	for (unsigned i = 0; sql_names_tables[i] && rc == SQLITE_OK; i++)
 		rc = add_table(sql, sql_names_tables[i], db, rec);

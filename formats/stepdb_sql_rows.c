@@ -68,8 +68,6 @@ static int get_id(struct sql_cursor *cur, sqlite3_context *ctx, unsigned column,
 
 /* ---- steps ---- */
 
-enum { S_ID, S_THREAD, S_CALL, S_FUNCTION, S_FILE, S_LINE, S_EVENT, S_TIME };
-
 static double rows_steps(const struct sql_source *src)
 {
 	return rows_of(src, CT_STEPS);
@@ -145,38 +143,10 @@ static int column_steps(struct sql_cursor *cur, sqlite3_context *ctx, int column
 	return 0;
 }
 
-const struct sql_table sql_steps = {
-	"steps",
-	"id INTEGER, thread_id INTEGER, call_id INTEGER, function_id INTEGER, file_id INTEGER, "
-	"line INTEGER, event_seq INTEGER, time_ns INTEGER",
-	"irr===rr",
-	true,
-	0.001,
-	rows_steps,
-	filter_steps,
-	next_row,
-	column_steps};
+const struct sql_table sql_steps = {"steps",    SQL_STEP_COLUMNS, "irr===rr", true,        0.001,
+				    rows_steps, filter_steps,     next_row,   column_steps};
 
 /* ---- calls ---- */
-
-enum {
-	C_ID,
-	C_PARENT,
-	C_THREAD,
-	C_FUNCTION,
-	C_FIRST,
-	C_LAST,
-	C_DEPTH,
-	C_EXCEPTION,
-	C_ENTER,
-	C_EXIT,
-	C_SELF,
-	C_FROM,
-	C_STATE,
-	C_ATTACHED,
-	C_ENTER_SEQ,
-	C_EXIT_SEQ
-};
 
 static double rows_calls(const struct sql_source *src)
 {
@@ -207,6 +177,9 @@ static int filter_calls(struct sql_cursor *cur, const struct sql_filter *filter,
 /* How the call ended; a call that was open when its chunk was written is looked up. */
 static int fetch_call(struct sql_cursor *cur, struct ct_error *err)
 {
+	static const ct_u8 ends[] = {CT_CALL_ENTER_TIME, CT_CALL_FIRST_STEP, CT_CALL_LAST_STEP, CT_CALL_EXIT_EVENT,
+				     CT_CALL_DURATION,   CT_CALL_SELF,       CT_CALL_EXCEPTION};
+
 	if (cur->row_id == cur->id)
 		return 0;
 	if (ct_scan_get(cur->scan, CT_CALL_STATE, &cur->row[CT_CALL_STATE], err) < 0)
@@ -215,40 +188,53 @@ static int fetch_call(struct sql_cursor *cur, struct ct_error *err)
 		if (!ct_stepdb_call_row(cur->src->db, cur->id, cur->row, err))
 			return -1;
 	} else {
-		for (unsigned c = CT_CALL_ENTER_TIME; c < CT_CALL_NCOLS; c++)
-			if (ct_scan_get(cur->scan, c, &cur->row[c], err) < 0)
+		for (unsigned i = 0; i < sizeof(ends); i++)
+			if (ct_scan_get(cur->scan, ends[i], &cur->row[ends[i]], err) < 0)
 				return -1;
 	}
 	cur->row_id = cur->id;
 	return 0;
 }
 
-static int column_end(struct sql_cursor *cur, sqlite3_context *ctx, int column, struct ct_error *err)
+bool sql_call_end(const ct_u64 *row, int column, ct_u64 *v)
+{
+	ct_u64 state = row[CT_CALL_STATE];
+
+	switch (column) {
+	case C_STATE: *v = state; return true;
+	case C_FIRST: *v = row[CT_CALL_FIRST_STEP]; return state != CT_CALL_OPEN && *v;
+	case C_LAST: *v = row[CT_CALL_LAST_STEP]; return state != CT_CALL_OPEN && *v;
+	case C_EXCEPTION: *v = row[CT_CALL_EXCEPTION]; return state == CT_CALL_RAISED || (state != CT_CALL_OPEN && *v);
+	case C_EXIT: *v = row[CT_CALL_ENTER_TIME] + row[CT_CALL_DURATION]; break;
+	case C_SELF: *v = row[CT_CALL_SELF]; break;
+	default: *v = row[CT_CALL_EXIT_EVENT];
+	}
+	return state != CT_CALL_OPEN;
+}
+
+void sql_call_text(struct ct_stepdb *db, sqlite3_context *ctx, int column, ct_u64 v)
 {
 	static const char *const states[] = {"open", "returned", "raised"};
-	const ct_u64 *row = cur->row;
+	const struct ct_name *type = column == C_EXCEPTION ? ct_stepdb_name(db, CT_TYPES, v) : NULL;
+
+	if (type)
+		sql_name(ctx, type);
+	else
+		sqlite3_result_text(ctx, column == C_STATE && v <= CT_CALL_RAISED ? states[v] : "?", -1, SQLITE_STATIC);
+}
+
+static int column_end(struct sql_cursor *cur, sqlite3_context *ctx, int column, struct ct_error *err)
+{
+	ct_u64 v;
 
 	if (fetch_call(cur, err) < 0)
 		return -1;
-	if (column == C_STATE) {
-		sqlite3_result_text(ctx, row[CT_CALL_STATE] <= CT_CALL_RAISED ? states[row[CT_CALL_STATE]] : "?", -1,
-				    SQLITE_STATIC);
+	if (!sql_call_end(cur->row, column, &v))
 		return 0;
-	}
-	if (row[CT_CALL_STATE] == CT_CALL_OPEN)
-		return 0;
-	switch (column) {
-	case C_FIRST: sql_id(ctx, row[CT_CALL_FIRST_STEP]); break;
-	case C_LAST: sql_id(ctx, row[CT_CALL_LAST_STEP]); break;
-	case C_EXCEPTION:
-		if (row[CT_CALL_STATE] == CT_CALL_RAISED && !row[CT_CALL_EXCEPTION])
-			sqlite3_result_text(ctx, "?", -1, SQLITE_STATIC);
-		sql_name(ctx, ct_stepdb_name(cur->src->db, CT_TYPES, row[CT_CALL_EXCEPTION]));
-		break;
-	case C_EXIT: sqlite3_result_int64(ctx, (ct_s64)(row[CT_CALL_ENTER_TIME] + row[CT_CALL_DURATION])); break;
-	case C_SELF: sqlite3_result_int64(ctx, (ct_s64)row[CT_CALL_SELF]); break;
-	default: sqlite3_result_int64(ctx, (ct_s64)row[CT_CALL_EXIT_EVENT]);
-	}
+	if (column == C_STATE || column == C_EXCEPTION)
+		sql_call_text(cur->src->db, ctx, column, v);
+	else
+		sqlite3_result_int64(ctx, (ct_s64)v);
 	return 0;
 }
 
@@ -268,19 +254,8 @@ static int column_calls(struct sql_cursor *cur, sqlite3_context *ctx, int column
 	}
 }
 
-const struct sql_table sql_calls = {
-	"calls",
-	"id INTEGER, parent_id INTEGER, thread_id INTEGER, function_id INTEGER, first_step INTEGER, "
-	"last_step INTEGER, depth INTEGER, exception TEXT, enter_ns INTEGER, exit_ns INTEGER, "
-	"self_ns INTEGER, from_step INTEGER, state TEXT, attached INTEGER, enter_seq INTEGER, "
-	"exit_seq INTEGER",
-	"irr=..r.r..r..r.",
-	true,
-	0.001,
-	rows_calls,
-	filter_calls,
-	next_row,
-	column_calls};
+const struct sql_table sql_calls = {"calls",    SQL_CALL_COLUMNS, "irr=..r.r..r..r.", true,        0.001,
+				    rows_calls, filter_calls,     next_row,           column_calls};
 
 /* ---- values ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What is asked in SQL, before SQLite gets it: `values` becomes a name, and what counts rows of a kind becomes a sum
- * over the posting lists, which have them counted: a row that SQLite looks at takes 40 ns, and there may be 10^8. */
+ * What is asked in SQL, before SQLite gets it: `values` becomes a name, and what counts or adds up rows of a kind
+ * becomes a sum over the posting lists, which have them counted, or over what stepdb_sql_parts.c has added up: a row
+ * that SQLite looks at takes 40 ns, and there may be 10^8. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,21 +75,49 @@ char *ct_stepdb_sql_quote(const char *sql)
 	return out;
 }
 
-/* ---- Counts ---- */
+/* ---- Sums ---- */
 
 #define TOKENS 256
 
-/* Rows of a table that are alike in some columns, from a table that has one of each; "*" is how many there are. */
+/* Rows of a table that are alike in some columns, from a table that has fewer of them; "*" is how many there are. The
+ * first that knows all that is asked for is taken. With `sums` it has, of each column, `count`, `min`, `max` and `sum`
+ * of them, and ids can be asked for in these only. */
 static const struct fold {
-	const char *table, *from, *columns[4];
+	const char *table, *from;
+	bool sums;
+	const char *columns[16];
 } folds[] = {
 	{"steps",
 	 "(SELECT function_id, file_id, line, hits AS \"*\" FROM lines WHERE hits > 0)",
+	 false,
 	 {"function_id", "file_id", "line"}},
-	{"calls", "(SELECT function_id, calls AS \"*\" FROM stats WHERE calls > 0)", {"function_id"}},
+	{"calls", "(SELECT function_id, calls AS \"*\" FROM stats WHERE calls > 0)", false, {"function_id"}},
 	{"values",
 	 "(SELECT function_id, name, kind, hits AS \"*\" FROM variables WHERE hits > 0)",
+	 false,
 	 {"function_id", "name", "kind"}},
+	{"steps",
+	 "\"parts of steps\"",
+	 true,
+	 {"thread_id", "call_id", "function_id", "file_id", "line", "event_seq", "time_ns"}},
+	{"calls",
+	 "\"parts of calls\"",
+	 true,
+	 {"parent_id", "thread_id", "function_id", "first_step", "last_step", "depth", "exception", "enter_ns",
+	  "exit_ns", "self_ns", "from_step", "state", "attached", "enter_seq", "exit_seq"}},
+};
+#define FOLDS (sizeof(folds) / sizeof(folds[0]))
+/* An aggregate of a column as one of its sums: before the column's name and behind it. */
+static const struct aggregate {
+	const char *name, *before, *after;
+	const char *again; /* and the same once more, behind this */
+} aggregates[] = {
+	{"count", "ifnull(sum(\"count ", "\"), 0)", NULL},
+	{"min", "min(\"min ", "\")", NULL},
+	{"max", "max(\"max ", "\")", NULL},
+	{"sum", "sum(\"sum ", "\")", NULL},
+	{"total", "total(\"sum ", "\")", NULL},
+	{"avg", "(total(\"sum ", "\")", " / sum(\"count "},
 };
 static const char *const keywords[] = {"where", "group", "by", "having", "order", "limit",   "offset", "as",  "and",
 				       "or",    "not",   "is", "null",   "in",    "between", "like",   "asc", "desc"};
@@ -98,9 +127,10 @@ struct text {
 		const char *s;
 		size_t n;
 	} word[TOKENS];
-	size_t n, from;     /* from: the keyword */
-	bool alias[TOKENS]; /* the word names a column of the answer */
-	bool count[TOKENS]; /* the first of those of count(*) */
+	size_t n, from;                      /* from: the keyword */
+	bool alias[TOKENS];                  /* the word names a column of the answer */
+	bool count[TOKENS];                  /* the first of those of count(*) */
+	const struct aggregate *sum[TOKENS]; /* the first of those of an aggregate of a column */
 	const struct fold *fold;
 };
 
@@ -147,10 +177,30 @@ static bool find_table(struct text *t)
 		t->from++;
 	if (!is(t, 0, "select") || t->from + 1 >= t->n || (t->from + 2 < t->n && !any_of(t, t->from + 2, next, 5)))
 		return false;
-	for (size_t i = 0; i < sizeof(folds) / sizeof(folds[0]); i++)
-		if (is(t, t->from + 1, folds[i].table))
-			t->fold = &folds[i];
-	return t->fold != NULL;
+	return true;
+}
+
+/* An aggregate of different values: of parts it is the same as of rows. */
+static bool is_distinct(const struct text *t, size_t i)
+{
+	bool known = false;
+
+	for (size_t k = 0; k < sizeof(aggregates) / sizeof(aggregates[0]); k++)
+		known = known || is(t, i, aggregates[k].name);
+	return known && t->fold->sums && is(t, i + 1, "(") && is(t, i + 2, "distinct") &&
+	       any_of(t, i + 3, t->fold->columns, 16) && is(t, i + 4, ")");
+}
+
+/* An aggregate of one column that has sums; not of `min(a, b)`, nor of `max(DISTINCT a)`. A word is no sum. */
+static const struct aggregate *find_aggregate(const struct text *t, size_t i)
+{
+	if (!t->fold->sums || !is(t, i + 1, "(") || !is(t, i + 3, ")") ||
+	    !(is(t, i + 2, "id") || any_of(t, i + 2, t->fold->columns, 16)))
+		return NULL;
+	for (size_t k = 0; k < sizeof(aggregates) / sizeof(aggregates[0]); k++)
+		if (is(t, i, aggregates[k].name))
+			return k && (is(t, i + 2, "exception") || is(t, i + 2, "state")) ? NULL : &aggregates[k];
+	return NULL;
 }
 
 /* Is there nothing in it but what a sum over counts answers in the same way? Whatever is not known is left alone. */
@@ -159,6 +209,8 @@ static bool can_fold(struct text *t)
 	bool distinct = is(t, 1, "distinct"), group = false, bare = false, known;
 	size_t counts = 0;
 
+	memset(t->alias, 0, sizeof(t->alias));
+	memset(t->count, 0, sizeof(t->count));
 	for (size_t i = 1 + distinct; i < t->n; i++) {
 		const char c = *t->word[i].s;
 
@@ -167,12 +219,18 @@ static bool can_fold(struct text *t)
 		if (is(t, i, "count") && is(t, i + 1, "(") && is(t, i + 2, "*") && is(t, i + 3, ")")) {
 			t->count[i] = ++counts;
 			i += 3;
+		} else if ((t->sum[i] = find_aggregate(t, i))) {
+			counts++;
+			i += 3;
+		} else if (is_distinct(t, i)) {
+			counts++;
+			i += 4;
 		} else if (isalpha((unsigned char)c) || c == '_') {
 			known = any_of(t, i, keywords, sizeof(keywords) / sizeof(keywords[0]));
 			group = group || is(t, i, "group");
 			if (i < t->from && !known && (is(t, i - 1, "as") || is(t, i - 1, ")")))
 				t->alias[i] = known = true;
-			else if (any_of(t, i, t->fold->columns, 4))
+			else if (any_of(t, i, t->fold->columns, 16))
 				known = true, bare = bare || i < t->from;
 			for (size_t k = 0; k < t->from && i > t->from && !known; k++)
 				known = t->alias[k] && same(t, i, k);
@@ -185,6 +243,17 @@ static bool can_fold(struct text *t)
 		}
 	}
 	return counts ? !distinct && (group || !bare) : distinct || group;
+}
+
+static void write_sum(const struct text *t, size_t i, FILE *out)
+{
+	const struct aggregate *a = t->sum[i];
+	const struct word *column = &t->word[i + 2];
+
+	fprintf(out, "%s%.*s%s", a->before, (int)column->n, column->s, a->after);
+	if (a->again)
+		fprintf(out, "%s%.*s%s)", a->again, (int)column->n, column->s, a->after);
+	fputc(' ', out);
 }
 
 /* A column that counts gets the title that it would have had. */
@@ -210,6 +279,10 @@ static void write_fold(const struct text *t, FILE *out)
 			fputs("ifnull(sum(\"*\"), 0) ", out);
 			counts = true;
 			i += 3;
+		} else if (t->sum[i]) {
+			write_sum(t, i, out);
+			counts = true;
+			i += 3;
 		} else if (i == t->from + 1) {
 			fprintf(out, "%s ", t->fold->from);
 		} else {
@@ -222,11 +295,18 @@ static void write_fold(const struct text *t, FILE *out)
 char *ct_stepdb_sql_fold(const char *sql)
 {
 	struct text t = {0};
+	bool folds_to = false;
 	char *text = NULL;
 	size_t len;
 	FILE *out;
 
-	if (!split(&t, sql) || !find_table(&t) || !can_fold(&t))
+	if (!split(&t, sql) || !find_table(&t))
+		return strdup(sql);
+	for (size_t i = 0; i < FOLDS && !folds_to; i++) {
+		t.fold = &folds[i];
+		folds_to = is(&t, t.from + 1, t.fold->table) && can_fold(&t);
+	}
+	if (!folds_to)
 		return strdup(sql);
 	out = open_memstream(&text, &len);
 	if (!out)
