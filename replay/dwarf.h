@@ -233,6 +233,10 @@ int ct_dwarf_dereference(const struct ct_dwarf_place *p, const struct ct_dwarf_v
 /* What the place's innermost function, which has just returned to where the registers are from, has returned. False: it
  * returns nothing. (dwarf_functions.c) */
 bool ct_dwarf_returned(const struct ct_dwarf_place *p, const struct ct_dwarf_function *f, struct ct_dwarf_value *v);
+/* The same of a function of Go, which may return more: how many, of which the first `most` are in v[]. (dwarf_go.c) */
+bool ct_dwarf_is_go(const struct ct_dwarf_function *f);
+unsigned ct_dwarf_go_results(const struct ct_dwarf_place *p, const struct ct_dwarf_function *f,
+			     struct ct_dwarf_value *v, unsigned most);
 
 /* What a value is, typedefs apart. */
 enum ct_dwarf_shape {

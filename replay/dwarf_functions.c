@@ -207,6 +207,8 @@ bool ct_dwarf_returned(const struct ct_dwarf_place *p, const struct ct_dwarf_fun
 	int n;
 
 	*v = (struct ct_dwarf_value){0};
+	if (ct_dwarf_is_go(f))
+		return ct_dwarf_go_results(p, f, v, 1) && v->where != CT_DWARF_NOWHERE;
 	if (!mod || !f->has_die || !ct_dwarf_type_of(&die, &v->type))
 		return false;
 	v->has_type = true;

@@ -9,6 +9,7 @@
 #include "replay/steps/native_priv.h"
 
 #define TYPE_LEN 256
+#define RESULTS  16 /* of one call, as functions of Go have */
 #define PAGE     4096
 
 struct reader {
@@ -376,14 +377,22 @@ const struct ct_value *ct_native_returned(struct ct_native *n, const struct ct_d
 					  const struct ct_dwarf_place *p)
 {
 	struct reader r = {.n = n, .p = p};
-	struct ct_dwarf_value from;
-	struct ct_value *v;
+	struct ct_dwarf_value from[RESULTS];
+	struct ct_value *v, *list;
+	const bool go = ct_dwarf_is_go(f);
+	unsigned count;
 
-	if (!n->limits.values || !ct_dwarf_returned(p, f, &from))
+	if (!n->limits.values)
+		return NULL;
+	count = go ? ct_dwarf_go_results(p, f, from, RESULTS) : ct_dwarf_returned(p, f, from);
+	if (!count || (count == 1 && from[0].where == CT_DWARF_NOWHERE))
 		return NULL;
 	ct_arena_reset(&n->arena);
 	v = room(&r, sizeof(*v));
-	if (v)
-		fill(&r, &from, n->limits.depth, v);
+	list = count > 1 ? room(&r, count * sizeof(*list)) : v;
+	for (unsigned i = 0; i < count && !r.failed; i++)
+		fill(&r, &from[i], n->limits.depth, &list[i]);
+	if (count > 1 && !r.failed)
+		*v = (struct ct_value){.tag = CT_VALUE_TUPLE, .length = count, .child = {list, count}};
 	return r.failed ? NULL : v;
 }
