@@ -113,6 +113,17 @@ static bool has_registers(const struct ct_dwarf_function *f)
 	return producer && strstr(producer, "regabi");
 }
 
+bool ct_dwarf_is_result(Dwarf_Die *parameter)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Die cu;
+	bool result;
+
+	/* Of Ada the same attribute is an argument's that is written to. */
+	return !dwarf_formflag(dwarf_attr_integrate(parameter, DW_AT_variable_parameter, &attr), &result) && result &&
+	       dwarf_diecu(parameter, &cu, NULL, NULL) && dwarf_srclang(&cu) == DW_LANG_Go;
+}
+
 bool ct_dwarf_is_go(const struct ct_dwarf_function *f)
 {
 	return ct_dwarf_language(f) == DW_LANG_Go;
@@ -130,11 +141,8 @@ unsigned ct_dwarf_go_results(const struct ct_dwarf_place *p, const struct ct_dwa
 	a.regs = &p->stack->frame[p->frame].regs;
 	do {
 		const unsigned ints = a.ints, reals = a.reals;
-		Dwarf_Attribute attr;
-		bool result = false;
 
-		if (dwarf_tag(&child) != DW_TAG_formal_parameter ||
-		    dwarf_formflag(dwarf_attr_integrate(&child, DW_AT_variable_parameter, &attr), &result) || !result)
+		if (dwarf_tag(&child) != DW_TAG_formal_parameter || !ct_dwarf_is_result(&child))
 			continue;
 		if (n == most)
 			break;

@@ -32,6 +32,9 @@ const char *ct_dwarf_qualified(struct ct_dwarf *d, Dwarf_Die *die);
 /* The type that an attribute of the DIE means; false: void. */
 bool ct_dwarf_type_of(Dwarf_Die *die, Dwarf_Die *type);
 
+/* Go: a result, which is a variable of the function; one without a name of its own is called ~r0, ~r1 ... (dwarf_go.c) */
+bool ct_dwarf_is_result(Dwarf_Die *parameter);
+
 /* ---- Types (dwarf_type.c) ---- */
 
 #define CT_DWARF_DIMENSIONS 8

@@ -67,9 +67,10 @@ static void tell_children(const struct ct_dwarf_place *p, Dwarf_Die *in, ct_u64 
 	do {
 		const int tag = dwarf_tag(&child);
 		const char *name = dwarf_diename(&child);
+		const bool result = tag == DW_TAG_formal_parameter && ct_dwarf_is_result(&child);
 
-		if ((args ? tag == DW_TAG_formal_parameter : is_variable(tag)) && name &&
-		    ct_dwarf_variable(p, &child, bias, &v))
+		if ((args ? tag == DW_TAG_formal_parameter && !result : is_variable(tag) || result) && name &&
+		    !(result && *name == '~') && ct_dwarf_variable(p, &child, bias, &v))
 			tell(ctx, name, &v);
 	} while (!dwarf_siblingof(&child, &child));
 }

@@ -256,6 +256,50 @@ cat >"$T/other.go" <<-'END'
 END
 GOCACHE=$T/go go build -gcflags='all=-N -l' -o "$T/other" "$T/other.go"
 languages other.go "8 9 10 11 10 11 10 11 10 13"
+assert_contains "$OUT" " main.total return 12"
+case $OUT in *"~r0"*) fail "a result without a name is told of as a variable" ;; esac
+step "Go: several results, of all kinds, with and without optimization"
+cat >"$T/results.go" <<-'END'
+	package main
+
+	type Pair struct {
+		a int
+		b float64
+	}
+
+	//go:noinline
+	func pair(n int) (Pair, error) { return Pair{n, 1.5}, nil }
+
+	//go:noinline
+	func many(n int) (a bool, b uint8, c float32, d []int) { return n > 1, uint8(n), 2.5, []int{n, n + 1} }
+
+	//go:noinline
+	func text(n int) string { return "socks"[:n] }
+
+	//go:noinline
+	func mixed(n int) ([2]int, int, string) { return [2]int{n, n}, n * 2, "m" }
+
+	//go:noinline
+	func big(n int) [2]int { return [2]int{n, n} }
+
+	func main() {
+		p, e := pair(3)
+		a, b, c, d := many(7)
+		x, y, z := mixed(5)
+		println(p.a, e == nil, a, b, c, len(d), x[0], y, z, text(4), big(1)[0])
+	}
+END
+for flags in all= 'all=-N -l'; do
+	GOCACHE=$T/go go build -gcflags="$flags" -o "$T/results" "$T/results.go"
+	WHAT="--files results.go" told "$T/results"
+	assert_eq "$(sed -nE 's/^.* main\.([a-z]+ return)/\1/p' <<<"$OUT")" \
+		"pair return (main.Pair(a=3, b=1.5), error(tab=None, data=None))
+many return (True, 7, 2.5, [7, 8])
+mixed return (<[2]int>, 10, 'm')
+text return 'sock'
+big return
+main return" "results with $flags"
+done
 
 step "attached to in the midst of its calls"
 start_target together "$T/together" on
