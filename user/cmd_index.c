@@ -16,7 +16,7 @@ static const char help[] =
 	"Of a recording with --no-replay the calls that were recorded live make the database.\n"
 	"Interrupted, killed or out of space, it goes on where it was saved last when the same is asked for again.\n"
 	"Native code (C, C++, Rust, Nim, Go) is indexed too, if debug information describes it, but only the\n"
-	"functions or files that -f or -F name: it stops at each of their lines, which takes some 0.1 ms.\n"
+	"functions or files that -f or -F name: it stops at each of their lines, which takes some 0.2 ms.\n"
 	"Interpreters: CPython 3.8 to 3.14, Ruby 3.1 and 3.3 (without its JIT), whether or not they have symbols.\n"
 	"\n"
 	"  -p, --print           no database: one line of text for each step, call and value\n"
