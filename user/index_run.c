@@ -327,16 +327,19 @@ static int open_store(struct run *r, const char *part, struct ct_step_sink *sink
 
 static int finish(struct run *r, int status, FILE *out, struct ct_error *err)
 {
+	static const char from_the_start[] = "begins anew: of Ruby and of native code it cannot go on";
 	struct ct_stepdb_counts counts;
 
 	if (status == CT_EXIT_FAILED && ct_agents_error(r->agents)) {
-		fprintf(stderr, "ctbpf index: the same command goes on where it was saved last\n");
+		fprintf(stderr, "ctbpf index: the same command %s\n",
+			ct_agents_resumable(r->agents) ? "goes on where it was saved last" : from_the_start);
 		return status;
 	}
 	if (stop && r->next && status == CT_EXIT_OK) {
 		if (ct_index_store_interrupt(r->store, r->next, err))
 			return -1;
-		fprintf(stderr, "ctbpf index: interrupted; the same command goes on from here\n");
+		fprintf(stderr, "ctbpf index: interrupted; the same command %s\n",
+			ct_agents_resumable(r->agents) ? "goes on from here" : from_the_start);
 		return CT_EXIT_FAILED;
 	}
 	/* What was seen up to a divergence is kept; then it is not complete. */
