@@ -436,7 +436,7 @@ static __always_inline u32 read_str(const struct ct_python_probe *py, u64 str, c
 
 #define CO_GENERATORS 0x2a0 /* CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR */
 
-/* Of a code object: neighbours in all versions. */
+/* Of a code object: neighbours in all versions, as far as there are such. */
 struct code_names {
 	u64 filename, name, qualname, linetable;
 };
@@ -516,16 +516,23 @@ static __always_inline int python_enter(struct pt_regs *ctx)
 	struct code_names names;
 	struct code *known;
 	struct ct_code_key key = {};
-	u64 code;
+	u64 code, frame = ctx->si, first = ctx->di;
 	u8 owner = 1;
 
 	if (!py)
 		return 1;
-	code = read64(ctx->si + py->f_code) & ~(u64)py->mask;
+	OPAQUE(first); /* no choice of an address in ctx */
+	if (py->old == CT_PYTHON_FIRST)
+		frame = first;
+	code = read64(frame + py->f_code) & ~(u64)py->mask;
 	if (bpf_probe_read_user(&names, sizeof(names), (void *)(code + py->names)) ||
 	    bpf_probe_read_user(&key.line, 4, (void *)(code + py->firstlineno))) {
 		count(&stats.unreadable);
 		return 1;
+	}
+	if (py->old) {
+		names.linetable = names.qualname;
+		names.qualname = names.name;
 	}
 	key.code = code;
 	key.filename = names.filename;
@@ -540,7 +547,7 @@ static __always_inline int python_enter(struct pt_regs *ctx)
 		generator &= CO_GENERATORS;
 	}
 	/* Its object is made by running its code up to the first instruction: nobody calls that a call. */
-	if (generator && !bpf_probe_read_user(&owner, 1, (void *)(ctx->si + py->f_owner)) && !owner)
+	if (generator && py->f_owner && !bpf_probe_read_user(&owner, 1, (void *)(frame + py->f_owner)) && !owner)
 		return 1;
 	id = known ? known->id : intern(index, &key, generator);
 	return id ? enter(id, ctx->sp, NULL, 0) : 1;

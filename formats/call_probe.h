@@ -30,14 +30,18 @@ enum ct_ruby_site {
 	CT_RUBY_DIFFERS  /* it is a new one, if it is not the one in the register */
 };
 
+/* Up to 3.10 the evaluation function is given an object, in its first argument or its second; code has no qualname. */
+enum ct_python_old { CT_PYTHON_NEW, CT_PYTHON_FIRST, CT_PYTHON_SECOND };
 /* Where things lie in one build of CPython, and in which process that is. */
 struct ct_python_probe {
 	ct_u32 tgid;
 	ct_u32 f_code; /* in the frame */
 	ct_u32 mask;   /* low bits of the word there that are no part of the address */
-	/* In the code object: co_firstlineno; co_filename, behind which are co_name, co_qualname, co_linetable. */
+	ct_u32 old;    /* enum ct_python_old */
+	/* In the code object: co_firstlineno; co_filename, behind which are co_name, co_qualname (not in old ones), and
+	 * the table of lines. */
 	ct_u32 firstlineno, names, flags;
-	ct_u32 f_owner;                /* a byte in the frame: 0 if it is the thread's */
+	ct_u32 f_owner;                /* a byte in the frame: 0 if it is the thread's; 0: there is none */
 	ct_u32 str_ascii, str_compact; /* data of strings */
 };
 

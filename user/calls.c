@@ -233,7 +233,7 @@ static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	memset(in, 0, sizeof(*in));
 	in->pid = pid;
 	in->fd = -1;
-	ret = found(c, pid, ct_python_target(pid, &in->t, err), "Python whose calls can be seen (CPython 3.11 to 3.14)",
+	ret = found(c, pid, ct_python_target(pid, &in->t, err), "Python whose calls can be seen (CPython 3.8 to 3.14)",
 		    err);
 	if (ret <= 0)
 		return ret;
@@ -243,7 +243,7 @@ static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	ret = ct_calls_place(&at, in->t.offset, index) ? ct_fail(err, CT_EXIT_FAILED, "out of memory")
 						       : ct_calls_probe_pairs(c, pid, in->t.path, &at, true, err);
 	ct_calls_free_places(&at);
-	if (ret || (in->fd = ct_python_open(pid, &in->t, err)) < 0)
+	if (ret || ct_calls_open_python(in, err))
 		return -1;
 	name_interpreter(c, "Python %u.%u.%u", in->t.version >> 24, in->t.version >> 16 & 255,
 			 in->t.version >> 8 & 255);
@@ -397,7 +397,7 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 			ret = attach_vm(c, vm, pid, err);
 	if (!ret && c->o->told && !c->o->nfunctions && !c->stats.interpreters[0] && !c->stats.told)
 		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED,
-			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.11 to "
+			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.8 to "
 					  "3.14, Ruby 3.1 and 3.3, PHP 8.2, "
 					  "Perl 5.36, Lua 5.4.4), nor does it tell of itself (ctbpf.h)"
 					: "process %d does not tell of itself: nothing in it was made with ctbpf.h",

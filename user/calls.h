@@ -119,7 +119,8 @@ int ct_ruby_target(pid_t pid, struct ct_ruby_target *t, struct ct_error *err);
 /* For ct_calls_rewrite: a FUNCTION record with the name as people write it. t NULL: with the label alone. */
 const struct ct_event *ct_ruby_rewrite(const struct ct_ruby_target *t, void *buf, const struct ct_event *ev);
 
-/* calls_python.c. What keeps an interpreter's calls from being seen is a pointer in it that is written and put back. */
+/* calls_python.c. What keeps an interpreter's calls from being seen is a pointer in it that is written and put back;
+ * up to 3.10 there is none. */
 struct ct_python_target {
 	char path[64];    /* of the file, to be opened */
 	char name[256];   /* of the file, to be shown */
@@ -129,7 +130,7 @@ struct ct_python_target {
 	struct ct_python_probe probe;
 	ct_u64 eval;               /* address of the evaluation function in the process */
 	ct_u64 head;               /* ... of the pointer to the list of interpreters */
-	unsigned next, eval_frame; /* offsets in an interpreter's state */
+	unsigned next, eval_frame; /* offsets in an interpreter's state; 0: nothing is written */
 };
 /* 1: found; 0: the process runs no CPython; -1: it does, but its calls cannot be seen (*err). */
 int ct_python_target(pid_t pid, struct ct_python_target *t, struct ct_error *err);

@@ -71,6 +71,14 @@ static void close_pythons(struct ct_calls *c)
 	free(pids);
 }
 
+int ct_calls_open_python(struct interpreter *in, struct ct_error *err)
+{
+	if (!in->t.eval_frame)
+		return 0;
+	in->fd = ct_python_open(in->pid, &in->t, err);
+	return in->fd < 0 ? -1 : 0;
+}
+
 void ct_calls_detach(struct ct_calls *c)
 {
 	close_pythons(c);
@@ -117,8 +125,7 @@ int ct_calls_resume(struct ct_calls *c, struct ct_error *err)
 	for (size_t i = 0; i < c->ninterp; i++) {
 		struct interpreter *in = &c->interp[i];
 
-		in->fd = is_gone(in->pid) ? -1 : ct_python_open(in->pid, &in->t, err);
-		if (in->fd < 0 && !is_gone(in->pid)) {
+		if (!is_gone(in->pid) && ct_calls_open_python(in, err) && !is_gone(in->pid)) {
 			ct_calls_detach(c);
 			return -1;
 		}

@@ -12,7 +12,7 @@
 struct interpreter {
 	pid_t pid;
 	struct ct_python_target t;
-	int fd; /* of ct_python_open, or -1 */
+	int fd; /* of ct_python_open; -1: not now, or nothing is written */
 };
 
 /* Probes of one program in one file. Where and how is kept, to attach them again. */
@@ -65,6 +65,8 @@ int ct_calls_probe_pairs(struct ct_calls *c, pid_t pid, const char *path, const 
 
 /* calls_pause.c: attaches and keeps what that takes. */
 int ct_calls_link(struct ct_calls *c, int prog, pid_t pid, const struct ct_uprobe_spec *spec, struct ct_error *err);
+/* As ct_python_open, if there is something to write. */
+int ct_calls_open_python(struct interpreter *in, struct ct_error *err);
 /* Probes are gone, and interpreters as they were. */
 void ct_calls_detach(struct ct_calls *c);
 void ct_calls_free_links(struct ct_calls *c);

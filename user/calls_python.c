@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * CPython 3.11 and later, live: every call becomes one of the evaluation function.
+ * CPython live: every call is one of the evaluation function.
  *
- * These versions run a Python function that another one calls in the same loop, where no probe sees it, unless the
- * interpreter has an evaluation function of its own (PEP 523). So the pointer to that one is set to the default one:
- * what runs stays the same. Where the pointer is, the code of the function that returns it tells. */
+ * Versions from 3.11 on run a Python function that another one calls in the same loop, where no probe sees it, unless
+ * the interpreter has an evaluation function of its own (PEP 523). So the pointer to that one is set to the default
+ * one: what runs stays the same. Where the pointer is, the code of the function that returns it tells. */
 #include <Zydis/Zydis.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -44,28 +44,43 @@ static unsigned first_member(const ct_u8 *code, size_t len)
 	return 0;
 }
 
+static int find_pointer(struct ct_python_target *t, const struct ct_exec_file *file, const struct ct_image *im,
+			struct ct_error *err)
+{
+	static const char *const getter = "_PyInterpreterState_GetEvalFrameFunc";
+	ct_u8 code[GETTER_MAX];
+	ct_u64 addr = 0, offset;
+
+	if (ct_elf_symbols_find(im->fd, file->name, &getter, &addr, 1, err))
+		return -1;
+	t->eval_frame = addr ? first_member(code, ct_image_code(im, addr, code, GETTER_MAX, &offset)) : 0;
+	if (t->eval_frame)
+		return 0;
+	return ct_fail(err, CT_EXIT_FAILED,
+		       "%s: where an interpreter keeps its evaluation function is not recognised (%s)", file->name,
+		       getter);
+}
+
 static int describe(struct search *s, const struct ct_exec_file *file, const struct ct_python *py,
 		    const struct ct_image *im, ct_u64 bias, struct ct_error *err)
 {
-	static const char *const getter = "_PyInterpreterState_GetEvalFrameFunc";
 	const struct ct_python_layout *l = ct_python_layout(py->version);
+	/* 3.8 has no thread state before the frame. */
+	const enum ct_python_old old = py->version >= 0x030b0000   ? CT_PYTHON_NEW
+				       : py->version >= 0x03090000 ? CT_PYTHON_SECOND
+								   : CT_PYTHON_FIRST;
+	const ct_u32 qualname = old ? 8 : 16; /* behind co_filename: up to 3.10 co_name is what there is */
 	struct ct_python_target *t = s->t;
 	ct_u8 code[1024];
 	struct ct_site site;
-	ct_u64 addr = 0, offset;
 	size_t len;
 
-	if (!l || l->off.co_qualname != l->off.co_filename + 16 || l->off.co_linetable != l->off.co_filename + 24)
+	if (!l || l->off.co_qualname != l->off.co_filename + qualname ||
+	    l->off.co_linetable != l->off.co_filename + qualname + 8)
 		return ct_fail(err, CT_EXIT_FAILED, "%s: the layout of CPython %u.%u is not known", file->name,
 			       py->version >> 24, py->version >> 16 & 255);
-	if (ct_elf_symbols_find(im->fd, file->name, &getter, &addr, 1, err))
+	if (!old && find_pointer(t, file, im, err))
 		return -1;
-	len = addr ? ct_image_code(im, addr, code, GETTER_MAX, &offset) : 0;
-	t->eval_frame = first_member(code, len);
-	if (!t->eval_frame)
-		return ct_fail(err, CT_EXIT_FAILED,
-			       "%s: where an interpreter keeps its evaluation function is not recognised (%s)",
-			       file->name, getter);
 	len = ct_image_code(im, py->eval, code, py->eval_size < sizeof(code) ? py->eval_size : sizeof(code),
 			    &t->offset);
 	ct_site_entry(code, len, &site);
@@ -82,6 +97,7 @@ static int describe(struct search *s, const struct ct_exec_file *file, const str
 	t->probe = (struct ct_python_probe){.tgid = s->pid,
 					    .f_code = l->off.f_code,
 					    .mask = l->off.ref_mask,
+					    .old = old,
 					    .firstlineno = l->off.co_firstlineno,
 					    .names = l->off.co_filename,
 					    .flags = l->off.co_flags,

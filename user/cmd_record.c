@@ -48,7 +48,7 @@ static const char help[] =
 	"      --functions GLOB    with --no-replay: entry and exit of the native functions of these names, with\n"
 	"                          their arguments; may be given several times; C++ and Rust names as in the source\n"
 	"      --lib GLOB          in these files that the process has mapped (default: its program)\n"
-	"      --calls[=LANG,...]  with --no-replay: every call of an interpreted function: python (3.11 to 3.14),\n"
+	"      --calls[=LANG,...]  with --no-replay: every call of an interpreted function: python (3.8 to 3.14),\n"
 	"                          ruby (3.1, 3.3), php (8.2), perl (5.36), lua (5.4.4); sdk: what the program\n"
 	"                          tells of itself (ctbpf.h); without LANG: what there is of these\n"
 	"      --depth N           of these calls only those that no N others of them are around\n"
