@@ -584,3 +584,4 @@ int ct_python_session(struct pt_regs *ctx)
 #include "php.bpf.h"
 #include "perl.bpf.h"
 #include "lua.bpf.h"
+#include "node.bpf.h"

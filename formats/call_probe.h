@@ -54,8 +54,8 @@ struct ct_ruby_probe {
 	ct_u32 str_embed, str_embed_len; /* as in struct ct_rba_offsets */
 };
 
-/* PHP, Perl, Lua. Cookie: bits 0..31 are the index in `vms`, the next four a register, and again, from bit 40 on
- * what is seen. */
+/* PHP, Perl, Lua, Node.js. Cookie: bits 0..31 are the index in `vms`, the next four a register, and again, from bit 40
+ * on what is seen. */
 #define CT_VM_COOKIE(index, what, reg, reg2)                                                                           \
 	((ct_u64)(index) | (ct_u64)(reg) << 32 | (ct_u64)(reg2) << 36 | (ct_u64)(what) << 40)
 enum ct_vm_site {
@@ -73,6 +73,10 @@ enum ct_vm_site {
 	CT_LUA_ENTERS, /* ... the one in the register */
 	CT_LUA_LEAVES, /* which is about to end */
 	CT_LUA_THROWS, /* luaD_throw: all up to the place where it is caught */
+	/* Node.js: */
+	CT_NODE_ENTERS,  /* a function is interpreted from here on */
+	CT_NODE_LEAVES,  /* it returns, arguments of as many bytes as the register says are off the stack */
+	CT_NODE_CATCHES, /* an exception goes on where it is caught */
 };
 struct ct_vm_probe {
 	ct_u32 tgid;
@@ -130,6 +134,13 @@ struct ct_ruby_name {
 struct ct_lua_name {
 	ct_u64 caller; /* its Proto; 0: no function of Lua, or there was a tail call */
 	ct_u64 next;   /* its instruction behind the call */
+};
+/* Both, that it is one of JavaScript, with units as above; struct ct_node_name follows the text. */
+#define CT_FNF_NODE (CT_FNF_RUBY | CT_FNF_LUA)
+struct ct_node_name {
+	ct_u64 script;
+	ct_u32 id;    /* the script's */
+	ct_u32 start; /* of the function in its source, in characters */
 };
 #define CT_CALL_NAME_MAX 128 /* bytes */
 #define CT_CALL_FILE_MAX 256

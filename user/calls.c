@@ -57,6 +57,7 @@ static void choose_programs(struct ct_calls *c)
 		      {s->progs.ct_php, o->vm[CT_VM_PHP]},
 		      {s->progs.ct_perl, o->vm[CT_VM_PERL]},
 		      {s->progs.ct_lua, o->vm[CT_VM_LUA]},
+		      {s->progs.ct_node, o->vm[CT_VM_NODE]},
 		      {s->progs.ct_told_entry, o->told},
 		      {s->progs.ct_told_exit, o->told},
 		      {s->progs.ct_told_lines, o->told},
@@ -219,6 +220,15 @@ static void name_interpreter(struct ct_calls *c, const char *format, ...)
 	va_end(ap);
 }
 
+/* Only names are read there. */
+static int open_memory(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static int attach_python(struct ct_calls *c, pid_t pid, struct ct_error *err)
 {
 	struct interpreter *more = reallocarray(c->interp, c->ninterp + 1, sizeof(*more)), *in;
@@ -255,7 +265,6 @@ static int attach_ruby(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	struct ct_ruby_target *more = reallocarray(c->ruby, c->nruby + 1, sizeof(*more)), *t;
 	ct_u32 index = (ct_u32)c->nruby;
 	struct places at = {0};
-	char path[64];
 	int ret;
 
 	if (!more)
@@ -268,9 +277,7 @@ static int attach_ruby(struct ct_calls *c, pid_t pid, struct ct_error *err)
 	c->nruby++;
 	if (map_interpreter(c->skel->maps.rubies, index, &t->probe, err))
 		return -1;
-	/* Only names are read there: without it, methods are told of without their classes. */
-	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
-	t->reader.memfd = open(path, O_RDONLY | O_CLOEXEC);
+	t->reader.memfd = open_memory(pid); /* without it, methods are told of without their classes */
 	ret = 0;
 	for (unsigned i = 0; i < t->nsites && !ret; i++)
 		ret = ct_calls_place(&at, t->site[i].offset,
@@ -299,11 +306,12 @@ static int attach_vm(struct ct_calls *c, enum ct_vm vm, pid_t pid, struct ct_err
 {
 	const struct bpf_program *const prog[CT_VMS] = {[CT_VM_PHP] = c->skel->progs.ct_php,
 							[CT_VM_PERL] = c->skel->progs.ct_perl,
-							[CT_VM_LUA] = c->skel->progs.ct_lua};
+							[CT_VM_LUA] = c->skel->progs.ct_lua,
+							[CT_VM_NODE] = c->skel->progs.ct_node};
 	const struct ct_vm_kind *kind = &ct_vm_kinds[vm];
 	struct ct_vm_target t;
 	struct places at = {0};
-	char what[64], path[64];
+	char what[64];
 	int ret;
 
 	snprintf(what, sizeof(what), "%s whose calls can be seen (%s)", kind->name, kind->versions);
@@ -322,12 +330,14 @@ static int attach_vm(struct ct_calls *c, enum ct_vm vm, pid_t pid, struct ct_err
 		      : ct_calls_probe(c, prog[vm], pid, t.path, &at, 0, at.n, 0, err);
 	ct_calls_free_places(&at);
 	c->nvms++;
-	/* Only names are read there, as with Ruby. */
 	if (vm == CT_VM_LUA) {
-		snprintf(path, sizeof(path), "/proc/%d/mem", pid);
 		c->lua[c->nlua].pid = pid;
-		c->lua[c->nlua++].memfd = open(path, O_RDONLY | O_CLOEXEC);
+		c->lua[c->nlua++].memfd = open_memory(pid);
+	} else if (vm == CT_VM_NODE) {
+		c->node[c->nnode].pid = pid;
+		c->node[c->nnode++].names.memfd = open_memory(pid);
 	}
+	c->stats.part = t.part ? t.part : c->stats.part;
 	if (!ret)
 		name_interpreter(c, "%s %s", kind->name, t.version);
 	return ret;
@@ -399,7 +409,7 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED,
 			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.8 to "
 					  "3.14, Ruby 3.1 and 3.3, PHP 8.2, "
-					  "Perl 5.36, Lua 5.4.4), nor does it tell of itself (ctbpf.h)"
+					  "Perl 5.36, Lua 5.4.4, Node.js 20), nor does it tell of itself (ctbpf.h)"
 					: "process %d does not tell of itself: nothing in it was made with ctbpf.h",
 			      pid);
 	clock_gettime(CLOCK_MONOTONIC, &b);
@@ -447,6 +457,11 @@ void ct_calls_destroy(struct ct_calls *c)
 	for (size_t i = 0; i < c->nlua; i++)
 		if (c->lua[i].memfd >= 0)
 			close(c->lua[i].memfd);
+	for (size_t i = 0; i < c->nnode; i++) {
+		if (c->node[i].names.memfd >= 0)
+			close(c->node[i].names.memfd);
+		free(c->node[i].names.ends);
+	}
 	free(c->ruby);
 	free(c);
 }
@@ -463,6 +478,14 @@ const struct ct_event *ct_calls_rewrite(struct ct_calls *c, void *buf, const str
 	if (ev->type != CT_EV_FUNCTION || !(f->flags & CT_FNF_UNITS) ||
 	    (size_t)f->name_len + f->file_len > CT_CALL_NAME_MAX + CT_CALL_FILE_MAX)
 		return ev;
+	if ((f->flags & CT_FNF_NODE) == CT_FNF_NODE) {
+		struct ct_node_names none = {.memfd = -1};
+		size_t i = 0;
+
+		while (i < c->nnode && c->node[i].pid != (pid_t)ev->pid)
+			i++;
+		return ct_node_rewrite(i < c->nnode ? &c->node[i].names : &none, buf, ev);
+	}
 	if (f->flags & CT_FNF_LUA) {
 		size_t i = 0;
 

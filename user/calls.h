@@ -50,6 +50,7 @@ struct ct_calls_stats {
 	char unprobed_name[160]; /* one of those left out, and why */
 	bool stacks;             /* some thread changes stacks: calls may be taken for ended too early */
 	char interpreters[256];  /* in words; "": none */
+	const char *part;        /* which of their calls are seen, if it is not each one */
 	size_t told;             /* files that tell of themselves */
 	double attach_ms;
 };
@@ -147,8 +148,9 @@ int ct_python_undo(pid_t pid, struct ct_error *err);
 struct ct_call_language {
 	const char *option, *name; /* "php", "PHP" */
 	char version[32], file[256];
-	bool stepped;  /* a probe that every call comes by is single-stepped */
-	char why[400]; /* its calls cannot be seen; "": they can */
+	bool stepped;     /* a probe that every call comes by is single-stepped */
+	const char *part; /* which calls are seen, if it is not each one */
+	char why[400];    /* its calls cannot be seen; "": they can */
 };
 size_t ct_call_languages(pid_t pid, struct ct_call_language list[CT_CALL_LANGUAGES]);
 

@@ -46,8 +46,10 @@ size_t ct_call_languages(pid_t pid, struct ct_call_language list[CT_CALL_LANGUAG
 	found(list, &n, &l, ret, &why);
 	for (unsigned vm = 0; vm < CT_VMS; vm++) {
 		ret = ct_vm_target(vm, pid, &t->vm, &why);
-		l = (struct ct_call_language){
-			.option = ct_vm_kinds[vm].option, .name = ct_vm_kinds[vm].name, .stepped = t->vm.stepped};
+		l = (struct ct_call_language){.option = ct_vm_kinds[vm].option,
+					      .name = ct_vm_kinds[vm].name,
+					      .stepped = t->vm.stepped,
+					      .part = t->vm.part};
 		snprintf(l.version, sizeof(l.version), "%s", t->vm.version);
 		snprintf(l.file, sizeof(l.file), "%s", t->vm.name);
 		found(list, &n, &l, ret, &why);

@@ -42,6 +42,11 @@ struct ct_calls {
 		int memfd;
 	} lua[CT_CALL_PYTHONS];
 	size_t nlua;
+	struct {
+		pid_t pid;
+		struct ct_node_names names;
+	} node[CT_CALL_PYTHONS];
+	size_t nnode;
 	ct_u32 nfunctions;
 	struct ct_calls_stats stats;
 	bool stopped;

@@ -16,10 +16,11 @@ const struct ct_vm_kind ct_vm_kinds[CT_VMS] = {
 	[CT_VM_PHP] = {"php", "PHP", "8.2", "/libphp"},
 	[CT_VM_PERL] = {"perl", "Perl", "5.36", "/libperl"},
 	[CT_VM_LUA] = {"lua", "Lua", "5.4.4", "/liblua"},
+	[CT_VM_NODE] = {"node", "Node.js", "20", "/libnode"},
 };
 
 static ct_vm_describe *const describe[CT_VMS] = {
-	[CT_VM_PHP] = ct_php_describe, [CT_VM_PERL] = ct_perl_describe, [CT_VM_LUA] = ct_lua_describe};
+	[CT_VM_PHP] = ct_php_describe, [CT_VM_PERL] = ct_perl_describe, [CT_VM_LUA] = ct_lua_describe, [CT_VM_NODE] = ct_node_describe};
 
 struct search {
 	enum ct_vm vm;

@@ -18,6 +18,6 @@ bool ct_vm_mentions(const struct ct_call_code *c, ct_u32 number, size_t *from, s
 /* 1: t has all about it; 0: the file is none of these; -1: it is, but its calls cannot be seen (*err). */
 typedef int ct_vm_describe(struct ct_vm_target *t, const struct ct_exec_file *file, struct ct_image *im, ct_u64 bias,
 			   struct ct_error *err);
-ct_vm_describe ct_php_describe, ct_perl_describe, ct_lua_describe;
+ct_vm_describe ct_php_describe, ct_perl_describe, ct_lua_describe, ct_node_describe;
 
 #endif

@@ -164,9 +164,10 @@ static size_t find_calls(pid_t pid, struct ct_findings *f)
 			ct_finding_add(f, CT_FIND_NOTE, "calls", "of it, only native functions can be recorded live",
 				       "no live calls of %s: %.280s", list[i].name, list[i].why);
 		else
-			ct_finding_add(f, CT_FIND_NOTE, "calls", NULL,
-				       "%s %s: every call while it runs (ctbpf record --no-replay --calls=%s)",
-				       list[i].name, list[i].version, list[i].option);
+			ct_finding_add(f, CT_FIND_NOTE, "calls", list[i].part,
+				       "%s %s: %s call%s while it runs (ctbpf record --no-replay --calls=%s)",
+				       list[i].name, list[i].version, list[i].part ? "some" : "every",
+				       list[i].part ? "s" : "", list[i].option);
 	return n;
 }
 

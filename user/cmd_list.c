@@ -146,14 +146,18 @@ static void list_interpreters(struct list *l, pid_t pid)
 				ct_json_str(&l->out, "version", g->version);
 				ct_json_str(&l->out, "file", g->file);
 				ct_json_str(&l->out, "cost", g->stepped ? "stepped" : "cheap");
+				if (g->part)
+					ct_json_str(&l->out, "part", g->part);
 			}
 			ct_json_close(&l->out, '}');
 			ct_json_line(&l->out);
 		} else if (g->why[0]) {
 			ct_out_fmt(&l->out, "no       calls of %s: %s\n", g->name, g->why);
 		} else {
-			ct_out_fmt(&l->out, "%-8s every call of %s %s: --calls=%s  (%s)\n",
-				   g->stepped ? "stepped" : "cheap", g->name, g->version, g->option, g->file);
+			ct_out_fmt(&l->out, "%-8s %s of %s %s: --calls=%s  (%s)%s%s\n",
+				   g->stepped ? "stepped" : "cheap", g->part ? "calls" : "every call", g->name,
+				   g->version, g->option, g->file, g->part ? "\n         " : "",
+				   g->part ? g->part : "");
 		}
 	}
 }

@@ -49,8 +49,9 @@ static const char help[] =
 	"                          their arguments; may be given several times; C++ and Rust names as in the source\n"
 	"      --lib GLOB          in these files that the process has mapped (default: its program)\n"
 	"      --calls[=LANG,...]  with --no-replay: every call of an interpreted function: python (3.8 to 3.14),\n"
-	"                          ruby (3.1, 3.3), php (8.2), perl (5.36), lua (5.4.4); sdk: what the program\n"
-	"                          tells of itself (ctbpf.h); without LANG: what there is of these\n"
+	"                          ruby (3.1, 3.3), php (8.2), perl (5.36), lua (5.4.4), node (20; what V8\n"
+	"                          interprets); sdk: what the program tells of itself (ctbpf.h); without LANG:\n"
+	"                          what there is of these\n"
 	"      --depth N           of these calls only those that no N others of them are around\n"
 	"      --min-duration T    only calls that took as long: 10us, 1.5ms, 2s\n"
 	"      --max-rate N        not more than N calls a second of each thread; the rest is counted\n"
@@ -149,6 +150,8 @@ static void calls_summary(const struct ct_record_args *a, const struct ct_record
 			c->interpreters[0] ? ", " : "");
 	fprintf(stderr, "%s; attached in %.0f ms, detached in %.0f ms\n", c->interpreters, c->attach_ms,
 		res->detach_ms);
+	if (c->part)
+		fprintf(stderr, "not all calls: %s\n", c->part);
 	if (c->stepped || c->returns)
 		fprintf(stderr,
 			"single-stepped, which costs some 10 us each: the entry of %zu of them, %zu instructions that "

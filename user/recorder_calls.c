@@ -67,6 +67,11 @@ static void note(struct ct_recorder *r, ct_u64 count, const char *why)
 
 void ct_recorder_calls_start(struct ct_recorder *r)
 {
+	struct ct_calls_stats stats;
+
+	ct_calls_stats(r->calls, &stats);
+	if (stats.part)
+		ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "not all calls: %s", stats.part);
 	ct_calls_start(r->calls);
 	r->start_ns = r->pauses.since_ns = ct_now_ns(); /* attaching has taken a moment */
 }

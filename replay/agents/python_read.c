@@ -31,6 +31,15 @@ size_t ct_py_utf8(const unsigned char *data, unsigned unit, size_t chars, char *
 		ct_u32 c = 0;
 
 		memcpy(&c, data + i * unit, unit);
+		if (unit == 2 && c >> 10 == 0xd800 >> 10 && i + 1 < chars) { /* UTF-16, as JavaScript has it */
+			ct_u16 low;
+
+			memcpy(&low, data + (i + 1) * 2, 2);
+			if (low >> 10 == 0xdc00 >> 10) {
+				c = 0x10000 + ((c & 0x3ff) << 10 | (low & 0x3ff));
+				i++;
+			}
+		}
 		if (c < 0x80) {
 			*p++ = (unsigned char)c;
 		} else if (c < 0x800) {
