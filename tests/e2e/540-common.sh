@@ -5,14 +5,15 @@
 source "$(dirname "${BASH_SOURCE[0]}")/100-common.sh"
 need python3
 
-# Checksum of everything it can execute, as it is in memory.
+# Checksum of everything it can execute that is from a file, as it is in memory. (What a compiler has put elsewhere may
+# change at any time, and has no probes.)
 text_sum() { # PID
 	python3 - "$1" <<-'PY'
 		import sys, zlib
 		crc = 0
 		with open(f"/proc/{sys.argv[1]}/mem", "rb") as mem:
 		    for line in open(f"/proc/{sys.argv[1]}/maps"):
-		        if "x" in line.split()[1] and "[" not in line:
+		        if "x" in line.split()[1] and "/" in line:
 		            lo, hi = (int(x, 16) for x in line.split()[0].split("-"))
 		            mem.seek(lo)
 		            crc = zlib.crc32(mem.read(hi - lo), crc)
