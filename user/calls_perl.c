@@ -64,30 +64,41 @@ static bool jump_behind(struct ct_vm_target *t, const struct function *f, ct_u64
 	return false;
 }
 
-static bool find_enter(struct ct_vm_target *t, const struct function *f)
+static bool compares_depth(const struct ct_decoded *n)
+{
+	return n->i.mnemonic == ZYDIS_MNEMONIC_CMP && n->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	       n->op[0].size == 32 && n->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+	       n->op[1].imm.value.u == DEPTH_WARN;
+}
+
+static bool clears_sub(const struct ct_decoded *n)
+{
+	return n->i.mnemonic == ZYDIS_MNEMONIC_MOV && n->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       n->op[0].size == 64 && n->op[0].mem.disp.value == CONTEXT_CV &&
+	       n->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && !n->op[1].imm.value.u;
+}
+
+/* Behind the first instruction that does this. */
+static bool find_behind(struct ct_vm_target *t, const struct function *f, bool (*does)(const struct ct_decoded *n),
+			enum ct_vm_site what)
 {
 	ct_u64 addr = f->code.addr;
 	struct ct_decoded n;
 
 	while (ct_call_code_next(&f->code, &addr, &n))
-		if (n.i.mnemonic == ZYDIS_MNEMONIC_CMP && n.op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		    n.op[0].size == 32 && n.op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
-		    n.op[1].imm.value.u == DEPTH_WARN)
-			return jump_behind(t, f, addr, CT_PERL_ENTERS);
+		if (does(&n))
+			return jump_behind(t, f, addr, what);
 	return false;
+}
+
+static bool find_enter(struct ct_vm_target *t, const struct function *f)
+{
+	return find_behind(t, f, compares_depth, CT_PERL_ENTERS);
 }
 
 static bool find_leave(struct ct_vm_target *t, const struct function *f)
 {
-	ct_u64 addr = f->code.addr;
-	struct ct_decoded n;
-
-	while (ct_call_code_next(&f->code, &addr, &n))
-		if (n.i.mnemonic == ZYDIS_MNEMONIC_MOV && n.op[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    n.op[0].size == 64 && n.op[0].mem.disp.value == CONTEXT_CV &&
-		    n.op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && !n.op[1].imm.value.u)
-			return jump_behind(t, f, addr, CT_PERL_LEAVES);
-	return false;
+	return find_behind(t, f, clears_sub, CT_PERL_LEAVES);
 }
 
 /* The last jump before goto returns, behind which a register becomes the result. */

@@ -261,6 +261,15 @@ static json_t *read_scalar(struct toml *t)
 	return is_time(token) ? json_string(token) : number(t, token);
 }
 
+/* Behind one value of several. 1: another one may come. */
+static int behind_value(struct toml *t, char end, const char *what)
+{
+	const bool comma = peek(t, 0) == ',';
+
+	t->at += comma;
+	return comma || peek(t, 0) == end ? comma : bad(t, "%s without an end", what);
+}
+
 static json_t *read_array(struct toml *t, unsigned deep)
 {
 	json_t *array = json_array();
@@ -273,10 +282,7 @@ static json_t *read_array(struct toml *t, unsigned deep)
 			return NULL;
 		}
 		skip_lines(t);
-		if (peek(t, 0) == ',')
-			t->at++;
-		else if (peek(t, 0) != ']') {
-			bad(t, "an array without an end");
+		if (behind_value(t, ']', "an array") < 0) {
 			json_decref(array);
 			return NULL;
 		}
@@ -288,19 +294,15 @@ static json_t *read_array(struct toml *t, unsigned deep)
 static json_t *read_inline(struct toml *t, unsigned deep)
 {
 	json_t *table = new_table(t);
-	bool comma = false;
+	int comma = 0;
 
 	for (t->at++, skip_blank(t); table && (comma || peek(t, 0) != '}'); skip_blank(t)) {
-		if (key_value(t, table, deep)) {
-			json_decref(table);
-			return NULL;
+		comma = key_value(t, table, deep);
+		if (!comma) {
+			skip_blank(t);
+			comma = behind_value(t, '}', "an inline table");
 		}
-		skip_blank(t);
-		comma = peek(t, 0) == ',';
-		if (comma) {
-			t->at++;
-		} else if (peek(t, 0) != '}') {
-			bad(t, "an inline table without an end");
+		if (comma < 0) {
 			json_decref(table);
 			return NULL;
 		}

@@ -29,6 +29,14 @@ begin_recorder() { # ARGS...
 	start_target recorder "$CTBPF" record --no-replay -o "$T/r.ctr" "$@"
 	wait_for 120 "$CTBPF" start "$T/r.ctr" >/dev/null || fail "$(cat "$T/recorder.log")"
 }
+# NAME is a program that says "ready" each round: ROUNDS of them, as it tells them itself, from its middle on.
+record_rounds() { # NAME ROUNDS COMMAND...
+	start_target "$1" "${@:3}"
+	wait_for 90 grep -q ready "$T/$1.log" || fail "$(cat "$T/$1.log")"
+	begin_recorder -p "$PID" --calls=sdk
+	more_rounds "$T/$1.log" "$2"
+	end_recorder
+}
 end_recorder() {
 	kill -INT "$PID_recorder"
 	wait "$PID_recorder" || fail "$(cat "$T/recorder.log")"

@@ -19,11 +19,7 @@ stop "$PID_anvil"
 python3 tests/sdk/evm/sourcemap.py "$T/trace" "$SOL" >"$T/code"
 
 step "recorded, in mid-run"
-start_target evm node tests/sdk/evm/run.mjs "$SOL" "$ADDON"
-wait_for 60 grep -q ready "$T/evm.log" || fail "$(cat "$T/evm.log")"
-begin_recorder -p "$PID_evm" --calls=sdk
-more_rounds "$T/evm.log" 3
-end_recorder
+record_rounds evm 3 node tests/sdk/evm/run.mjs "$SOL" "$ADDON"
 stop "$PID_evm"
 "$CTBPF" dump --json --type call,return,lines,message "$T/r.ctr" | python3 tests/sdk/evm/check.py "$T/trace" "$T/code" >"$T/seen" ||
 	fail "not what the node says"

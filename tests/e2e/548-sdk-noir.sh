@@ -8,11 +8,7 @@ source "$(dirname "$0")/548-common.sh"
 sdk_packages
 sdk_addon
 
-start_target noir node tests/sdk/noir/run.mjs "$PWD/tests/sdk/noir/main.nr" "$ADDON"
-wait_for 90 grep -q ready "$T/noir.log" || fail "$(cat "$T/noir.log")"
-begin_recorder -p "$PID_noir" --calls=sdk
-more_rounds "$T/noir.log" 8
-end_recorder
+record_rounds noir 8 node tests/sdk/noir/run.mjs "$PWD/tests/sdk/noir/main.nr" "$ADDON"
 stop "$PID_noir"
 "$CTBPF" dump --json --type call,return,lines,value,message "$T/r.ctr" >"$T/told"
 cat >"$T/check.py" <<'PY'
