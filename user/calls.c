@@ -193,6 +193,10 @@ int ct_calls_probe_pairs(struct ct_calls *c, pid_t pid, const char *path, const 
 /* One more of an interpreter's kind; what is found is `ret` as of ct_python_target. 1: go on. */
 static int found(struct ct_calls *c, pid_t pid, int ret, const char *what, struct ct_error *err)
 {
+	if (ret < 0 && c->o->any) { /* there may be something else */
+		snprintf(c->stats.part, sizeof(c->stats.part), "%.399s", err->msg);
+		return 0;
+	}
 	if (ret || c->o->any)
 		return ret;
 	return ct_fail(err, CT_EXIT_NOT_ATTACHED, "process %d runs no interpreter of %s", pid, what);
@@ -337,7 +341,8 @@ static int attach_vm(struct ct_calls *c, enum ct_vm vm, pid_t pid, struct ct_err
 		c->node[c->nnode].pid = pid;
 		c->node[c->nnode++].names.memfd = open_memory(pid);
 	}
-	c->stats.part = t.part ? t.part : c->stats.part;
+	if (t.part)
+		snprintf(c->stats.part, sizeof(c->stats.part), "%s", t.part);
 	if (!ret)
 		name_interpreter(c, "%s %s", kind->name, t.version);
 	return ret;
@@ -406,12 +411,16 @@ int ct_calls_attach(struct ct_calls *c, pid_t pid, ct_calls_tell *tell_it, void 
 		if (c->o->vm[vm])
 			ret = attach_vm(c, vm, pid, err);
 	if (!ret && c->o->told && !c->o->nfunctions && !c->stats.interpreters[0] && !c->stats.told)
-		ret = ct_fail(err, CT_EXIT_NOT_ATTACHED,
-			      c->o->any ? "process %d runs no interpreter whose calls can be seen (CPython 3.8 to "
-					  "3.14, Ruby 3.1 and 3.3, PHP 8.2, "
-					  "Perl 5.36, Lua 5.4.4, Node.js 20), nor does it tell of itself (ctbpf.h)"
-					: "process %d does not tell of itself: nothing in it was made with ctbpf.h",
-			      pid);
+		ret = c->stats.part[0] ? ct_fail(err, CT_EXIT_FAILED, "%s", c->stats.part)
+				       : ct_fail(err, CT_EXIT_NOT_ATTACHED,
+						 c->o->any ? "process %d runs no interpreter whose calls can be seen "
+							     "(CPython 3.8 to "
+							     "3.14, Ruby 3.1 and 3.3, PHP 8.2, "
+							     "Perl 5.36, Lua 5.4.4, Node.js 20), nor does it tell of "
+							     "itself (ctbpf.h)"
+							   : "process %d does not tell of itself: nothing in it was "
+							     "made with ctbpf.h",
+						 pid);
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	c->stats.attach_ms += (b.tv_sec - a.tv_sec) * 1e3 + (b.tv_nsec - a.tv_nsec) / 1e6;
 	return ret;

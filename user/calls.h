@@ -50,7 +50,7 @@ struct ct_calls_stats {
 	char unprobed_name[160]; /* one of those left out, and why */
 	bool stacks;             /* some thread changes stacks: calls may be taken for ended too early */
 	char interpreters[256];  /* in words; "": none */
-	const char *part;        /* which of their calls are seen, if it is not each one */
+	char part[400];          /* which calls are seen, or not, if it is not each one */
 	size_t told;             /* files that tell of themselves */
 	double attach_ms;
 };

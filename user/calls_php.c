@@ -162,6 +162,20 @@ static const struct layout *layout_of(const struct ct_image *im, char build[BUIL
 	return l;
 }
 
+/* What people call the versions that are not known. */
+static const char *version_of(const char *build)
+{
+	static const struct {
+		const char *api, *version;
+	} known[] = {{"API20190902", "7.4"}, {"API20200930", "8.0"}, {"API20210902", "8.1"}, {"API20220829", "8.2"},
+		     {"API20230831", "8.3"}, {"API20240924", "8.4"}, {"API20250925", "8.5"}};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strncmp(build, known[i].api, strlen(known[i].api)))
+			return known[i].version;
+	return "of another version";
+}
+
 int ct_php_describe(struct ct_vm_target *t, const struct ct_exec_file *file, struct ct_image *im, ct_u64 bias,
 		    struct ct_error *err)
 {
@@ -176,8 +190,10 @@ int ct_php_describe(struct ct_vm_target *t, const struct ct_exec_file *file, str
 		return 0;
 	l = layout_of(im, build);
 	if (!l)
-		return ct_fail(err, CT_EXIT_FAILED, "%s: calls of this build of PHP (%s) cannot be seen", file->name,
-			       build[0] ? build : "of no version that could be found");
+		return ct_fail(err, CT_EXIT_FAILED,
+			       "%s: calls of PHP %s (%s) cannot be seen: only its 8.2 is known, not built for several "
+			       "threads",
+			       file->name, version_of(build), build[0] ? build : "no build id found");
 	if (compiles(t->pid))
 		return ct_fail(err, CT_EXIT_FAILED,
 			       "%s: a JIT compiler is on in process %d, and calls of what it has compiled cannot be "

@@ -150,7 +150,7 @@ static void calls_summary(const struct ct_record_args *a, const struct ct_record
 			c->interpreters[0] ? ", " : "");
 	fprintf(stderr, "%s; attached in %.0f ms, detached in %.0f ms\n", c->interpreters, c->attach_ms,
 		res->detach_ms);
-	if (c->part)
+	if (c->part[0])
 		fprintf(stderr, "not all calls: %s\n", c->part);
 	if (c->stepped || c->returns)
 		fprintf(stderr,

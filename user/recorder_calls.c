@@ -70,7 +70,7 @@ void ct_recorder_calls_start(struct ct_recorder *r)
 	struct ct_calls_stats stats;
 
 	ct_calls_stats(r->calls, &stats);
-	if (stats.part)
+	if (stats.part[0])
 		ct_recorder_note(r, CT_EV_NOTE, 0, 0, 0, "not all calls: %s", stats.part);
 	ct_calls_start(r->calls);
 	r->start_ns = r->pauses.since_ns = ct_now_ns(); /* attaching has taken a moment */

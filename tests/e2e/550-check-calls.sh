@@ -33,10 +33,23 @@ says "Perl 5.36" perl
 runs lua lua5.4 -e 'print("ready") io.stdout:flush() while true do os.execute("sleep 0.1") end'
 says "Lua 5.4.4" lua
 
-step "what is not known"
 runs node node -e 'console.log("ready"); setTimeout(() => {}, 100000)'
-assert_contains "$OUT" "Node.js"
 assert_contains "$OUT" "stacks are native ones"
+says "Node.js 20" node
+
+step "what is not known"
+# A PHP that says it is another one: its build id is text in its data.
+sed 's/API20220829,NTS/API20240924,NTS/g' /usr/bin/php8.2 >"$T/php"
+chmod +x "$T/php"
+runs php "$T/php" -n -r 'echo "ready\n"; sleep(100);'
+assert_contains "$OUT" "no live calls of PHP: $T/php: calls of PHP 8.4 (API20240924,NTS) cannot be seen"
+for calls in --calls --calls=php; do
+	assert_status 1 "$CTBPF" record --no-replay $calls -p "$PID" -o "$T/none.ctr"
+	assert_contains "$OUT" "PHP 8.4"
+done
+record "$T/php.ctr" "$PID" 0.1 --calls --functions 'zif_*' # there is something else
+assert_contains "$OUT" "not all calls: $T/php: calls of PHP 8.4"
+alive "$PID" || fail "the target has ended"
 # A perl that says it is of another version: PL_version is a byte of its data.
 python3 - /usr/bin/perl "$T/perl" <<'PY'
 import subprocess, sys
