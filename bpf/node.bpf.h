@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0
  * Calls of JavaScript functions that V8 interprets: a part of calls.bpf.c.
  *
- * V8's collector moves objects. What stays is the number of a script, and that of a function in it; both are read with
- * each call. Names are read while the function begins: then nothing is moved. */
+ * V8's collector moves objects. What stays is the number of a script, and that of a function in it: both are read with
+ * each call, since an address alone may be that of another function by now. Names are read while the function begins:
+ * then nothing is moved. */
 
 /* V8 11.3, without compressed pointers; one is subtracted, which tags pointers. */
 #define FUNCTION_SHARED   23
@@ -169,7 +170,10 @@ static __noinline int node_enter(const struct ct_vm_probe *vm, u64 function, u64
 
 	if (!vm)
 		return 0;
-	if (bpf_probe_read_user(&shared, sizeof(shared), (void *)(read64(function + FUNCTION_SHARED) + SHARED_FROM))) {
+	/* Another worker thread may get the isolate of one that has ended, and numbers begin again: so the address,
+	 * too, must be the same. Where it is moved, the function is told of once more. */
+	key.qualname = read64(function + FUNCTION_SHARED);
+	if (bpf_probe_read_user(&shared, sizeof(shared), (void *)(key.qualname + SHARED_FROM))) {
 		count(&stats.unreadable);
 		return 0;
 	}
