@@ -86,7 +86,7 @@ static int query_summary(struct query *q, struct ct_error *err)
 	}
 	ct_out_fmt(q->out, "%s: %s steps, %s calls, %s values; %s%s\n", ct_recording_path(q->rec),
 		   ct_human_count(a, info.steps), ct_human_count(b, info.calls), ct_human_count(c, info.values),
-		   ct_human_bytes(d, info.bytes), info.complete ? "" : "; not complete: `ctbpf index` goes on");
+		   ct_human_bytes(d, info.bytes), info.complete ? "" : "; not complete: run `ctbpf index` again");
 	ct_out_fmt(q->out, "%u functions in %u files, %u threads\n", ct_stepdb_names(q->db, CT_FUNCTIONS),
 		   ct_stepdb_names(q->db, CT_FILES), ct_stepdb_names(q->db, CT_THREADS));
 	if (*info.part)
