@@ -109,6 +109,7 @@ void ct_page_index_destroy(struct ct_page_index *idx);
  * those. A snapshot must be kept while one that is kept refers to it (ct_snapshot_oldest_needed). */
 void ct_page_index_forget(struct ct_page_index *idx, ct_u32 first);
 
+struct ct_snapshot_reader;
 struct ct_snapshot_writer;
 /* `dirfd` is the recording's directory; makes snapshots/NNNNNN.tmp, renamed to its final name by _finish.
  * level: zstd, 0 none. idx may be NULL (no deduplication). */
@@ -118,6 +119,10 @@ struct ct_snapshot_writer *ct_snapshot_writer_create(int dirfd, ct_u32 id, int l
  * Addresses must rise within a process. */
 int ct_snapshot_add_pages(struct ct_snapshot_writer *w, ct_u32 proc, ct_u64 addr, const void *data, size_t npages,
 			  struct ct_error *err);
+/* Adds the pages of [start, end), which are as snapshot `base` has them for its process `base_proc`: it must have all.
+ */
+int ct_snapshot_carry_pages(struct ct_snapshot_writer *w, ct_u32 proc, struct ct_snapshot_reader *base,
+			    ct_u32 base_proc, ct_u64 start, ct_u64 end, struct ct_error *err);
 /* Checks *snap (maps page-aligned, rising, start < end; prot, counts), writes the state, fsyncs, renames into place;
  * destroys the writer in every case. */
 int ct_snapshot_writer_finish(struct ct_snapshot_writer *w, const struct ct_snapshot *snap, struct ct_error *err);
@@ -125,7 +130,6 @@ void ct_snapshot_writer_abort(struct ct_snapshot_writer *w);
 
 /* ---- Reading ---- */
 
-struct ct_snapshot_reader;
 /* Reads and checks everything but page contents. */
 struct ct_snapshot_reader *ct_snapshot_open(int dirfd, ct_u32 id, struct ct_error *err);
 void ct_snapshot_reader_close(struct ct_snapshot_reader *r);

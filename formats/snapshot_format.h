@@ -151,6 +151,9 @@ int snap_state_decode(const void *data, size_t size, ct_u32 sections, struct ct_
  * is deleted blindly. -1 with errno. */
 int snap_remove(int snapshots_fd, const char *name);
 
+/* As in the file, one for each of ct_snapshot_pages(). */
+const struct snap_entry *snap_entries(const struct ct_snapshot_reader *r, ct_u32 proc);
+
 struct page_where {
 	ct_u32 snapshot, block_slot;
 };

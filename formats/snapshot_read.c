@@ -365,6 +365,11 @@ const struct ct_snap_page *ct_snapshot_pages(const struct ct_snapshot_reader *r,
 	return r->procs[proc].pages;
 }
 
+const struct snap_entry *snap_entries(const struct ct_snapshot_reader *r, ct_u32 proc)
+{
+	return r->entries + r->procs[proc].first;
+}
+
 ct_u32 ct_snapshot_oldest_needed(const struct ct_snapshot_reader *r)
 {
 	return r->oldest;

@@ -219,21 +219,12 @@ static int flush_block(struct ct_snapshot_writer *w, struct ct_error *err)
 	return 0;
 }
 
-/* Where the content of this page is, or is going to be. */
-static int place_page(struct ct_snapshot_writer *w, const void *page, struct snap_entry *e, struct ct_error *err)
+/* Where the content of this page is going to be. */
+static int store_page(struct ct_snapshot_writer *w, const void *page, XXH128_hash_t hash, struct snap_entry *e,
+		      struct ct_error *err)
 {
-	XXH128_hash_t hash = XXH3_128bits(page, CT_PAGE);
-	const struct page_where *known = page_index_find(w->idx, hash.high64, hash.low64);
-	XXH128_canonical_t canonical;
 	struct page_where where;
 
-	XXH128_canonicalFromHash(&canonical, hash);
-	memcpy(e->hash, canonical.digest, sizeof(e->hash));
-	if (known) {
-		e->snapshot = known->snapshot;
-		e->block_slot = known->block_slot;
-		return 0;
-	}
 	if (w->filled == SNAP_BLOCK_PAGES && flush_block(w, err) < 0)
 		return -1;
 	if (w->nblocks >= SNAP_BLOCKS_MAX)
@@ -245,6 +236,28 @@ static int place_page(struct ct_snapshot_writer *w, const void *page, struct sna
 	e->snapshot = where.snapshot;
 	e->block_slot = where.block_slot;
 	return 0;
+}
+
+/* Whether an earlier page has the same content, which then needs not be stored. */
+static bool known_page(const struct ct_snapshot_writer *w, XXH128_hash_t hash, struct snap_entry *e)
+{
+	const struct page_where *known = page_index_find(w->idx, hash.high64, hash.low64);
+
+	if (known) {
+		e->snapshot = known->snapshot;
+		e->block_slot = known->block_slot;
+	}
+	return known;
+}
+
+static int place_page(struct ct_snapshot_writer *w, const void *page, struct snap_entry *e, struct ct_error *err)
+{
+	XXH128_hash_t hash = XXH3_128bits(page, CT_PAGE);
+	XXH128_canonical_t canonical;
+
+	XXH128_canonicalFromHash(&canonical, hash);
+	memcpy(e->hash, canonical.digest, sizeof(e->hash));
+	return known_page(w, hash, e) ? 0 : store_page(w, page, hash, e, err);
 }
 
 static struct proc_pages *proc_pages(struct ct_snapshot_writer *w, ct_u32 proc)
@@ -264,19 +277,44 @@ static struct proc_pages *proc_pages(struct ct_snapshot_writer *w, ct_u32 proc)
 	return &w->procs[proc];
 }
 
-int ct_snapshot_add_pages(struct ct_snapshot_writer *w, ct_u32 proc, ct_u64 addr, const void *data, size_t npages,
-			  struct ct_error *err)
+/* Pages of `proc` from `addr` on may be added. Until that has worked the writer counts as failed. */
+static struct proc_pages *begin_pages(struct ct_snapshot_writer *w, ct_u32 proc, ct_u64 addr, ct_u64 npages,
+				      struct ct_error *err)
 {
 	struct proc_pages *pp = proc_pages(w, proc);
 
-	if (w->failed)
-		return ct_fail(err, CT_EXIT_FAILED, "%s: given up after an earlier error", w->what);
-	w->failed = true; /* until this has worked */
+	if (w->failed) {
+		ct_fail(err, CT_EXIT_FAILED, "%s: given up after an earlier error", w->what);
+		return NULL;
+	}
+	w->failed = true;
 	if (!pp)
+		fail_memory(w, err);
+	else if (addr % CT_PAGE || addr < pp->next || npages > (UINT64_MAX - addr) / CT_PAGE)
+		ct_fail(err, CT_EXIT_FAILED, "%s: page address %llx is not aligned or not above the one before",
+			w->what, (unsigned long long)addr);
+	else
+		return pp;
+	return NULL;
+}
+
+static int add_entry(struct ct_snapshot_writer *w, struct proc_pages *pp, const struct snap_entry *e,
+		     struct ct_error *err)
+{
+	if (grow(&pp->entries, pp->count, &pp->room, sizeof(*pp->entries)) < 0)
 		return fail_memory(w, err);
-	if (addr % CT_PAGE || addr < pp->next || npages > (UINT64_MAX - addr) / CT_PAGE)
-		return ct_fail(err, CT_EXIT_FAILED, "%s: page address %llx is not aligned or not above the one before",
-			       w->what, (unsigned long long)addr);
+	pp->entries[pp->count++] = *e;
+	pp->next = (e->addr & ~(ct_u64)(CT_PAGE - 1)) + CT_PAGE;
+	return 0;
+}
+
+int ct_snapshot_add_pages(struct ct_snapshot_writer *w, ct_u32 proc, ct_u64 addr, const void *data, size_t npages,
+			  struct ct_error *err)
+{
+	struct proc_pages *pp = begin_pages(w, proc, addr, npages, err);
+
+	if (!pp)
+		return -1;
 	for (size_t i = 0; i < npages; i++) {
 		const ct_u8 *page = (const ct_u8 *)data + i * CT_PAGE;
 		struct snap_entry e = {.addr = addr + i * CT_PAGE};
@@ -285,11 +323,63 @@ int ct_snapshot_add_pages(struct ct_snapshot_writer *w, ct_u32 proc, ct_u64 addr
 			e.addr |= CT_PAGEF_ZERO;
 		else if (place_page(w, page, &e, err) < 0)
 			return -1;
-		if (grow(&pp->entries, pp->count, &pp->room, sizeof(*pp->entries)) < 0)
-			return fail_memory(w, err);
-		pp->entries[pp->count++] = e;
+		if (add_entry(w, pp, &e, err) < 0)
+			return -1;
 	}
-	pp->next = addr + npages * CT_PAGE;
+	w->failed = false;
+	return 0;
+}
+
+/* The first page of `base` that is not below `addr`. */
+static size_t find_page(const struct ct_snap_page *pages, size_t count, ct_u64 addr)
+{
+	size_t low = 0;
+
+	while (low < count) {
+		size_t mid = low + (count - low) / 2;
+
+		if (pages[mid].addr < addr)
+			low = mid + 1;
+		else
+			count = mid;
+	}
+	return low;
+}
+
+int ct_snapshot_carry_pages(struct ct_snapshot_writer *w, ct_u32 proc, struct ct_snapshot_reader *base,
+			    ct_u32 base_proc, ct_u64 start, ct_u64 end, struct ct_error *err)
+{
+	struct proc_pages *pp = begin_pages(w, proc, start, (end - start) / CT_PAGE, err);
+	const struct ct_snap_page *pages;
+	const struct snap_entry *entries;
+	size_t count, i;
+
+	if (!pp)
+		return -1;
+	pages = ct_snapshot_pages(base, base_proc, &count);
+	entries = pages ? snap_entries(base, base_proc) : NULL;
+	i = pages ? find_page(pages, count, start) : 0;
+	for (ct_u64 addr = start; addr < end; addr += CT_PAGE, i++) {
+		XXH128_canonical_t canonical;
+		struct snap_entry e;
+		ct_u8 page[CT_PAGE];
+		XXH128_hash_t hash;
+
+		if (i >= count || pages[i].addr != addr)
+			return ct_fail(err, CT_EXIT_FAILED,
+				       "%s: page %llx is not in the snapshot before, snapshots/%06u", w->what,
+				       (unsigned long long)addr, ct_snapshot_get(base)->id);
+		e = entries[i];
+		memcpy(canonical.digest, e.hash, sizeof(e.hash));
+		hash = XXH128_hashFromCanonical(&canonical);
+		/* Contents of snapshots that are to go are not known any more: they are stored again. */
+		if (!(e.addr & CT_PAGEF_ZERO) && !known_page(w, hash, &e) &&
+		    (ct_snapshot_read_page(base, base_proc, i, page, err) < 0 ||
+		     store_page(w, page, hash, &e, err) < 0))
+			return -1;
+		if (add_entry(w, pp, &e, err) < 0)
+			return -1;
+	}
 	w->failed = false;
 	return 0;
 }

@@ -33,6 +33,8 @@ static const char help[] =
 	"                          disk (500M, 2G), or both (give it twice; what is reached first counts)\n"
 	"      --snapshot-every T  take a snapshot so often (default: with --keep as its limits, the amount of\n"
 	"                          log and the length of a pause suggest; else none but the first and the last)\n"
+	"      --full-snapshots    read all of a process's memory for each, also where the kernel can say what has\n"
+	"                          changed since the last one\n"
 	"      --on-crash          when a signal ends a process: keep what is there as a recording of its own,\n"
 	"                          DIR-crash-TIME.ctr, by hard links; likewise\n"
 	"      --on-exit STATUS    when a process exits with this status; nonzero: with any but 0\n"

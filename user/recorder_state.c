@@ -126,6 +126,18 @@ static void let_go(struct ct_recorder *r, struct ct_target *t)
 		ct_target_release(t);
 }
 
+/* It is on its way: the next one can go by it. */
+static void write_in_background(struct ct_recorder *r, struct ct_job *job)
+{
+	for (size_t i = 0; i < job->nimages; i++) {
+		struct ct_target *t = ct_recorder_target(r, job->images[i].proc.pid, false);
+
+		if (t && t->track.fd >= 0)
+			t->track.base = job->snap.id;
+	}
+	ct_recorder_worker_add(r, job);
+}
+
 static void free_snapshot(struct ct_job *job)
 {
 	for (size_t i = 0; i < job->nimages; i++)
@@ -218,7 +230,7 @@ int ct_recorder_attach(struct ct_recorder *r, const pid_t *pids, size_t count, p
 		free_snapshot(job);
 		return -1;
 	}
-	ct_recorder_worker_add(r, job);
+	write_in_background(r, job);
 	ct_recorder_note_outsider(r);
 	return 0;
 }
@@ -271,7 +283,7 @@ int ct_recorder_attach_exec(struct ct_recorder *r, pid_t pid, bool leader, bool 
 		r->last_snapshot--;
 		free_snapshot(job);
 	} else {
-		ct_recorder_worker_add(r, job);
+		write_in_background(r, job);
 	}
 	return ret ? -1 : 0;
 }
@@ -397,6 +409,15 @@ static void note_killed(struct ct_recorder *r, const struct ct_job *job)
 	}
 }
 
+static bool is_incremental(const struct ct_job *job)
+{
+	bool all = job->nimages;
+
+	for (size_t i = 0; i < job->nimages; i++)
+		all &= job->images[i].own.copied != NULL;
+	return all;
+}
+
 int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, struct ct_error *err)
 {
 	bool final = kind == CT_SNAP_FINAL;
@@ -468,6 +489,11 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	r->snapshot_pause = ct_now_ns() - t0;
 	if (r->snapshot_pause > r->max_pause_ns)
 		r->max_pause_ns = r->snapshot_pause;
+	if (!ret) {
+		r->nfurther++;
+		r->further_pause_ns += r->snapshot_pause;
+		r->nincremental += is_incremental(job);
+	}
 	if (ret) {
 		if (job) {
 			r->last_snapshot--;
@@ -475,7 +501,7 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 		}
 	} else {
 		job->triggers = final ? NULL : ct_triggers_take(r);
-		ct_recorder_worker_add(r, job);
+		write_in_background(r, job);
 		if (!final)
 			ct_recorder_note_outsider(r);
 	}

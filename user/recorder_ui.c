@@ -84,6 +84,11 @@ void ct_recorder_describe(struct ct_recorder *r, json_t *manifest, const char *s
 	json_object_set_new(manifest, "state", json_string(state));
 	json_object_set_new(manifest, "pause_ms", json_real(r->pause_ns / 1e6));
 	json_object_set_new(manifest, "max_pause_ms", json_real(r->max_pause_ns / 1e6));
+	if (r->nfurther)
+		json_object_set_new(manifest, "further_snapshots",
+				    json_pack("{s:I, s:I, s:f}", "count", (json_int_t)r->nfurther, "incremental",
+					      (json_int_t)r->nincremental, "pause_ms",
+					      r->further_pause_ns / 1e6 / r->nfurther));
 	if (stats) {
 		getrusage(RUSAGE_SELF, &usage);
 		json_object_set_new(manifest, "recorder_stats",

@@ -14,6 +14,7 @@
 #include "probes.h"
 #include "selftest_nop5.h"
 #include "survey_system.h"
+#include "user/attach/track.h"
 #include "uprobe_multi.h"
 
 /* Loads a program that does nothing for the tracepoint, and attaches it for a moment. */
@@ -114,6 +115,13 @@ static int probe_nop5(const struct ct_feature *feature, struct btf *btf, char *w
 	return result < 0 ? -1 : result == 0;
 }
 
+static int probe_written(const struct ct_feature *feature, struct btf *btf, char *what, size_t len)
+{
+	(void)feature;
+	(void)btf;
+	return ct_track_supported(what, len);
+}
+
 static const struct ct_feature features[] = {
 	{"tp_sys_enter", "tracepoint sys_enter", probe_tracepoint, "sys_enter", 0, "system calls",
 	 "nothing can be recorded", CT_FIND_BLOCKS},
@@ -153,6 +161,9 @@ static const struct ct_feature features[] = {
 	 CT_FIND_NOTE},
 	{"uprobe_multi", "uprobe_multi links", probe_uprobe_multi, NULL, 0, "probes on rdtsc and the like (Linux 6.6)",
 	 "each place needs a perf event of its own, which is slow to attach and detach", CT_FIND_NOTE},
+	{"written_pages", "PAGEMAP_SCAN with write-protection", probe_written, NULL, 0,
+	 "snapshots that read only what has changed (Linux 6.7)",
+	 "each snapshot copies the page tables and reads all memory", CT_FIND_NOTE},
 	{"programs", "the recording programs themselves", probe_programs, NULL, 0, "recording",
 	 "nothing can be recorded", CT_FIND_BLOCKS},
 	{"nop5", "safe uprobes on 5-byte nops", probe_nop5, NULL, 0, "probes inside of functions",

@@ -221,15 +221,6 @@ static void kill_stopped(pid_t pid)
 	ct_wait_stop_fairly(pid, &status, 5000);
 }
 
-/* Any thread will do whose stack has room and that is not the one in a vfork. */
-static int begin_somewhere(struct ct_inject *in, struct ct_target *t, struct ct_error *err)
-{
-	for (size_t i = 0; i < t->nthreads; i++)
-		if (t->threads[i].stopped && !ct_inject_begin(in, t, &t->threads[i], err))
-			return 0;
-	return -1;
-}
-
 /* B directly, for a target to which orphans fall: it would get B back with a SIGCHLD. B stays its child, invisible to
  * an ordinary wait() (no exit signal), and is reaped in a later stop. */
 static int clone_direct(struct ct_inject *in, pid_t *b, pid_t *b_ns, struct ct_error *err)
@@ -266,7 +257,7 @@ static int make_child(struct ct_image *img, struct ct_target *t, struct ct_error
 	pid_t b = 0, b_ns = 0;
 	int bad;
 
-	if (begin_somewhere(&in, t, err))
+	if (ct_inject_somewhere(&in, t, err))
 		return -1;
 	bad = direct ? clone_direct(&in, &b, &b_ns, err) : clone_twice(&in, &b, err);
 	if (!bad && b) {
@@ -335,7 +326,7 @@ int ct_image_reap(struct ct_target *t, pid_t reap, struct ct_error *err)
 		n = find_leftovers(t->pid, left, 16);
 	if (!n)
 		return 0;
-	if (begin_somewhere(&in, t, err))
+	if (ct_inject_somewhere(&in, t, err))
 		return -1;
 	for (size_t i = 0; i < n && !bad; i++) {
 		args[0] = left[i];
@@ -419,7 +410,7 @@ static int copy_now(struct ct_image *img, struct ct_target *t, bool all, struct 
 		 * V8 keeps a gigabyte of address space from its children, nearly all of it never touched. */
 		if (m->flags & CT_MAPF_ANON_SHARED)
 			ret = copy_range(img, t, m->start, m->end, err);
-		else if (all || m->flags & (CT_MAPF_DONTFORK | CT_MAPF_WIPEONFORK))
+		else if (!img->own.copied && (all || m->flags & (CT_MAPF_DONTFORK | CT_MAPF_WIPEONFORK)))
 			ret = copy_own(img, t, m, err);
 		if (ret)
 			return -1;
@@ -441,6 +432,53 @@ static int mark_dontfork(struct ct_image *img, struct ct_error *err)
 	return 0;
 }
 
+/* Mappings go with the process, or are other ones by the time that their files are looked at. */
+static int hold_files(struct ct_image *img, struct ct_error *err)
+{
+	char path[96];
+
+	img->files = calloc(img->proc.nmaps + 1, sizeof(*img->files));
+	if (!img->files)
+		return ct_fail(err, CT_EXIT_FAILED, "out of memory");
+	for (ct_u32 i = 0; i < img->proc.nmaps; i++) {
+		const struct ct_snap_map *m = &img->proc.maps[i];
+		struct ct_image_file *f = NULL;
+
+		if (!(m->flags & CT_MAPF_FILE))
+			continue;
+		for (size_t k = img->nfiles; k-- > 0 && !f;)
+			if (img->files[k].ino == m->file.ino && img->files[k].dev == m->file.dev)
+				f = &img->files[k];
+		if (f)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", img->proc.pid,
+			 (unsigned long long)m->start, (unsigned long long)m->end);
+		f = &img->files[img->nfiles++];
+		f->dev = m->file.dev;
+		f->ino = m->file.ino;
+		f->fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	return 0;
+}
+
+void ct_image_file_path(const struct ct_image *img, const struct ct_snap_map *m, char *path, size_t len)
+{
+	for (size_t k = 0; k < img->nfiles; k++)
+		if (img->files[k].ino == m->file.ino && img->files[k].dev == m->file.dev) {
+			snprintf(path, len, "/proc/self/fd/%d", img->files[k].fd);
+			return;
+		}
+	snprintf(path, len, "/proc/%d/map_files/%llx-%llx", img->child ? img->child : (pid_t)img->proc.pid,
+		 (unsigned long long)m->start, (unsigned long long)m->end);
+}
+
+/* Without a child: what changed since the last snapshot is copied now, as it is little. */
+static int copy_changed(struct ct_image *img, struct ct_target *t, struct ct_error *err)
+{
+	describe(&img->proc, t);
+	return hold_files(img, err) || copy_now(img, t, false, err) ? -1 : 0;
+}
+
 int ct_image_begin(struct ct_image *img, struct ct_target *t, struct ct_error *err)
 {
 	struct ct_error why;
@@ -448,6 +486,13 @@ int ct_image_begin(struct ct_image *img, struct ct_target *t, struct ct_error *e
 
 	memset(img, 0, sizeof(*img));
 	img->child_memfd = -1;
+	ct_track_look(t, &img->own);
+	if (ct_track_copy(t, &img->own)) {
+		if (!copy_changed(img, t, err))
+			return 0;
+		ct_image_deinit(img);
+		return -1;
+	}
 	alone = make_child(img, t, &why) != 0;
 	describe(&img->proc, t);
 	if (alone) {
@@ -478,6 +523,13 @@ void ct_image_end(struct ct_image *img)
 	if (img->child_memfd >= 0)
 		close(img->child_memfd);
 	img->child_memfd = -1;
+	ct_own_pages_deinit(&img->own);
+	for (size_t i = 0; i < img->nfiles; i++)
+		if (img->files[i].fd >= 0)
+			close(img->files[i].fd);
+	free(img->files);
+	img->files = NULL;
+	img->nfiles = 0;
 	for (size_t i = 0; i < img->ncopies; i++)
 		munmap(img->copies[i].data, img->copies[i].len);
 	free(img->copies);

@@ -28,6 +28,9 @@ struct writer {
 	struct stat st;
 	ct_u64 map_start, map_offset;
 	struct ct_redact *redact;
+	struct ct_snapshot_reader *base; /* where pages are that did not change, */
+	ct_u32 base_proc;                /* for this process; */
+	size_t range;                    /* and what has been reached of img->own */
 	struct ct_error *err;
 };
 
@@ -38,10 +41,9 @@ static void open_probed(struct writer *w, const struct ct_snap_map *m)
 	char path[96];
 
 	w->file = -1;
-	if (!w->nsites || !w->img->child || !(m->flags & CT_MAPF_FILE))
+	if (!w->nsites || !(m->flags & CT_MAPF_FILE))
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", w->img->child, (unsigned long long)m->start,
-		 (unsigned long long)m->end);
+	ct_image_file_path(w->img, m, path, sizeof(path));
 	w->file = open(path, O_RDONLY | O_CLOEXEC);
 	w->map_start = m->start;
 	w->map_offset = m->offset;
@@ -72,6 +74,20 @@ static bool undo_probes(struct writer *w, ct_u64 addr, unsigned char *page)
 	return ours && !memcmp(page, clean, sizeof(clean));
 }
 
+/* Adds pages that have been read, into memory that may be changed. */
+static int add_read(struct writer *w, ct_u64 addr, unsigned char *data, size_t pages)
+{
+	for (size_t n = w->file >= 0 ? 1 : pages; pages; addr += n * CT_PAGE, data += n * CT_PAGE, pages -= n) {
+		if (w->file >= 0 && undo_probes(w, addr, data))
+			continue;
+		if (w->redact)
+			ct_redact_bytes(w->redact, data, n * CT_PAGE, false);
+		if (ct_snapshot_add_pages(w->out, w->proc, addr, data, n, w->err))
+			return -1;
+	}
+	return 0;
+}
+
 /* Reads a run of pages and adds it. Pages that cannot be read (beyond the end of a file) have no content. */
 static int add_run(struct writer *w, ct_u64 addr, size_t pages)
 {
@@ -85,20 +101,45 @@ static int add_run(struct writer *w, ct_u64 addr, size_t pages)
 			done++;
 			continue;
 		}
-		if (w->file >= 0) {
-			n = 1;
-			if (undo_probes(w, addr + done * CT_PAGE, w->buf)) {
-				done++;
-				continue;
-			}
-		}
-		if (w->redact)
-			ct_redact_bytes(w->redact, w->buf, n * CT_PAGE, false);
-		if (ct_snapshot_add_pages(w->out, w->proc, addr + done * CT_PAGE, w->buf, n, w->err))
+		if (add_read(w, addr + done * CT_PAGE, w->buf, n))
 			return -1;
 		done += n;
 	}
 	return 0;
+}
+
+static int add_child_run(struct writer *w, ct_u64 start, ct_u64 end)
+{
+	int ret = 0;
+
+	for (; !ret && start < end; start += STEP)
+		ret = add_run(w, start, (end - start < STEP ? end - start : STEP) / CT_PAGE);
+	return ret;
+}
+
+/* What the target's own page tables said. The child's say less: zero pages that were only read are not in them. Ranges
+ * may reach over the ends of mappings. */
+static int write_own(struct writer *w, const struct ct_snap_map *m)
+{
+	const struct ct_own_pages *own = &w->img->own;
+	int ret = 0;
+
+	while (w->range < own->count && own->range[w->range].end <= m->start)
+		w->range++;
+	for (; !ret && w->range < own->count && own->range[w->range].start < m->end; w->range++) {
+		const struct ct_own_range *r = &own->range[w->range];
+		ct_u64 start = r->start > m->start ? r->start : m->start, end = r->end < m->end ? r->end : m->end;
+
+		if (r->clean)
+			ret = ct_snapshot_carry_pages(w->out, w->proc, w->base, w->base_proc, start, end, w->err);
+		else if (r->data)
+			ret = add_read(w, start, r->data + (start - r->start), (end - start) / CT_PAGE);
+		else
+			ret = add_child_run(w, start, end);
+		if (r->end > m->end)
+			break;
+	}
+	return ret;
 }
 
 static int write_child_map(struct writer *w, const struct ct_snap_map *m)
@@ -142,11 +183,11 @@ static int write_pages(struct writer *w)
 			if (ct_snapshot_add_pages(w->out, w->proc, c->addr, c->data, c->len / CT_PAGE, w->err))
 				return -1;
 		}
-		if (!copied && !(m->flags & CT_MAPF_SPECIAL) && w->memfd >= 0) {
+		if (!copied && !(m->flags & CT_MAPF_SPECIAL) && (w->memfd >= 0 || w->img->own.copied)) {
 			int ret;
 
 			open_probed(w, m);
-			ret = write_child_map(w, m);
+			ret = w->img->own.count ? write_own(w, m) : write_child_map(w, m);
 			if (w->file >= 0)
 				close(w->file);
 			w->file = -1;
@@ -160,7 +201,6 @@ static int write_pages(struct writer *w)
 static int keep_files(struct ct_image *img, ct_keep_file *keep, void *ctx)
 {
 	struct ct_snap_proc *proc = &img->proc;
-	pid_t pid = img->child ? img->child : (pid_t)proc->pid;
 	struct ct_error err;
 	char path[96];
 
@@ -169,13 +209,33 @@ static int keep_files(struct ct_image *img, ct_keep_file *keep, void *ctx)
 
 		if (!(m->flags & CT_MAPF_FILE))
 			continue;
-		/* The link leads to the very file that is mapped, even if its name is gone or leads elsewhere now. */
-		snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)m->start,
-			 (unsigned long long)m->end);
+		ct_image_file_path(img, m, path, sizeof(path));
 		if (keep(ctx, path, m->name, &m->file, m->hash, &err))
 			m->flags |= CT_MAPF_NO_CONTENT;
 	}
 	return 0;
+}
+
+/* The snapshot that says what the pages are that did not change. */
+static int open_base(struct writer *w, int dirfd)
+{
+	const struct ct_snapshot *base;
+
+	w->range = 0;
+	if (!w->img->own.base)
+		return 0;
+	if (!w->base || ct_snapshot_get(w->base)->id != w->img->own.base) {
+		ct_snapshot_reader_close(w->base);
+		w->base = ct_snapshot_open(dirfd, w->img->own.base, w->err);
+	}
+	if (!w->base)
+		return -1;
+	base = ct_snapshot_get(w->base);
+	for (w->base_proc = 0; w->base_proc < base->nprocs; w->base_proc++)
+		if (base->procs[w->base_proc].pid == w->img->proc.pid)
+			return 0;
+	return ct_fail(w->err, CT_EXIT_FAILED, "snapshot %u, which this one goes by, does not have process %u",
+		       base->id, w->img->proc.pid);
 }
 
 int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *snap, int dirfd, int level,
@@ -210,7 +270,7 @@ int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *sna
 			snprintf(path, sizeof(path), "/proc/%d/pagemap", imgs[i].child);
 			w.pagemap = open(path, O_RDONLY | O_CLOEXEC);
 		}
-		ret = write_pages(&w);
+		ret = open_base(&w, dirfd) || write_pages(&w) ? -1 : 0;
 		if (!ret)
 			ret = keep_files(&imgs[i], keep, keep_ctx);
 		if (w.pagemap >= 0)
@@ -218,6 +278,7 @@ int ct_images_write(struct ct_image *imgs, size_t count, struct ct_snapshot *sna
 		ct_image_end(&imgs[i]);
 	}
 	free(w.buf);
+	ct_snapshot_reader_close(w.base);
 	for (size_t i = 0; snap->procs && i < count; i++) {
 		snap->procs[snap->nprocs++] = imgs[i].proc; /* taken over */
 		memset(&imgs[i].proc, 0, sizeof(imgs[i].proc));

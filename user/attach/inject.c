@@ -162,6 +162,14 @@ int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread 
 	return 0;
 }
 
+int ct_inject_somewhere(struct ct_inject *in, struct ct_target *t, struct ct_error *err)
+{
+	for (size_t i = 0; i < t->nthreads; i++)
+		if (t->threads[i].stopped && !ct_inject_begin(in, t, &t->threads[i], err))
+			return 0;
+	return -1;
+}
+
 static int lost(struct ct_inject *in, pid_t tid, struct ct_error *err)
 {
 	return ct_fail(err, CT_EXIT_NOT_ATTACHED, "thread %d of %d (%s) was killed or vanished during an injected call",

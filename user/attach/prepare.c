@@ -261,6 +261,7 @@ static void unpin_thread(struct ct_target *t, struct ct_thread *th)
 
 void ct_target_forget_image(struct ct_target *t)
 {
+	ct_track_end(&t->track);
 	t->npatches = 0;
 	t->stub = t->clone_stub = 0;
 	t->own_page = 0;
@@ -274,6 +275,7 @@ int ct_target_undo(struct ct_target *t, struct ct_error *err)
 {
 	int ret = 0;
 
+	ct_track_end(&t->track);
 	ct_vdso_find_stub(t);
 	for (size_t i = 0; i < t->nthreads; i++) {
 		struct ct_thread *th = &t->threads[i];

@@ -23,6 +23,7 @@ void ct_target_init(struct ct_target *t, pid_t pid)
 	memset(t, 0, sizeof(*t));
 	t->pid = pid;
 	t->memfd = -1;
+	t->track.fd = -1;
 	t->start_time = ct_proc_stat(pid, pid, 22);
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	comm = ct_read_file(path, NULL);
@@ -52,6 +53,7 @@ static void close_stopped(struct ct_target *t)
 void ct_target_deinit(struct ct_target *t)
 {
 	close_stopped(t);
+	ct_track_end(&t->track);
 	free(t->threads);
 	t->threads = NULL;
 	t->nthreads = 0;

@@ -14,6 +14,7 @@
 #include "formats/probe.h"
 #include "formats/snapshot.h"
 #include "replay/tracee.h"
+#include "user/attach/track.h"
 
 /* One thread of a target, as it was before ctbpf changed it, and its state while it is stopped. */
 struct ct_thread {
@@ -76,7 +77,8 @@ struct ct_target {
 	ct_u64 own_page;         /* of ours, mapped here, which holds the leader's rseq area; 0: none */
 	bool seccomp;            /* has a filter, suspended during injected calls */
 	struct ct_pin pin;       /* what was set */
-	bool changed;            /* pinned, patched: must be undone */
+	struct ct_track track;
+	bool changed; /* pinned, patched: must be undone */
 };
 
 void ct_target_init(struct ct_target *t, pid_t pid);
@@ -139,6 +141,8 @@ struct ct_inject {
 };
 /* -1 without *err set to anything fatal: this thread cannot be used (its stack has no room, shadow stacks are on). */
 int ct_inject_begin(struct ct_inject *in, struct ct_target *t, struct ct_thread *thread, struct ct_error *err);
+/* In any thread whose stack has room and that is not the one in a vfork. */
+int ct_inject_somewhere(struct ct_inject *in, struct ct_target *t, struct ct_error *err);
 /* Makes one call; *ret is the kernel's result (-errno). */
 int ct_inject_call(struct ct_inject *in, long nr, const ct_u64 args[6], long *ret, struct ct_error *err);
 /* clone() with these flags and no exit signal; the child is left stopped before its first instruction. */
@@ -154,10 +158,19 @@ struct ct_shared_copy {
 	ct_u64 addr, len; /* whole pages; rising, never across a mapping's end */
 	unsigned char *data;
 };
-/* The image of one stopped process: a copy-on-write child that nobody sees, or, if there can be none, copied pages. */
+/* A mapped file, held open. */
+struct ct_image_file {
+	ct_u64 dev, ino;
+	int fd;
+};
+/* The image of one stopped process: a copy-on-write child that nobody sees; or the few pages that changed since the
+ * last snapshot; or, if there can be neither, copies of all pages. */
 struct ct_image {
 	struct ct_snap_proc proc; /* complete but for file hashes */
-	pid_t child;              /* stopped; 0: none, `copies` holds all */
+	struct ct_own_pages own;  /* with `copied`: this is all that is its own */
+	struct ct_image_file *files;
+	size_t nfiles;
+	pid_t child; /* stopped; 0: none */
 	int child_memfd;
 	struct ct_shared_copy *copies;
 	size_t ncopies;
@@ -178,6 +191,8 @@ int ct_image_reap(struct ct_target *t, pid_t reap, struct ct_error *err);
 /* Ends the child and frees the copies; what was described (img->proc) stays. */
 void ct_image_end(struct ct_image *img);
 void ct_image_deinit(struct ct_image *img);
+/* A link to the file that is mapped there, even if its name is gone or leads elsewhere now. */
+void ct_image_file_path(const struct ct_image *img, const struct ct_snap_map *m, char *path, size_t len);
 
 /* A byte of a file that is a breakpoint of ours in every process that runs it. dev is fstat's st_dev. */
 struct ct_probe_site {
