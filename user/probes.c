@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,6 +140,13 @@ static void cannot(struct ct_error *err, const char *what)
 		ct_fail_errno(err, CT_EXIT_MISSING, "%s", what);
 }
 
+bool ct_pids_are_outermost(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) || st.st_ino == 0xeffffffcu; /* PROC_PID_INIT_INO */
+}
+
 int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, enum ct_ticks ticks, bool verbose,
 		     struct ct_error *err)
 {
@@ -147,6 +155,10 @@ int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, enum ct_ti
 	memset(p, 0, sizeof(*p));
 	p->pmu_fd = p->stats_fd = -1;
 	pthread_mutex_init(&p->insn_lock, NULL);
+	if (!ct_pids_are_outermost())
+		return ct_fail(err, CT_EXIT_MISSING,
+			       "ctbpf runs in a PID namespace, where the processes' numbers are others than the kernel "
+			       "side's: run it on the host, or in a container that has the host's (--pid=host)");
 	libbpf_set_print(verbose ? print_all : print_none);
 	while (size < ring_bytes)
 		size *= 2;

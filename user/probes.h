@@ -35,6 +35,9 @@ struct ct_probes {
 	size_t nsites;
 };
 
+/* Whether process numbers here are those of the initial PID namespace, which the BPF programs go by. */
+bool ct_pids_are_outermost(void);
+
 /* Loads and attaches all, silent. ring_bytes is rounded up to a power of two; cpu: whose branches are counted, where
  * `ticks` says that the hardware does it, or -1; verbose: libbpf's messages to stderr. */
 int ct_probes_create(struct ct_probes *p, size_t ring_bytes, int cpu, enum ct_ticks ticks, bool verbose,

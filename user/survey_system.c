@@ -22,6 +22,7 @@
 
 #include "attach/survey_priv.h"
 #include "out.h"
+#include "probes.h"
 
 /* As ct_finding_add, for a lack of privilege or kernel feature. */
 #define missing(f, severity, id, fix, ...)                                                                             \
@@ -48,6 +49,10 @@ static void survey_kernel(struct ct_findings *f)
 			       old ? "6.1 is the oldest kernel ctbpf is tested with" : NULL, "Linux %s, x86-64",
 			       u.release);
 	}
+	if (!ct_pids_are_outermost())
+		missing(f, CT_FIND_BLOCKS, "pid_namespace",
+			"run it on the host, or in a container that has the host's PID namespace (--pid=host)",
+			"ctbpf runs in a PID namespace of its own: the kernel side knows processes by other numbers");
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		missing(f, CT_FIND_BLOCKS, "btf",
 			"use a kernel with CONFIG_DEBUG_INFO_BTF=y (all large distributions')",

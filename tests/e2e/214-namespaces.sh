@@ -65,3 +65,9 @@ assert_status 77 unshare -m sh -c "mount --bind '$T/empty' /sys/kernel/btf && '$
 assert_matches "$OUT" 'no type information.*CONFIG_DEBUG_INFO_BTF'
 [ ! -e "$T/nobtf.ctr" ] || fail "a directory is left"
 assert alive "$PID"
+
+step "a recorder in a PID namespace knows no process by the number that the kernel side sees: refused by name"
+assert_status 77 unshare -pfm --mount-proc "$CTBPF" record -q -o "$T/inside.ctr" -- true
+assert_contains "$OUT" "PID namespace"
+[ ! -e "$T/inside.ctr" ] || fail "a recording was made"
+assert_matches "$(unshare -pfm --mount-proc "$CTBPF" check || true)" 'PID namespace'
