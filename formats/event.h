@@ -23,8 +23,8 @@ typedef int ct_s32;
 typedef long long ct_s64;
 #endif
 
-#define CT_EVENT_VERSION 3
-#define CT_EVENT_OLDEST  1 /* version that is read, too: without the records of calls; 2 has no PAUSE */
+#define CT_EVENT_VERSION 4
+#define CT_EVENT_OLDEST  1 /* read, too: without the records of calls; 2 has no PAUSE, 3 no CT_EVF_EVENTS_ONLY */
 /* Every record starts at a multiple of this many bytes within a block. */
 #define CT_EVENT_ALIGN   8
 /* Largest record, header included. Larger buffers travel in CT_EV_DATA chunks. */
@@ -77,6 +77,7 @@ struct ct_event {
 
 #define CT_EVF_FOREIGN_CPU 0x0001 /* happened on another CPU than the one the target is pinned to */
 #define CT_EVF_EVENTS_ONLY 0x0002 /* of a process whose events are recorded, and that is not replayed */
+#define CT_EVF_ALL         0x0003
 
 /* General registers, in the order of the kernel's user_regs_struct up to ss, then the two bases. */
 enum ct_reg {

@@ -243,6 +243,8 @@ int ct_event_check(const void *data, size_t avail, struct ct_error *err)
 	struct check c = {.data = data, .size = ev.size, .pos = sizeof(ev), .ev = &ev, .err = err};
 	if (ev.size < sizeof(ev))
 		return REJECT(&c, "its size is %u, less than its header's %zu", ev.size, sizeof(ev));
+	if (ev.flags & ~CT_EVF_ALL)
+		return REJECT(&c, "it has unknown flags %#x", ev.flags);
 	if (ev.size > CT_EVENT_MAX)
 		return REJECT(&c, "its size is %u, more than %u", ev.size, CT_EVENT_MAX);
 	if (ev.size > avail)

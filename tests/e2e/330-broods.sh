@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Targets with many short-lived children or threads: attached in the midst of it, and a thousand children recorded.
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016,SC2034
-# Environment: ROUNDS of attaching (2)
+# Environment: ROUNDS of attaching (2), CHILDREN of one program (1000)
 source "$(dirname "$0")/100-common.sh"
 
 cp "$PROGRAMS/brood" "$T/brood" # its own name: nothing else runs this file
@@ -17,15 +17,16 @@ left_behind() { # undo files of processes that are not there any more
 	return 0
 }
 
-step "a thousand children"
-assert_status 0 "$CTBPF" record -q -o "$T/thousand.ctr" -- "$T/brood" fork 30 1000
-assert_contains "$OUT" "end 1000"
+children=${CHILDREN:-1000}
+step "$children children"
+assert_status 0 "$CTBPF" record -q -o "$T/thousand.ctr" -- "$T/brood" fork 30 "$children"
+assert_contains "$OUT" "end $children"
 assert_recording "$T/thousand.ctr"
-assert_eq "$(info "$T/thousand.ctr" processes)" 1001 processes
-assert_eq "$(info "$T/thousand.ctr" events_by_type.fork)" 1000 forks
-assert_eq "$("$CTBPF" dump --type exit "$T/thousand.ctr" | grep -c 'process ')" 1001 "ends of processes"
+assert_eq "$(info "$T/thousand.ctr" processes)" $((children + 1)) processes
+assert_eq "$(info "$T/thousand.ctr" events_by_type.fork)" "$children" forks
+assert_eq "$("$CTBPF" dump --type exit "$T/thousand.ctr" | grep -c 'process ')" $((children + 1)) "ends of processes"
 # Each child made its twenty calls.
-assert_eq "$("$CTBPF" dump --syscall getpid "$T/thousand.ctr" | grep -c 'getpid()')" 20000 "calls of the children"
+assert_eq "$("$CTBPF" dump --syscall getpid "$T/thousand.ctr" | grep -c 'getpid()')" $((children * 20)) "calls of the children"
 rm -r "$T/thousand.ctr"
 assert_eq "$(left_behind)" "" "undo files"
 
