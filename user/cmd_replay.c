@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "replay/clock.h"
+#include "replay/core.h"
 #include "replay/place.h"
 #include "replay/session.h"
 #include "replay/stretch.h"
@@ -44,10 +45,10 @@ static const char help[] =
 	"      --json             print the summary as JSON\n"
 	"  -h, --help             this text\n"
 	"\n"
-	"Going along it, forwards and backwards, from its beginning or --to POS. On a terminal, and without any "
-	"option\n"
-	"but --from-snapshot and --pid, it is opened by commands of its own: step, next, back, continue, rc (back to\n"
-	"the last stop), break, watch, print, bt, events, goto; `help` lists them.\n"
+	"Going along it, forwards and backwards, from its beginning (what --on-crash has kept: from the crash) or\n"
+	"--to POS. On a terminal, and without any option but --from-snapshot and --pid, it is opened by commands of\n"
+	"its own: step, next, back, continue, rc (back to the last stop), break, watch, print, bt, events, goto;\n"
+	"`help` lists them.\n"
 	"\n"
 	"      --gdb              open it in gdb: reverse-continue, reverse-step, watch, `when`, `seek POS`,\n"
 	"                         `monitor help`\n"
@@ -411,6 +412,17 @@ static int replay(struct replay *r, json_t *sum, struct ct_error *err)
 	return ret < 0 ? -1 : 0;
 }
 
+/* What was kept because of a crash is opened there: with the signal come, and nothing done about it. */
+static const char *begin_at_crash(struct ct_recording *rec, ct_u32 *pid, char *text, size_t len)
+{
+	ct_u64 seq;
+
+	if (!json_object_get(ct_recording_manifest(rec), "trigger") || ct_core_find_crash(rec, pid, &seq, NULL) != 1)
+		return NULL;
+	snprintf(text, len, "e:%llu", (unsigned long long)seq + 1);
+	return text;
+}
+
 int cmd_replay(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -431,6 +443,7 @@ int cmd_replay(int argc, char **argv)
 	struct ct_replay_gdb gdb = {.port = -1};
 	bool debug = false, plain, terminal;
 	struct replay r = {0};
+	char crash[32];
 	struct ct_error err = {0};
 	unsigned long long n;
 	int opt, status = CT_EXIT_OK;
@@ -492,6 +505,8 @@ int cmd_replay(int argc, char **argv)
 	r.rec = ct_recording_open(argv[optind], &err);
 	if (!r.rec)
 		return ct_cmd_fail(argv, &err);
+	if ((debug || terminal) && !r.to && !r.from)
+		r.to = begin_at_crash(r.rec, &gdb.pid, crash, sizeof(crash));
 	if (debug) {
 		gdb.from = r.from;
 		gdb.to = r.to;

@@ -108,14 +108,24 @@ else
 fi
 
 step "an attached one, of which only the end is kept"
-start_target crasher "$PROGRAMS/crasher" 4000
-start_recorder "$T/kept.ctr" -p "$PID" --keep 500ms --snapshot-every 200ms
+start_target crasher "$PROGRAMS/crasher" 100000
+start_recorder "$T/kept.ctr" -p "$PID_crasher" --keep 500ms --snapshot-every 200ms --on-crash
+has_let_go() { [ ! -e "$T/kept.ctr/segments/000002.ctseg" ] && [ -s "$T/kept.ctr/snapshots/000006/state" ]; }
+wait_for 60 has_let_go || fail "all of it is still there"
+kill -USR1 "$PID_crasher"
 wait "$PID_recorder" || fail "$(cat "$T/recorder.log")"
 assert_ge "$(info kept.ctr kept_from)" 2 "first snapshot kept"
 assert_status 0 "$CTBPF" core -q kept.ctr
 bt "core.$PID_crasher" >bt.kept
 stack() { grep '^#[0-4]' "$1" | head -n 5 | sed 's/0x[0-9a-f]\+/ADDRESS/g'; }
 diff <(stack bt.ours) <(stack bt.kept) || fail "another stack"
+
+step "what the crash has triggered is opened there"
+echo bt >commands
+assert_status 0 "$CTBPF" replay --batch -x commands kept-crash-*.ctr
+assert_matches "$OUT" '#0 +deep at .*crasher.c'
+assert_status 0 "$CTBPF" replay --batch -x commands --to "$(info kept.ctr first_pos)" kept-crash-*.ctr
+assert_matches "$OUT" '#0 .*nanosleep'
 
 step "at other moments"
 assert_status 0 "$CTBPF" core --at "$(info kept.ctr first_pos)" -o first.core kept.ctr

@@ -2,8 +2,9 @@
  * A target that dies of a SIGSEGV some calls deep, with a second thread waiting and floating-point numbers in
  * registers.
  *
- * usage: crasher [MILLISECONDS]    before it does (0) */
+ * usage: crasher [MILLISECONDS]    before it does (0), or at SIGUSR1 */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,6 +16,11 @@ struct node {
 
 static volatile int ready;
 static volatile double scale = 2.5;
+
+static void wake(int sig)
+{
+	(void)sig;
+}
 
 static void *idle(void *arg)
 {
@@ -42,6 +48,7 @@ int main(int argc, char **argv)
 	int go_on = 1;
 	pthread_t t;
 
+	signal(SIGUSR1, wake);
 	if (pthread_create(&t, NULL, idle, &go_on))
 		return 2;
 	while (!ready)
