@@ -257,6 +257,72 @@ Test(snapshot, forgotten_snapshots_are_not_needed)
 	free(pages);
 }
 
+/* Snapshot 2 of ten pages: the fifth is new, the others are carried over from snapshot 1. Pages of zeroes, too. */
+static struct ct_snapshot_reader *carry_over(struct ct_page_index *idx, ct_u8 *pages, bool forgotten)
+{
+	struct ct_snapshot_reader *base;
+	struct ct_snapshot snap = plain(2, 1);
+	struct ct_snapshot_writer *w;
+	struct ct_error err = {0};
+
+	memset(pages + 7 * CT_PAGE, 0, CT_PAGE);
+	write_pages(1, 1, idx, pages, 10);
+	base = open_good(1);
+	if (forgotten)
+		ct_page_index_forget(idx, 2);
+	w = ct_snapshot_writer_create(rec, 2, 1, idx, &err);
+	cr_assert(w != NULL, "%s", err.msg);
+	fill_page(pages + 4 * CT_PAGE, 1000);
+	cr_assert(ct_snapshot_carry_pages(w, 0, base, 0, 0x10000, 0x14000, &err) == 0, "%s", err.msg);
+	cr_assert(ct_snapshot_add_pages(w, 0, 0x14000, pages + 4 * CT_PAGE, 1, &err) == 0, "%s", err.msg);
+	cr_assert(ct_snapshot_carry_pages(w, 0, base, 0, 0x15000, 0x1a000, &err) == 0, "%s", err.msg);
+	cr_assert(ct_snapshot_writer_finish(w, &snap, &err) == 0, "%s", err.msg);
+	ct_snapshot_reader_close(base);
+	ct_snapshot_deinit(&snap);
+	return open_good(2);
+}
+
+Test(snapshot, pages_are_carried_over)
+{
+	for (int forgotten = 0; forgotten < 2; forgotten++) {
+		ct_u8 *pages = make_pages(10, 1);
+		struct ct_page_index *idx = ct_page_index_create();
+		struct ct_snapshot_reader *r = carry_over(idx, pages, forgotten);
+		struct ct_snapshot_stats stats;
+
+		check_pages(r, pages, 10);
+		ct_snapshot_stats(r, &stats);
+		cr_assert(eq(u64, stats.zero, 1));
+		cr_assert(eq(u64, stats.stored, forgotten ? 9 : 1));
+		cr_assert(eq(u32, ct_snapshot_oldest_needed(r), forgotten ? 2 : 1));
+		ct_snapshot_reader_close(r);
+		ct_page_index_destroy(idx);
+		free(pages);
+		teardown();
+		setup();
+	}
+}
+
+Test(snapshot, a_page_that_is_not_there_is_not_carried_over)
+{
+	ct_u8 *pages = make_pages(10, 1);
+	struct ct_page_index *idx = ct_page_index_create();
+	struct ct_snapshot_reader *base;
+	struct ct_snapshot_writer *w;
+	struct ct_error err = {0};
+
+	write_pages(1, 1, idx, pages, 10);
+	base = open_good(1);
+	w = ct_snapshot_writer_create(rec, 2, 1, idx, &err);
+	cr_assert(w != NULL, "%s", err.msg);
+	cr_assert(ct_snapshot_carry_pages(w, 0, base, 0, 0x19000, 0x1b000, &err) == -1);
+	cr_assert(strstr(err.msg, "1a000") != NULL, "%s", err.msg);
+	ct_snapshot_writer_abort(w);
+	ct_snapshot_reader_close(base);
+	ct_page_index_destroy(idx);
+	free(pages);
+}
+
 Test(snapshot, aborted_snapshot_leaves_nothing_behind)
 {
 	ct_u8 *pages = make_pages(200, 1);

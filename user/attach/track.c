@@ -172,6 +172,7 @@ struct look {
 	struct ct_target *t;
 	int pagemap;
 	struct ct_own_pages *own;
+	bool first;                /* nothing can be registered by this userfaultfd */
 	struct found written, all; /* of the area being looked at */
 };
 
@@ -207,7 +208,8 @@ static bool is_tracked_kind(const struct ct_target *t, const struct ct_map *m)
 	       (!*m->name || !strcmp(m->name, "[heap]") || !strncmp(m->name, "[anon:", 6));
 }
 
-/* 1: its writes have been noticed since the last look. 0: from now on. -1: not at all. */
+/* 1: its writes have been noticed since the last look. 0: from now on. -1: not at all. -2: by somebody else: a process
+ * that has the same memory (CLONE_VM), whose looks would hide writes from this one's. */
 static int register_area(struct look *l, const struct ct_map *m)
 {
 	struct uffdio_register reg = {.range = {m->start, m->end - m->start}, .mode = UFFDIO_REGISTER_MODE_WP};
@@ -218,7 +220,7 @@ static int register_area(struct look *l, const struct ct_map *m)
 	if (scan(l->pagemap, registered, m->start, m->start + CT_PAGE, &l->all))
 		return -1;
 	if (l->all.count)
-		return 1;
+		return l->first ? -2 : 1;
 	/* Write-protected, a huge page would be split at the next write. */
 	if (!(m->prot & PROT_WRITE) || scan(l->pagemap, huge, m->start, m->end, &l->all) || l->all.count)
 		return -1;
@@ -274,6 +276,8 @@ static int look_at(struct look *l, const struct ct_map *m)
 	int known = is_tracked_kind(l->t, m) ? register_area(l, m) : -1;
 
 	l->written.count = 0;
+	if (known < -1)
+		return -1;
 	if (known >= 0 && scan(l->pagemap, protect, m->start, m->end, &l->written))
 		return -1;
 	if (scan(l->pagemap, list, m->start, m->end, &l->all))
@@ -322,7 +326,8 @@ void ct_track_look(struct ct_target *t, struct ct_own_pages *own)
 		own->base = 0;
 		return;
 	}
-	if (t->track.fd < 0)
+	l.first = t->track.fd < 0;
+	if (l.first)
 		t->track.fd = make_fd(t);
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", t->pid);
 	l.pagemap = t->track.fd < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
