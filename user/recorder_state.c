@@ -487,6 +487,9 @@ int ct_recorder_snapshot(struct ct_recorder *r, enum ct_snapshot_kind kind, stru
 	}
 	ct_probes_pause(&r->probes, 0);
 	r->snapshot_pause = ct_now_ns() - t0;
+	/* The kernel goes through all of their pages, for which they need not stand still. */
+	for (size_t i = 0; i < r->ntargets && final; i++)
+		ct_track_end(&r->targets[i]->track);
 	if (r->snapshot_pause > r->max_pause_ns)
 		r->max_pause_ns = r->snapshot_pause;
 	if (!ret) {

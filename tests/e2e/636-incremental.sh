@@ -22,7 +22,7 @@ ends() { # NAME
 }
 
 step "exact, and gone afterwards"
-start_target pages "$PROGRAMS/pages" 64
+start_target pages "$PROGRAMS/pages" 128
 wait_for 30 runs pages || fail "the target does not start"
 fds=$(fds "$PID_pages")
 start_recorder "$T/a.ctr" -p "$PID_pages" --snapshot-every 200ms

@@ -275,7 +275,6 @@ int ct_target_undo(struct ct_target *t, struct ct_error *err)
 {
 	int ret = 0;
 
-	t->track.wanted = false;
 	ct_vdso_find_stub(t);
 	for (size_t i = 0; i < t->nthreads; i++) {
 		struct ct_thread *th = &t->threads[i];

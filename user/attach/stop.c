@@ -176,9 +176,6 @@ void ct_target_release(struct ct_target *t)
 		}
 		th->stopped = th->reissue = th->kept = false;
 	}
-	/* The kernel goes through all of its pages, which nobody needs to wait for. */
-	if (!t->track.wanted)
-		ct_track_end(&t->track);
 	close_stopped(t);
 }
 

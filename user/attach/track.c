@@ -43,7 +43,7 @@ struct scan {
 #define REGIONS     2048           /* of one call */
 #define LEAST_BYTES (16ull << 20)  /* of anonymous memory: a copy of less costs less than this */
 #define LEAST_AREA  (256ull << 10) /* a registered area is not merged with one beside it that is not */
-#define COPY_PART   8              /* copying one page costs as much as a fork of so many */
+#define COPY_PART   20             /* copying one page costs as much as a fork of so many */
 #define COPY_PAGES  16384u         /* at most, at once */
 #define BATCH       256
 
@@ -271,8 +271,10 @@ static int look_at(struct look *l, const struct ct_map *m)
 				     .category_inverted = IS_HUGE,
 				     .category_mask = IS_PRESENT | IS_WRITTEN | IS_HUGE,
 				     .return_mask = IS_PRESENT};
+	/* Whether a page is a file's takes a look at its struct page: ten times as long as all the rest. */
 	const struct scan list = {.category_anyof_mask = IS_PRESENT | IS_SWAPPED,
-				  .return_mask = IS_WPALLOWED | IS_WRITTEN | IS_FILE | IS_PRESENT | IS_SWAPPED};
+				  .return_mask =
+					  IS_WPALLOWED | IS_WRITTEN | (m->ino ? IS_FILE : 0) | IS_PRESENT | IS_SWAPPED};
 	int known = is_tracked_kind(l->t, m) ? register_area(l, m) : -1;
 
 	l->written.count = 0;
