@@ -15,7 +15,7 @@ enum {
 	OPT_CONTAINER,
 	OPT_KEEP,
 	OPT_SNAPSHOT,
-	OPT_FULL_SNAPSHOTS,
+	OPT_INCREMENTAL,
 	OPT_ON_CRASH,
 	OPT_ON_EXIT,
 	OPT_ON_SIGNAL,
@@ -61,7 +61,7 @@ static const struct option options[] = {
 	{"duration", required_argument, NULL, 'd'},
 	{"keep", required_argument, NULL, OPT_KEEP},
 	{"snapshot-every", required_argument, NULL, OPT_SNAPSHOT},
-	{"full-snapshots", no_argument, NULL, OPT_FULL_SNAPSHOTS},
+	{"incremental", no_argument, NULL, OPT_INCREMENTAL},
 	{"on-crash", no_argument, NULL, OPT_ON_CRASH},
 	{"on-exit", required_argument, NULL, OPT_ON_EXIT},
 	{"on-signal", required_argument, NULL, OPT_ON_SIGNAL},
@@ -275,7 +275,7 @@ int ct_record_parse(struct ct_record_args *a, const char *help, int argc, char *
 				return ct_cmd_usage(argv, "--snapshot-every takes a time (500ms, 10s, 1m), not '%s'",
 						    optarg);
 			break;
-		case OPT_FULL_SNAPSHOTS: a->o.full_snapshots = true; break;
+		case OPT_INCREMENTAL: a->o.incremental = true; break;
 		case OPT_ON_CRASH: a->o.trigger.crash = true; break;
 		case OPT_ON_LOG: a->o.trigger.log = optarg; break;
 		case OPT_ON_LATENCY:

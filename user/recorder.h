@@ -45,7 +45,7 @@ struct ct_record_opts {
 	double duration_s;          /* 0: until interrupted or the targets are gone */
 	ct_u64 keep_ns, keep_bytes; /* what stays of it: the last so long, at most so much; 0: all */
 	ct_u64 snapshot_ns;         /* between two snapshots, 0: choose */
-	bool full_snapshots;        /* each reads all memory, not only what has changed since the last */
+	bool incremental; /* snapshots copy only memory that has changed since the last, where it can be told */
 	struct ct_trigger_opts trigger;
 	const char *const *redact; /* what is not to be stored: see struct ct_redact */
 	const char *const *redact_env;

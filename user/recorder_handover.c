@@ -133,13 +133,17 @@ void ct_recorder_hand_stop(struct ct_recorder *r)
 	r->hand_on = false;
 }
 
-void ct_recorder_hand_look(struct ct_recorder *r)
+bool ct_recorder_hand_look(struct ct_recorder *r)
 {
+	bool any;
+
 	pthread_mutex_lock(&r->heard_lock);
+	any = r->heard != NULL;
 	for (struct ct_held *h = r->heard; h && r->hand_can; h = h->next)
 		if (h->to_stop && atomic_load(&h->hand) == HAND_NONE && ct_now_ns() - h->heard_ns > OVERDUE_NS)
 			ask(r, h, HAND_ASKED);
 	pthread_mutex_unlock(&r->heard_lock);
+	return any;
 }
 
 bool ct_recorder_hand_has(const struct ct_held *h)

@@ -27,7 +27,8 @@
 
 #define LATER_MAX 128         /* ended processes whose probes are still attached */
 #define SERVE_NS  50000000ull /* then the recorder looks at its clock and its signals again */
-#define HEAR_MS   20          /* the hearing thread looks at least so often, whatever wakes it */
+#define HEAR_MS   20          /* the hearing thread looks at least so often while one waits for the main thread; */
+#define IDLE_MS   90          /* else so often gives a sign of life: well within CT_HOLD_MAX_NS */
 
 /* ---- the probing thread -------------------------------------------------------------------------------- */
 
@@ -361,8 +362,7 @@ static void *hearer_main(void *arg)
 	ct_recorder_be_urgent();
 	while (!atomic_load(&r->hearer_quit)) {
 		r->probes.skel->bss->recorder_beat = ct_now_ns();
-		ring_buffer__poll(r->urgent, HEAR_MS);
-		ct_recorder_hand_look(r);
+		ring_buffer__poll(r->urgent, ct_recorder_hand_look(r) ? HEAR_MS : IDLE_MS);
 	}
 	ring_buffer__consume(r->urgent);
 	return NULL;

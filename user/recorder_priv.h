@@ -140,8 +140,9 @@ struct ct_recorder {
 	ct_u64 start_ns, pause_ns; /* of the first attach */
 	ct_u64 end_ns;             /* when nothing was recorded any more; 0: not yet */
 	ct_u64 max_pause_ns;
-	ct_u32 nfurther, nincremental; /* snapshots but the first; those that took only what had changed, of all processes */
-	ct_u64 further_pause_ns;     /* ... and their pauses together */
+	ct_u32 nfurther,
+		nincremental;    /* snapshots but the first; those that took only what had changed, of all processes */
+	ct_u64 further_pause_ns; /* ... and their pauses together */
 
 	pthread_t worker;
 	bool worker_on, worker_started;
@@ -376,12 +377,12 @@ void ct_recorder_release_held(struct ct_recorder *r, const struct ct_hold *hold)
 
 /* recorder_handover.c: the thread that stops held processes in the main thread's place. Makes the calling thread, for
  * which a CPU is waiting, urgent: whether it is real-time now. Looks whether one waits for too
- * long (the hearing thread); whether it has, or is about to have, one that was heard of; gets that back for the main
- * thread: 0 if there is nothing to get back. */
+ * long (the hearing thread), and tells whether any waits; whether it has, or is about to have, one that was heard of;
+ * gets that back for the main thread: 0 if there is nothing to get back. */
 bool ct_recorder_be_urgent(void);
 int ct_recorder_hand_start(struct ct_recorder *r, struct ct_error *err);
 void ct_recorder_hand_stop(struct ct_recorder *r);
-void ct_recorder_hand_look(struct ct_recorder *r);
+bool ct_recorder_hand_look(struct ct_recorder *r);
 bool ct_recorder_hand_has(const struct ct_held *h);
 int ct_recorder_hand_regain(struct ct_recorder *r, struct ct_held *h);
 

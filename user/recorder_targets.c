@@ -78,7 +78,7 @@ struct ct_target *ct_recorder_target(struct ct_recorder *r, pid_t pid, bool add)
 	}
 	ct_target_init(t, pid);
 	/* What is to be redacted may reach over into a page that has not changed. */
-	t->track.wanted = (ct_keep_on(r) || r->opts->snapshot_ns) && !r->opts->full_snapshots && !r->redact;
+	t->track.wanted = (ct_keep_on(r) || r->opts->snapshot_ns) && r->opts->incremental && !r->redact;
 	r->targets[r->ntargets++] = t;
 	return t;
 }

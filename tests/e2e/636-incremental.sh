@@ -25,7 +25,7 @@ step "exact, and gone afterwards"
 start_target pages "$PROGRAMS/pages" 128
 wait_for 30 runs pages || fail "the target does not start"
 fds=$(fds "$PID_pages")
-start_recorder "$T/a.ctr" -p "$PID_pages" --snapshot-every 200ms
+start_recorder "$T/a.ctr" -p "$PID_pages" --incremental --snapshot-every 200ms
 enough() { [ -e "$T/a.ctr/snapshots/000005/state" ]; }
 wait_for 60 enough || fail "no snapshots"
 assert_eq "$(fds "$PID_pages")" "$fds" "descriptors while it is recorded"
@@ -39,19 +39,19 @@ assert_status 0 "$CTBPF" verify "$T/a.ctr"
 assert_contains "$OUT" "VERIFIED, $(further "$T/a.ctr" count) stretches"
 
 step "what is kept depends on nothing that is gone"
-assert_status 0 "$CTBPF" record -q -p "$PID_pages" -d 3 --keep 1s --snapshot-every 200ms -o "$T/b.ctr"
+assert_status 0 "$CTBPF" record -q -p "$PID_pages" -d 3 --keep 1s --incremental --snapshot-every 200ms -o "$T/b.ctr"
 assert_ge "$(info "$T/b.ctr" kept_from)" 2 "first snapshot kept"
 assert_ge "$(further "$T/b.ctr" incremental)" $can "snapshots of what had changed"
 assert_status 0 "$CTBPF" verify "$T/b.ctr"
 goes_on pages
 
 step "not wanted"
-assert_status 0 "$CTBPF" record -q -p "$PID_pages" -d 1 --snapshot-every 200ms --full-snapshots -o "$T/c.ctr"
+assert_status 0 "$CTBPF" record -q -p "$PID_pages" -d 1 --snapshot-every 200ms -o "$T/c.ctr"
 assert_eq "$(further "$T/c.ctr" incremental)" 0 "snapshots of what had changed"
 assert_status 0 "$CTBPF" verify "$T/c.ctr"
 
 step "the recorder is killed"
-start_recorder "$T/d.ctr" -p "$PID_pages" --snapshot-every 200ms
+start_recorder "$T/d.ctr" -p "$PID_pages" --incremental --snapshot-every 200ms
 [ "$can" = 0 ] || wait_for 30 test -e "$T/d.ctr/snapshots/000003/state" || fail "no snapshots"
 kill -KILL "$PID_recorder"
 wait "$PID_recorder" || true
@@ -62,6 +62,6 @@ assert_status 0 "$CTBPF" detach -p "$PID_pages"
 ends pages
 
 step "from its first instruction, and through an execve"
-assert_status 0 "$CTBPF" record -q --snapshot-every 300ms -o "$T/e.ctr" -- sh -c "\"$PROGRAMS/pages\" 20 1 >$T/e1.log; exec \"$PROGRAMS/pages\" 20 1 >$T/e2.log"
+assert_status 0 "$CTBPF" record -q --incremental --snapshot-every 300ms -o "$T/e.ctr" -- sh -c "\"$PROGRAMS/pages\" 20 1 >$T/e1.log; exec \"$PROGRAMS/pages\" 20 1 >$T/e2.log"
 ! grep WRONG "$T/e1.log" "$T/e2.log" || fail "a target found something wrong"
 assert_status 0 "$CTBPF" verify "$T/e.ctr"
