@@ -11,6 +11,10 @@ PATH, OUT = sys.argv[1:3]
 DEPTH, ITEMS, BYTES = 3, 16, 80
 events = []
 threads = {}
+if sys.version_info[:2] == (3, 12):
+    import ctypes
+    get_var = ctypes.pythonapi.PyFrame_GetVar
+    get_var.restype, get_var.argtypes = ctypes.py_object, [ctypes.py_object, ctypes.py_object]
 
 
 def simple(v, depth=0):
@@ -41,12 +45,26 @@ def simple(v, depth=0):
     return None
 
 
+def outer_locals(frame):
+    """f_locals of a module's or class's frame. In 3.12 a look at it binds to None, for the program too, variables of
+    comprehensions that have none yet (PEP 709 has made them hidden locals of the module)."""
+    if sys.version_info[:2] != (3, 12) or frame.f_code.co_name != "<module>":
+        return frame.f_locals
+    names = dict(frame.f_globals)
+    for name in frame.f_code.co_varnames + frame.f_code.co_cellvars:
+        try:
+            names[name] = get_var(frame, name)
+        except NameError:
+            pass
+    return names
+
+
 def values(frame):
     code = frame.f_code
     if code.co_flags & 1:  # CO_OPTIMIZED
         names = frame.f_locals
     else:
-        names = {k: v for k, v in frame.f_locals.items() if not k.startswith("__")}
+        names = {k: v for k, v in outer_locals(frame).items() if not k.startswith("__")}
     for k, v in list(names.items()):
         if isinstance(v, (types.ModuleType, types.FunctionType, type)):
             continue
