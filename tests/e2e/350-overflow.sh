@@ -36,8 +36,8 @@ assert_contains "$("$CTBPF" info "$T/1.ctr")" "not replayable"
 "$CTBPF" dump --type lost,snapshot "$T/1.ctr" >"$T/marks"
 cat "$T/marks"
 # snapshot 1 (attach), LOST, a snapshot because of loss, the final one
-grep -A 1000 LOST "$T/marks" | grep -qi 'snapshot.*loss' || fail "no snapshot after the loss"
-tail -n 1 "$T/marks" | grep -qi 'snapshot.*final' || fail "no final snapshot"
+grep -A 1000 LOST "$T/marks" | has_line -i 'snapshot.*loss' || fail "no snapshot after the loss"
+tail -n 1 "$T/marks" | has_line -i 'snapshot.*final' || fail "no final snapshot"
 # The log says where, and what is missing there adds up to what is said to be lost.
 assert_eq "$("$CTBPF" dump --json --type lost "$T/1.ctr" | python3 -c 'import sys, json
 print(sum(json.loads(line)["count"] for line in sys.stdin))')" "$lost" "sum of what LOST records say"

@@ -49,7 +49,7 @@ forge() { # NR FIELD VALUE: $SEQ is the forged event, $T/bad.ctr the recording
 	rm -rf "$T/bad.ctr"
 	cp -r "$T/good.ctr" "$T/bad.ctr"
 	SEQ=$(python3 "$T/forge.py" "$T/bad.ctr/segments/000001.ctseg" "$@")
-	"$CTBPF" info --json "$T/bad.ctr" | grep -q '"replayable":true' || fail "the forged recording is not whole"
+	"$CTBPF" info --json "$T/bad.ctr" | has_line '"replayable":true' || fail "the forged recording is not whole"
 }
 
 assert_status 0 "$CTBPF" record -q --compress none -o "$T/good.ctr" -- \

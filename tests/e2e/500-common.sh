@@ -15,7 +15,7 @@ record_each() { # RECORDING INTERPRETER ARGUMENT... -- PROGRAM...
 	for _ in 1 2 3; do # a busy machine may have let a program go before its snapshot, which the recording then says
 		rm -rf "$recording"
 		assert_status 0 timeout -s INT -k 5 200 "$CTBPF" record -q -o "$recording" -- sh "$T/each.sh"
-		"$CTBPF" info "$recording" 2>&1 | grep -q 'ran before a snapshot' || break
+		"$CTBPF" info "$recording" 2>&1 | has_line 'ran before a snapshot' || break
 	done
 }
 

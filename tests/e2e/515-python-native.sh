@@ -73,7 +73,7 @@ with() {
 		grep -qxF "$want" <<<"$steps" || fail "no '$want' in $steps"
 	done
 	step "arguments, results, exceptions of C functions"
-	grep -A 3 'list.append call' <<<"$steps" | head -n 4 | grep -qxF 'argument arg1 = 1' || fail "no argument of append"
+	grep -A 3 'list.append call' <<<"$steps" | head -n 4 | has_line -xF 'argument arg1 = 1' || fail "no argument of append"
 	grep -q '<native>:0 builtins.max return 2$' <<<"$steps" || fail "no result of max"
 	grep -q "<native>:0 int.from_bytes unwind ValueError(args=(" <<<"$steps" || fail "no exception of int.from_bytes"
 	assert_eq "$(grep -c '<native>:0 posix.getppid return [0-9]*$' <<<"$steps")" 40 "results of getppid"

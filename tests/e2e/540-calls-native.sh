@@ -83,8 +83,8 @@ python3 "$T/check.py" "$T/calls" || fail "not the calls that were made"
 
 step "filters: depth, duration, thread, rate"
 record "$T/depth.ctr" "$PID_seq" 0.2 --functions 'seq_*' --depth 2
-calls "$T/depth.ctr" | grep -q '"depth":2'
-! calls "$T/depth.ctr" | grep -q '"depth":3' || fail "deeper than asked for"
+calls "$T/depth.ctr" | has_line '"depth":2'
+! calls "$T/depth.ctr" | has_line '"depth":3' || fail "deeper than asked for"
 record "$T/min.ctr" "$PID_seq" 0.5 --functions seq_round --min-duration 1us
 calls "$T/min.ctr" | python3 -c '
 import json, sys

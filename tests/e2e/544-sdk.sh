@@ -123,7 +123,7 @@ grep -q '"name":"round","depth":2,"lines":\[2,3,5\]' "$T/told" || grep -q '"name
 ! grep -q '"depth":3' "$T/told" || fail "deeper than asked for"
 record "$T/min.ctr" "$PID_vm" 0.2 --calls=sdk --min-duration 1us
 assert_eq "$("$CTBPF" dump --json --type lines,value "$T/min.ctr" | wc -l)" 0 "lines and values"
-calls "$T/min.ctr" | grep -q '"type":"return"' || fail "no calls"
+calls "$T/min.ctr" | has_line '"type":"return"' || fail "no calls"
 assert_matches "$(semaphores "$PID_vm")" '^0+$'
 stop "$PID_vm"
 ! grep -q WRONG "$T/vm.log" || fail "$(cat "$T/vm.log")"

@@ -198,7 +198,7 @@ known_sequence php "PHP 8." "$PHP" "$T/größe/shop.php"
 stop "$PID_shop"
 
 step "a JIT compiler is refused"
-"$PHP" -m | grep -q OPcache || fail "needs php-opcache: run scripts/setup"
+"$PHP" -m | has_line OPcache || fail "needs php-opcache: run scripts/setup"
 start_target jit "$PHP" -d opcache.enable_cli=1 -d opcache.jit=tracing -d opcache.jit_buffer_size=16M \
 	-r 'echo "ready\n"; sleep(100);'
 wait_for 10 grep -q ready "$T/jit.log"

@@ -94,7 +94,7 @@ CONF
 start_target one "$T/ct-clock-$$" 2
 wait_for 15 grep -q '^tick 2 ' "$T/one.log" || fail "the target does not start"
 start_target daemon env LD_PRELOAD="$T/clock.so" STEPS=-3600 "$CTBPF" daemon --config "$T/etc/daemon.conf"
-wait_for 60 eval '"$CTBPF" daemon status --json | tr -d " " | grep -q "\"attached_to\":\[[0-9]"' || fail "not recorded: $(cat "$T/daemon.log")"
+wait_for 60 eval '"$CTBPF" daemon status --json | tr -d " " | has_line "\"attached_to\":\[[0-9]"' || fail "not recorded: $(cat "$T/daemon.log")"
 made=()
 while [ ${#made[@]} -lt 4 ]; do
 	assert_status 0 "$CTBPF" daemon rotate one

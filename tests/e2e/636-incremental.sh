@@ -7,7 +7,7 @@
 source "$(dirname "$0")/100-common.sh"
 
 can=0
-! "$CTBPF" check | grep -q '^ *ok .*PAGEMAP_SCAN' || can=1
+! "$CTBPF" check | has_line '^ *ok .*PAGEMAP_SCAN' || can=1
 further() { json "further_snapshots.$2" <"$1/manifest.json"; }
 # Areas that are still registered; the kernel names that flag uw.
 registered() { grep -c '^VmFlags:.* uw' "/proc/$1/smaps" || true; }

@@ -43,7 +43,7 @@ wait_for 15 grep -q '^tick 2 ' "$T/answers.log" || fail "the target does not sta
 before=$(shape "$PID_answers")
 configure '--keep 2s --snapshot-every 400ms --verify'
 begin "$T/ctbpf-1"
-counted() { curl -s --max-time 10 "127.0.0.1:$port/metrics" | grep -q 'ctbpf_stretches_verified_total{target="up"} [1-9]'; }
+counted() { curl -s --max-time 10 "127.0.0.1:$port/metrics" | has_line 'ctbpf_stretches_verified_total{target="up"} [1-9]'; }
 wait_for 60 counted || fail "no proof in the metrics"
 curl -s "127.0.0.1:$port/metrics" | grep '^ctbpf_stretches'
 

@@ -123,6 +123,10 @@ looks() {
 	echo "cpus $(cpus "$1") tracer $(tracer "$1") fds $(fds "$1") vdso $(vdso_sum "$1") policy $(chrt -ap "$1" | sed 's/^pid [0-9]*//' | sort -u | paste -sd' ')"
 }
 
+# Whether there is such a line. As grep -q, but it reads all of its input: with pipefail, who still writes would make the
+# pipeline fail by SIGPIPE.
+has_line() { grep "$@" >/dev/null; }
+
 # --- recordings -------------------------------------------------------------------------------------------
 info() { # DIR KEY: one value of `ctbpf info --json`
 	"$CTBPF" info --json "$1" | json "$2"
