@@ -83,7 +83,7 @@ static void compare_page(struct comparison *c, const struct ct_snap_proc *proc, 
 	ct_u64 h, w;
 
 	if (memcmp(have, want, CT_PAGE))
-		ct_rseq_hide(c->s, proc->pid, addr, have, want);
+		ct_rseq_hide(c->s, proc->pid, addr, have, want, CT_PAGE);
 	if (!memcmp(have, want, CT_PAGE))
 		return;
 	for (unsigned i = 0; i < CT_PAGE; i++)

@@ -197,7 +197,7 @@ static bool event_first(struct ct_session *s, struct ct_rthread *t, const struct
 	default: return true;
 	}
 	if (at)
-		return ct_at_position(t, r, at, ct_event_fingerprint(s->ev));
+		return ct_at_position(s, t, r, at, ct_event_fingerprint(s->ev));
 	return ct_replica_read(t->proc, r->r[CT_RIP], code, 2) && code[0] == 0x0f && code[1] == 0x05;
 }
 

@@ -43,9 +43,11 @@ static bool same_sample(struct ct_search *q, ct_u64 addr, const ct_u8 *want, siz
 {
 	unsigned char have[CT_FP_STACK];
 	const struct ct_trampoline *tr = q->tr;
+	bool hidden;
 
 	if (!ct_replica_read(q->t->proc, addr, have, len))
 		return true;
+	hidden = ct_rseq_hide(q->s, q->t->proc->pid, addr, have, want, len);
 	for (size_t i = 0; tr && i < CT_TRAMPOLINE_JUMP; i++) { /* what the jumps hide */
 		if (i < tr->jump && tr->ip + i >= addr && tr->ip + i < addr + len)
 			have[tr->ip + i - addr] = tr->orig[i];
@@ -61,6 +63,8 @@ static bool same_sample(struct ct_search *q, ct_u64 addr, const ct_u8 *want, siz
 				word = len - 8;
 			q->hint = addr + word;
 			memcpy(&q->want, want + word, 8);
+			if (hidden)
+				q->hint = 0;
 			if (tr && ((q->hint + 8 > tr->ip && q->hint < tr->ip + tr->jump) ||
 				   (tr->slot && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP)))
 				q->hint = 0; /* the code does not see what the jump hides */
@@ -106,11 +110,11 @@ bool ct_search_same_memory(struct ct_search *q)
 	return true;
 }
 
-bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,
+bool ct_at_position(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,
 		    const struct ct_fingerprint *fp)
 {
 	struct ct_regs want = *regs;
-	struct ct_search q = ct_search_for(NULL, t, &want, regs, fp);
+	struct ct_search q = ct_search_for(s, t, &want, regs, fp);
 	bool same;
 
 	ct_agents_expected(t->proc, &want);

@@ -54,12 +54,15 @@ int ct_rseq_called(struct ct_session *s, const struct ct_rthread *t, const struc
 	return ct_rseq_has(s, t->proc->pid, addr);
 }
 
-void ct_rseq_hide(const struct ct_session *s, ct_u32 pid, ct_u64 addr, unsigned char *have, unsigned char *want)
+bool ct_rseq_hide(const struct ct_session *s, ct_u32 pid, ct_u64 addr, ct_u8 *have, const ct_u8 *want, size_t len)
 {
-	for (size_t i = 0; i < s->nrseq; i++) {
-		const ct_u64 at = s->rseq[i].addr + UNKNOWN_AT - addr;
+	bool any = false;
 
-		if (s->rseq[i].pid == pid && at <= CT_PAGE - UNKNOWN)
-			memcpy(have + at, want + at, UNKNOWN);
-	}
+	for (size_t i = 0; i < s->nrseq; i++)
+		for (ct_u64 at = s->rseq[i].addr + UNKNOWN_AT - addr, end = at + UNKNOWN; at != end; at++)
+			if (s->rseq[i].pid == pid && at < len) {
+				have[at] = want[at];
+				any = true;
+			}
+	return any;
 }

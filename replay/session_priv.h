@@ -114,8 +114,8 @@ int ct_diverged(struct ct_session *s, const struct ct_rthread *t, struct ct_erro
 int ct_rseq_called(struct ct_session *s, const struct ct_rthread *t, const struct ct_ev_syscall *sc);
 int ct_rseq_has(struct ct_session *s, ct_u32 pid, ct_u64 addr);
 int ct_rseq_forked(struct ct_session *s, ct_u32 pid, ct_u32 child_pid);
-/* Makes alike in both pages what the kernel writes there when it likes. */
-void ct_rseq_hide(const struct ct_session *s, ct_u32 pid, ct_u64 addr, unsigned char *have, unsigned char *want);
+/* Makes alike in both what the kernel writes there when it likes, and tells whether there is such. */
+bool ct_rseq_hide(const struct ct_session *s, ct_u32 pid, ct_u64 addr, ct_u8 *have, const ct_u8 *want, size_t len);
 
 /* The processes of a snapshot; exec: one that has a new image. */
 int ct_session_bring(struct ct_session *s, ct_u32 id, bool exec, struct ct_error *err);
@@ -218,7 +218,7 @@ int ct_run_to_fault(struct ct_session *s, struct ct_rthread *t, const struct ct_
 		    struct ct_error *err);
 bool ct_same_position(const struct ct_regs *a, const struct ct_regs *b);
 /* Whether a thread with registers `now` stands at that place. */
-bool ct_at_position(struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,
+bool ct_at_position(struct ct_session *s, struct ct_rthread *t, const struct ct_regs *now, const struct ct_regs *regs,
 		    const struct ct_fingerprint *fp);
 
 #endif

@@ -12,8 +12,8 @@
 
 #include "user/recorder_priv.h"
 
-#define OVERDUE_NS 40000000ull   /* a main thread that is not stuck answers in less, but on the busiest machines */
-#define SPIN_NS    1000000000ull /* for so long the CPU is kept from a process that is handed over */
+#define OVERDUE_NS 40000000ull  /* a main thread that is not stuck answers in less, but on the busiest machines */
+#define SPIN_NS    100000000ull /* for so long the CPU is kept from a process that is handed over */
 
 enum {
 	HAND_NONE,   /* the main thread's, as usual */
@@ -26,17 +26,12 @@ enum {
 	HAND_GONE,   /* it ended, or was not to be seized */
 };
 
-static bool real_time(int priority)
+/* Only for the moment of a handover: real-time threads that stay so would starve what shares their CPU. */
+static bool be_first(bool on)
 {
-	return !sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = priority});
-}
+	struct sched_param param = {.sched_priority = on ? sched_get_priority_max(SCHED_FIFO) : 0};
 
-bool ct_recorder_be_urgent(void)
-{
-	if (real_time(sched_get_priority_min(SCHED_FIFO)))
-		return true;
-	setpriority(PRIO_PROCESS, gettid(), -10);
-	return false;
+	return !sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param);
 }
 
 /* Two threads cannot trace the same process, and between the one's PTRACE_DETACH and the other's PTRACE_SEIZE it would
@@ -56,7 +51,7 @@ static void hand_over(struct ct_recorder *r, struct ct_held *h)
 	}
 	CPU_ZERO(&there);
 	CPU_SET(r->pin.cpu, &there);
-	if (sched_setaffinity(0, sizeof(there), &there) || !real_time(sched_get_priority_max(SCHED_FIFO)))
+	if (sched_setaffinity(0, sizeof(there), &there) || !be_first(true))
 		state = HAND_LATE;
 	ptrace(PTRACE_DETACH, tid, 0, 0);
 	atomic_store(&h->hand, state);
@@ -65,7 +60,7 @@ static void hand_over(struct ct_recorder *r, struct ct_held *h)
 		;
 	state = HAND_LEFT;
 	atomic_compare_exchange_strong(&h->hand, &state, HAND_LATE);
-	ct_recorder_be_urgent();
+	be_first(false);
 	sched_setaffinity(0, sizeof(r->others), &r->others);
 }
 
@@ -74,8 +69,9 @@ static void *hand_main(void *arg)
 	struct ct_recorder *r = arg;
 
 	pthread_setname_np(pthread_self(), "ctbpf-hand");
+	setpriority(PRIO_PROCESS, gettid(), -10);
 	pthread_mutex_lock(&r->heard_lock);
-	r->hand_can = ct_recorder_be_urgent(); /* not if a group scheduler allows no real time */
+	r->hand_can = be_first(true) && be_first(false); /* not if a group scheduler allows no real time */
 	for (;;) {
 		struct ct_held *h = r->hand_next;
 
@@ -133,17 +129,13 @@ void ct_recorder_hand_stop(struct ct_recorder *r)
 	r->hand_on = false;
 }
 
-bool ct_recorder_hand_look(struct ct_recorder *r)
+void ct_recorder_hand_look(struct ct_recorder *r)
 {
-	bool any;
-
 	pthread_mutex_lock(&r->heard_lock);
-	any = r->heard != NULL;
 	for (struct ct_held *h = r->heard; h && r->hand_can; h = h->next)
 		if (h->to_stop && atomic_load(&h->hand) == HAND_NONE && ct_now_ns() - h->heard_ns > OVERDUE_NS)
 			ask(r, h, HAND_ASKED);
 	pthread_mutex_unlock(&r->heard_lock);
-	return any;
 }
 
 bool ct_recorder_hand_has(const struct ct_held *h)
@@ -163,10 +155,12 @@ int ct_recorder_hand_regain(struct ct_recorder *r, struct ct_held *h)
 		ask(r, h, HAND_WANTED);
 		pthread_mutex_unlock(&r->heard_lock);
 		/* It comes to its stop, and the other thread to that CPU, when nobody else is held there. */
+		r->regaining = true;
 		for (state = HAND_WANTED; state == HAND_WANTED; state = atomic_load(&h->hand)) {
 			ct_recorder_answer(r);
 			nanosleep(&pause, NULL);
 		}
+		r->regaining = false;
 	}
 	if (state == HAND_GONE)
 		return 0;

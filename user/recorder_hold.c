@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,8 +28,7 @@
 
 #define LATER_MAX 128         /* ended processes whose probes are still attached */
 #define SERVE_NS  50000000ull /* then the recorder looks at its clock and its signals again */
-#define HEAR_MS   20          /* the hearing thread looks at least so often while one waits for the main thread; */
-#define IDLE_MS   90          /* else so often gives a sign of life: well within CT_HOLD_MAX_NS */
+#define HEAR_MS   20          /* the hearing thread looks at least so often, whatever wakes it */
 
 /* ---- the probing thread -------------------------------------------------------------------------------- */
 
@@ -359,10 +359,11 @@ static void *hearer_main(void *arg)
 	struct ct_recorder *r = arg;
 
 	pthread_setname_np(pthread_self(), "ctbpf-hold");
-	ct_recorder_be_urgent();
+	setpriority(PRIO_PROCESS, gettid(), -10);
 	while (!atomic_load(&r->hearer_quit)) {
 		r->probes.skel->bss->recorder_beat = ct_now_ns();
-		ring_buffer__poll(r->urgent, ct_recorder_hand_look(r) ? HEAR_MS : IDLE_MS);
+		ring_buffer__poll(r->urgent, HEAR_MS);
+		ct_recorder_hand_look(r);
 	}
 	ring_buffer__consume(r->urgent);
 	return NULL;
@@ -373,6 +374,7 @@ int ct_recorder_hearer_start(struct ct_recorder *r, struct ct_error *err)
 	pthread_mutex_init(&r->heard_lock, NULL);
 	r->heard_end = &r->heard;
 	r->held_end = &r->held;
+	r->taken_end = &r->taken;
 	r->heard_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->urgent = ring_buffer__new(bpf_map__fd(r->probes.skel->maps.urgent), on_hold, r, NULL);
 	if (r->heard_fd < 0 || !r->urgent || ct_recorder_hand_start(r, err) ||
@@ -409,22 +411,28 @@ static void stop_and_release(struct ct_recorder *r, struct ct_held *h)
 void ct_recorder_answer(void *ctx)
 {
 	struct ct_recorder *r = ctx;
-	struct ct_held *first, *h, *next;
+	struct ct_held *h;
 	ct_u64 count;
 
-	if (read(r->heard_fd, &count, sizeof(count)) < 0)
-		return; /* nothing new */
-	pthread_mutex_lock(&r->heard_lock);
-	first = r->heard;
-	r->heard = NULL;
-	r->heard_end = &r->heard;
-	pthread_mutex_unlock(&r->heard_lock);
-	/* Whoever is still held first: those that have been stopped already may wait for that one's CPU. */
-	for (h = first; h; h = h->next)
-		if (h->to_stop && !ct_recorder_hand_has(h))
-			stop_and_release(r, h);
-	for (h = first; h; h = next) {
-		next = h->next;
+	if (read(r->heard_fd, &count, sizeof(count)) >= 0) {
+		pthread_mutex_lock(&r->heard_lock);
+		*r->taken_end = r->heard;
+		if (r->heard)
+			r->taken_end = r->heard_end;
+		r->heard = NULL;
+		r->heard_end = &r->heard;
+		pthread_mutex_unlock(&r->heard_lock);
+		/* Whoever is still held first: those that have been stopped already may wait for that one's CPU. */
+		for (h = r->taken; h; h = h->next)
+			if (h->to_stop && !h->told_ns && !ct_recorder_hand_has(h))
+				stop_and_release(r, h);
+	}
+	/* One at a time is handed over: the other thread waits for this one then. */
+	while (r->taken && !r->regaining) {
+		h = r->taken;
+		r->taken = h->next;
+		if (!r->taken)
+			r->taken_end = &r->taken;
 		h->next = NULL;
 		if (ct_recorder_hand_has(h) && !ct_recorder_hand_regain(r, h))
 			stop_and_release(r, h);

@@ -186,7 +186,9 @@ struct ct_recorder {
 	bool hand_on, hand_can, hand_quit;
 	struct ct_held *hand_next; /* for it to do; under heard_lock, as all of it */
 	pthread_cond_t hand_wake;
-	struct ct_held *held, **held_end; /* taken; main thread only */
+	struct ct_held *taken, **taken_end; /* taken, some of them maybe to be regained; main thread only, */
+	struct ct_held *held, **held_end;   /* as are these: stopped, not served yet */
+	bool regaining;
 
 	/* A FILE record is appended, and what relies on it told, under this: no snapshot comes between. Taken before
 	 * the pipeline's locks and `lock`. */
@@ -375,14 +377,12 @@ int ct_recorder_hearer_start(struct ct_recorder *r, struct ct_error *err);
 void ct_recorder_hearer_stop(struct ct_recorder *r);
 void ct_recorder_release_held(struct ct_recorder *r, const struct ct_hold *hold);
 
-/* recorder_handover.c: the thread that stops held processes in the main thread's place. Makes the calling thread, for
- * which a CPU is waiting, urgent: whether it is real-time now. Looks whether one waits for too
- * long (the hearing thread), and tells whether any waits; whether it has, or is about to have, one that was heard of;
+/* recorder_handover.c: the thread that stops held processes in the main thread's place. Looks whether one waits for too
+ * long (the hearing thread); whether it has, or is about to have, one that was heard of;
  * gets that back for the main thread: 0 if there is nothing to get back. */
-bool ct_recorder_be_urgent(void);
 int ct_recorder_hand_start(struct ct_recorder *r, struct ct_error *err);
 void ct_recorder_hand_stop(struct ct_recorder *r);
-bool ct_recorder_hand_look(struct ct_recorder *r);
+void ct_recorder_hand_look(struct ct_recorder *r);
 bool ct_recorder_hand_has(const struct ct_held *h);
 int ct_recorder_hand_regain(struct ct_recorder *r, struct ct_held *h);
 

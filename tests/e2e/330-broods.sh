@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Targets with many short-lived children or threads: attached in the midst of it, and a thousand children recorded.
+# alone: nothing may be lost of all that its threads can do
 # shellcheck source-path=SCRIPTDIR source=100-common.sh disable=SC2154,SC2119,SC2016,SC2034
 # Environment: ROUNDS of attaching (2), CHILDREN of one program (1000)
 source "$(dirname "$0")/100-common.sh"
