@@ -4,41 +4,14 @@
  * V8's collector moves objects. What stays is the number of a script, and that of a function in it: both are read with
  * each call, since an address alone may be that of another function by now. Names are read while the function begins:
  * then nothing is moved. */
-
-/* V8 11.3, without compressed pointers; one is subtracted, which tags pointers. */
-#define FUNCTION_SHARED   23
-#define SHARED_FROM       15 /* name_or_scope_info */
-#define SCRIPT_NAME       15
-#define SCRIPT_ID         63
-#define DEBUG_INFO_SCRIPT 23
-#define SCOPE_FLAGS       7
-#define MAP_TYPE          11
-#define TYPE_SCRIPT       167
-#define TYPE_SCOPE_INFO   261
-#define TYPE_NO_STRING    128
-/* Of the type of a string. */
-#define STRING_SHAPE      7
-#define STRING_CONS       1
-#define STRING_EXTERNAL   2
-#define STRING_THIN       5
-#define STRING_ONE_BYTE   8
-#define STRING_LENGTH     11
-#define STRING_FIRST      15 /* characters, or the string it stands for */
-#define STRING_SECOND     23 /* characters that are elsewhere, or the end of a concatenation */
-/* Of a ScopeInfo's flags. */
-#define SCOPE_TYPE        15
-#define SCOPE_MODULE      3
-#define SCOPE_SAVED       (1 << 10)
-#define SCOPE_FUNCTION    (3 << 12) /* the function's name is there */
-#define SCOPE_INFERRED    (1 << 14)
-#define SCOPE_INLINED     75 /* so many names are in it, more in a table */
+#include "formats/v8_layout.h"
 
 static __always_inline u16 v8_type(u64 object)
 {
 	u16 type = 0;
 
 	if (object & 1)
-		bpf_probe_read_user(&type, sizeof(type), (void *)(read64(object - 1) + MAP_TYPE));
+		bpf_probe_read_user(&type, sizeof(type), (void *)(read64(object - 1) + V8_MAP_TYPE));
 	return type;
 }
 
@@ -54,24 +27,25 @@ static __noinline bool v8_string(u64 str, struct v8_string *s)
 	if (!s)
 		return false;
 	for (int i = 0; i < 2; i++) {
-		if ((type & STRING_SHAPE) == STRING_CONS) { /* flat, if nothing is behind it */
-			u64 second = read64(str + STRING_SECOND);
+		if ((type & V8_STRING_SHAPE) == V8_STRING_CONS) { /* flat, if nothing is behind it */
+			u64 second = read64(str + V8_STRING_SECOND);
 
-			if (bpf_probe_read_user(&s->length, 4, (void *)(second + STRING_LENGTH)) || s->length)
+			if (bpf_probe_read_user(&s->length, 4, (void *)(second + V8_STRING_LENGTH)) || s->length)
 				return false;
-		} else if ((type & STRING_SHAPE) != STRING_THIN) {
+		} else if ((type & V8_STRING_SHAPE) != V8_STRING_THIN) {
 			break;
 		}
-		str = read64(str + STRING_FIRST);
+		str = read64(str + V8_STRING_FIRST);
 		type = v8_type(str);
 	}
-	if (!(str & 1) || type >= TYPE_NO_STRING || bpf_probe_read_user(&s->length, 4, (void *)(str + STRING_LENGTH)))
+	if (!(str & 1) || type >= V8_TYPE_NO_STRING ||
+	    bpf_probe_read_user(&s->length, 4, (void *)(str + V8_STRING_LENGTH)))
 		return false;
-	s->units = type & STRING_ONE_BYTE ? 1 : 2;
-	s->from = str + STRING_FIRST;
-	if ((type & STRING_SHAPE) == STRING_EXTERNAL)
-		s->from = read64(str + STRING_SECOND);
-	return !(type & STRING_SHAPE) || (type & STRING_SHAPE) == STRING_EXTERNAL;
+	s->units = type & V8_STRING_ONE_BYTE ? 1 : 2;
+	s->from = str + V8_STRING_FIRST;
+	if ((type & V8_STRING_SHAPE) == V8_STRING_EXTERNAL)
+		s->from = read64(str + V8_STRING_SECOND);
+	return !(type & V8_STRING_SHAPE) || (type & V8_STRING_SHAPE) == V8_STRING_EXTERNAL;
 }
 
 /* How many bytes of it there are then. */
@@ -104,18 +78,19 @@ static __always_inline void read_scope(u64 info, struct v8_scope_end *end)
 {
 	u64 head[3] = {}, at, count, flags; /* flags, parameters, variables */
 
-	if (v8_type(info) != TYPE_SCOPE_INFO || bpf_probe_read_user(head, sizeof(head), (void *)(info + SCOPE_FLAGS)))
+	if (v8_type(info) != V8_TYPE_SCOPE_INFO ||
+	    bpf_probe_read_user(head, sizeof(head), (void *)(info + V8_SCOPE_FLAGS)))
 		return;
 	flags = head[0] >> 32;
 	count = head[2] >> 32;
-	at = 3 + ((flags & SCOPE_TYPE) == SCOPE_MODULE) + (count < SCOPE_INLINED ? count : 1) + count +
-	     !!(flags & SCOPE_SAVED);
-	at = info + SCOPE_FLAGS + 8 * at;
-	if (flags & SCOPE_FUNCTION) {
+	at = 3 + ((flags & V8_SCOPE_TYPE) == V8_SCOPE_MODULE) + (count < V8_SCOPE_INLINED ? count : 1) + count +
+	     !!(flags & V8_SCOPE_SAVED);
+	at = info + V8_SCOPE_FLAGS + 8 * at;
+	if (flags & V8_SCOPE_FUNCTION) {
 		end->name = read64(at);
 		at += 16;
 	}
-	if (flags & SCOPE_INFERRED) {
+	if (flags & V8_SCOPE_INFERRED) {
 		end->inferred = read64(at);
 		at += 8;
 	}
@@ -142,7 +117,7 @@ static __noinline u32 intern_node(const struct ct_code_key *key, const struct v8
 	OPAQUE(name);
 	if (name > CT_CALL_NAME_MAX)
 		name = 0;
-	if (v8_string(read64(shared->script + SCRIPT_NAME), &str)) {
+	if (v8_string(read64(shared->script + V8_SCRIPT_NAME), &str)) {
 		file = v8_text(&str, e->text + name, CT_CALL_FILE_MAX, &cut);
 		units |= str.units << CT_FNF_UNITS_FILE;
 	}
@@ -172,19 +147,19 @@ static __noinline int node_enter(const struct ct_vm_probe *vm, u64 function, u64
 		return 0;
 	/* Another worker thread may get the isolate of one that has ended, and numbers begin again: so the address,
 	 * too, must be the same. Where it is moved, the function is told of once more. */
-	key.qualname = read64(function + FUNCTION_SHARED);
-	if (bpf_probe_read_user(&shared, sizeof(shared), (void *)(key.qualname + SHARED_FROM))) {
+	key.qualname = read64(function + V8_FUNCTION_SHARED);
+	if (bpf_probe_read_user(&shared, sizeof(shared), (void *)(key.qualname + V8_SHARED_FROM))) {
 		count(&stats.unreadable);
 		return 0;
 	}
 	/* While a debugger has a breakpoint in it, something else is there that has the script. */
-	if (v8_type(shared.script) != TYPE_SCRIPT)
-		shared.script = read64(shared.script + DEBUG_INFO_SCRIPT);
-	if (v8_type(shared.script) != TYPE_SCRIPT) {
+	if (v8_type(shared.script) != V8_TYPE_SCRIPT)
+		shared.script = read64(shared.script + V8_DEBUG_INFO_SCRIPT);
+	if (v8_type(shared.script) != V8_TYPE_SCRIPT) {
 		count(&stats.unreadable);
 		return 0;
 	}
-	key.filename = read64(shared.script + SCRIPT_ID);
+	key.filename = read64(shared.script + V8_SCRIPT_ID);
 	key.line = shared.literal;
 	key.tgid = vm->tgid;
 	known = bpf_map_lookup_elem(&codes, &key);

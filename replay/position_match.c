@@ -63,11 +63,11 @@ static bool same_sample(struct ct_search *q, ct_u64 addr, const ct_u8 *want, siz
 				word = len - 8;
 			q->hint = addr + word;
 			memcpy(&q->want, want + word, 8);
-			if (hidden)
+			/* The code does not see what is hidden here, or by the jump. */
+			if (hidden ||
+			    (tr && ((q->hint + 8 > tr->ip && q->hint < tr->ip + tr->jump) ||
+				    (tr->slot && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP))))
 				q->hint = 0;
-			if (tr && ((q->hint + 8 > tr->ip && q->hint < tr->ip + tr->jump) ||
-				   (tr->slot && q->hint + 8 > tr->slot && q->hint < tr->slot + CT_TRAMPOLINE_JUMP)))
-				q->hint = 0; /* the code does not see what the jump hides */
 			return false;
 		}
 	return true;

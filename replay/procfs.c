@@ -143,3 +143,20 @@ ct_u64 ct_proc_stat(pid_t pid, pid_t tid, int field)
 	free(text);
 	return value;
 }
+
+ct_u64 ct_proc_status(pid_t pid, const char *key, int base)
+{
+	char path[64], *text, *line;
+	const size_t len = strlen(key);
+	ct_u64 value = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	text = ct_read_file(path, NULL);
+	/* The name, in the first line, has its newlines escaped (proc_task_name()). */
+	for (line = text; line && strncmp(line, key, len); line = line ? line + 1 : NULL)
+		line = strchr(line, '\n');
+	if (line)
+		value = strtoull(line + len, NULL, base);
+	free(text);
+	return value;
+}

@@ -35,6 +35,8 @@ const struct ct_map *ct_maps_find(const struct ct_maps *maps, ct_u64 addr);
 int ct_list_threads(pid_t pid, pid_t **tids, size_t *count, struct ct_error *err);
 /* Field `field` (from 1) of /proc/PID/stat as a number; field 3 gives the state's letter. 0 if gone. */
 ct_u64 ct_proc_stat(pid_t pid, pid_t tid, int field);
+/* The number behind KEY ("TracerPid:") in /proc/PID/status, in this base. 0 if gone, or if there is no such line. */
+ct_u64 ct_proc_status(pid_t pid, const char *key, int base);
 /* Reads all of a /proc file; NUL-terminated, malloc'ed; NULL with errno. */
 char *ct_read_file(const char *path, size_t *len);
 

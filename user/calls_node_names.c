@@ -5,26 +5,12 @@
 #include <string.h>
 
 #include "formats/event_access.h"
+#include "formats/v8_layout.h"
 #include "replay/agents/python_read.h"
 #include "replay/steps/steps.h"
 #include "user/calls_vm.h"
 
-/* V8 11.3; one is subtracted, which tags pointers. */
-#define MAP_TYPE        11
-#define SCRIPT_SOURCE   7
-#define SCRIPT_LINES    23 /* lines in front of it in the file that it is from */
-#define SCRIPT_ID       63
-#define STRING_LENGTH   11
-#define STRING_FIRST    15
-#define STRING_SECOND   23
-#define TYPE_SCRIPT     167
-#define TYPE_NO_STRING  128
-#define STRING_SHAPE    7
-#define STRING_CONS     1
-#define STRING_EXTERNAL 2
-#define STRING_THIN     5
-#define STRING_ONE_BYTE 8
-#define SOURCE_MAX      (256u << 20) /* bytes */
+#define SOURCE_MAX (256u << 20) /* bytes */
 
 static ct_u64 word(int memfd, ct_u64 addr)
 {
@@ -38,7 +24,7 @@ static unsigned type_of(int memfd, ct_u64 object)
 	ct_u64 map = object & 1 ? word(memfd, object - 1) : 0;
 	ct_u16 type = 0;
 
-	return map && ct_mem_read(memfd, map + MAP_TYPE, &type, 2) ? type : 0;
+	return map && ct_mem_read(memfd, map + V8_MAP_TYPE, &type, 2) ? type : 0;
 }
 
 /* The characters, malloc'ed; NULL: they are not there, or not in a row. */
@@ -48,19 +34,20 @@ static unsigned char *read_source(int memfd, ct_u64 str, ct_u32 *length, unsigne
 	unsigned char *data;
 	ct_u64 from;
 
-	while ((type & STRING_SHAPE) == STRING_THIN ||
-	       ((type & STRING_SHAPE) == STRING_CONS &&
-		ct_mem_read(memfd, word(memfd, str + STRING_SECOND) + STRING_LENGTH, length, 4) && !*length)) {
-		str = word(memfd, str + STRING_FIRST);
+	while ((type & V8_STRING_SHAPE) == V8_STRING_THIN ||
+	       ((type & V8_STRING_SHAPE) == V8_STRING_CONS &&
+		ct_mem_read(memfd, word(memfd, str + V8_STRING_SECOND) + V8_STRING_LENGTH, length, 4) && !*length)) {
+		str = word(memfd, str + V8_STRING_FIRST);
 		type = type_of(memfd, str);
-		if ((type & STRING_SHAPE) == STRING_CONS) /* what one is the first part of is flat */
+		if ((type & V8_STRING_SHAPE) == V8_STRING_CONS) /* what one is the first part of is flat */
 			return NULL;
 	}
-	if (!(str & 1) || type >= TYPE_NO_STRING || !ct_mem_read(memfd, str + STRING_LENGTH, length, 4))
+	if (!(str & 1) || type >= V8_TYPE_NO_STRING || !ct_mem_read(memfd, str + V8_STRING_LENGTH, length, 4))
 		return NULL;
-	from = (type & STRING_SHAPE) == STRING_EXTERNAL ? word(memfd, str + STRING_SECOND) : str + STRING_FIRST;
-	*units = type & STRING_ONE_BYTE ? 1 : 2;
-	if (((type & STRING_SHAPE) && (type & STRING_SHAPE) != STRING_EXTERNAL) || *length > SOURCE_MAX / 2)
+	from = (type & V8_STRING_SHAPE) == V8_STRING_EXTERNAL ? word(memfd, str + V8_STRING_SECOND)
+							      : str + V8_STRING_FIRST;
+	*units = type & V8_STRING_ONE_BYTE ? 1 : 2;
+	if (((type & V8_STRING_SHAPE) && (type & V8_STRING_SHAPE) != V8_STRING_EXTERNAL) || *length > SOURCE_MAX / 2)
 		return NULL;
 	data = malloc((size_t)*length * *units + 1);
 	if (data && *length && !ct_mem_read(memfd, from, data, (size_t)*length * *units)) {
@@ -86,7 +73,8 @@ static bool ends_line(const unsigned char *source, unsigned units, ct_u32 length
 
 static bool is_script(const struct ct_node_names *n, const struct ct_node_name *f)
 {
-	return type_of(n->memfd, f->script) == TYPE_SCRIPT && word(n->memfd, f->script + SCRIPT_ID) >> 32 == f->id;
+	return type_of(n->memfd, f->script) == V8_TYPE_SCRIPT &&
+	       word(n->memfd, f->script + V8_SCRIPT_ID) >> 32 == f->id;
 }
 
 static bool read_lines(struct ct_node_names *n, const struct ct_node_name *f)
@@ -98,7 +86,7 @@ static bool read_lines(struct ct_node_names *n, const struct ct_node_name *f)
 	n->count = 0;
 	n->script = 0;
 	if (is_script(n, f))
-		source = read_source(n->memfd, word(n->memfd, f->script + SCRIPT_SOURCE), &length, &units);
+		source = read_source(n->memfd, word(n->memfd, f->script + V8_SCRIPT_SOURCE), &length, &units);
 	if (!source || !is_script(n, f) || f->start > length) {
 		free(source);
 		return false;
@@ -135,7 +123,7 @@ static ct_u32 line_of(struct ct_node_names *n, const struct ct_node_name *f)
 		else
 			high = mid;
 	}
-	return (ct_u32)(low + 1 + (word(n->memfd, f->script + SCRIPT_LINES) >> 32));
+	return (ct_u32)(low + 1 + (word(n->memfd, f->script + V8_SCRIPT_LINES) >> 32));
 }
 
 static int digit(char c)

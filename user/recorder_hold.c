@@ -377,9 +377,12 @@ int ct_recorder_hearer_start(struct ct_recorder *r, struct ct_error *err)
 	r->taken_end = &r->taken;
 	r->heard_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->urgent = ring_buffer__new(bpf_map__fd(r->probes.skel->maps.urgent), on_hold, r, NULL);
-	if (r->heard_fd < 0 || !r->urgent || ct_recorder_hand_start(r, err) ||
-	    pthread_create(&r->hearer, NULL, hearer_main, r))
+	if (r->heard_fd < 0 || !r->urgent)
 		return ct_fail_errno(err, CT_EXIT_FAILED, "cannot listen to the kernel side");
+	if (ct_recorder_hand_start(r, err))
+		return -1;
+	if (pthread_create(&r->hearer, NULL, hearer_main, r))
+		return ct_fail(err, CT_EXIT_FAILED, "cannot start a thread");
 	r->hearer_on = true;
 	return 0;
 }
@@ -459,7 +462,7 @@ static void serve_exec(struct ct_recorder *r, struct ct_held *h)
 {
 	struct ct_target *t = ct_recorder_target(r, h->hold.pid, false);
 	/* A snapshot of all was about to stop it: so it has been, at the same place. */
-	bool waiting = h->stopped && !(t && t->memfd >= 0), stopped = waiting || (t && t->memfd >= 0);
+	const bool stands = t && t->memfd >= 0, waiting = h->stopped && !stands, stopped = h->stopped || stands;
 	struct ct_error err;
 
 	if (t && !stopped) /* but what was changed in it went with its image */

@@ -140,8 +140,8 @@ struct ct_recorder {
 	ct_u64 start_ns, pause_ns; /* of the first attach */
 	ct_u64 end_ns;             /* when nothing was recorded any more; 0: not yet */
 	ct_u64 max_pause_ns;
-	ct_u32 nfurther,
-		nincremental;    /* snapshots but the first; those that took only what had changed, of all processes */
+	ct_u32 nfurther;         /* snapshots but the first */
+	ct_u32 nincremental;     /* those that took only what had changed, of all processes */
 	ct_u64 further_pause_ns; /* ... and their pauses together */
 
 	pthread_t worker;

@@ -137,16 +137,9 @@ static void hide_pushed(const struct stepped *s)
  * delivered. */
 static void take_trap(pid_t tid)
 {
-	char path[64], *text, *line;
-	unsigned long long waiting = 0;
+	const ct_u64 waiting = ct_proc_status(tid, "SigPnd:", 16);
 	int status;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	text = ct_read_file(path, NULL);
-	line = text ? strstr(text, "\nSigPnd:") : NULL;
-	if (line)
-		waiting = strtoull(line + 8, NULL, 16);
-	free(text);
 	if ((waiting >> (SIGTRAP - 1) & 1) && !ptrace(PTRACE_CONT, tid, 0, 0))
 		ct_wait_stop(tid, &status, 3000);
 }

@@ -30,18 +30,19 @@ json_tids() { sed 's/.*"tid":\([0-9]*\),.*/\1/' | sort -u; }
 calls() { "$CTBPF" dump --json --type call,return "$1"; }
 
 # A program that says "ready" and runs on as PID_shop: its calls, of --calls=LANGUAGE, are what $T/check.py knows.
-known_sequence() { # LANGUAGE AS-IT-IS-CALLED INTERPRETER PROGRAM
+known_sequence() { # LANGUAGE AS-IT-IS-CALLED PROGRAM INTERPRETER...
 	local text
-	start_target shop "$3" "$4"
+	start_target shop "${@:4}" "$3"
 	wait_for 10 grep -q ready "$T/shop.log"
 	assert_contains "$("$CTBPF" list -p "$PID_shop")" "--calls=$1"
 	text=$(text_sum "$PID_shop")
+	rm -rf "$T/r.ctr"
 	record "$T/r.ctr" "$PID_shop" 0.6 --calls
 	assert_contains "$OUT" "calls of $2"
 	! grep -q "NOT recorded" <<<"$OUT" || fail "$OUT"
 	assert_eq "$(text_sum "$PID_shop")" "$text" "its code afterwards"
 	"$CTBPF" dump --json --type function,call,return "$T/r.ctr" >"$T/calls"
-	PYTHONPATH=tests/e2e python3 -B "$T/check.py" "$T/calls" "$4" || fail "not the calls that were made"
+	PYTHONPATH=tests/e2e python3 -B "$T/check.py" "$T/calls" "$3" || fail "not the calls that were made"
 	indexed "$T/r.ctr"
 }
 

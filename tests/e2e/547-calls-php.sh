@@ -194,7 +194,7 @@ shop_calls.one_thread(threads, cycle, "fails", "ensures", 2)
 PY
 
 step "a known sequence, from its middle on"
-known_sequence php "PHP 8." "$PHP" "$T/größe/shop.php"
+known_sequence php "PHP 8." "$T/größe/shop.php" "$PHP"
 stop "$PID_shop"
 
 step "a JIT compiler is refused"

@@ -201,4 +201,4 @@ shop_calls.one_thread(threads, cycle, "fails", "ensures", 2)
 PY
 
 step "a known sequence, from its middle on"
-known_sequence perl "Perl 5.36" "$PERL" "$T/größe/shop.pl"
+known_sequence perl "Perl 5.36" "$T/größe/shop.pl" "$PERL"

@@ -138,7 +138,7 @@ shop_calls.one_thread(threads, cycle, at("function fails"), at("function ensures
 PY
 
 step "a known sequence, from its middle on"
-known_sequence lua "Lua 5.4" "$LUA" "$T/größe/shop.lua"
+known_sequence lua "Lua 5.4" "$T/größe/shop.lua" "$LUA"
 
 step "filters: by file, not by name"
 printf '[scope]\ndefault_exec = "skip"\n[[scope.rules]]\nselector = "file:*shop.lua"\nexec = "trace"\n' >"$T/f.toml"

@@ -206,15 +206,7 @@ static bool has_ended(pid_t pid, pid_t tid)
 
 static pid_t tracer_of(pid_t tid)
 {
-	char path[64], *status, *line;
-	pid_t tracer;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	status = ct_read_file(path, NULL);
-	line = status ? strstr(status, "\nTracerPid:") : NULL;
-	tracer = line ? atoi(line + 11) : 0;
-	free(status);
-	return tracer;
+	return (pid_t)ct_proc_status(tid, "TracerPid:", 10);
 }
 
 bool ct_is_traced_by_us(pid_t tid)
@@ -245,9 +237,10 @@ static int stop_round(struct ct_target *t, struct ct_error *err)
 		if (th->stopped)
 			continue;
 		ret = t->seized ? 0 : ct_seize(tids[i], PTRACE_O_TRACESYSGOOD);
-		if (ret == -ESRCH)
-			continue;                                 /* it is exiting */
-		if (ret == -EPERM && ct_is_traced_by_us(tids[i])) /* by another thread, which hands it over */
+		if (ret == -ESRCH) /* it is exiting */
+			continue;
+		/* Another thread of ours may have it, which hands it over meanwhile. */
+		if (ret == -EPERM && ct_is_traced_by_us(tids[i]))
 			ct_wait_meanwhile();
 		if (ret == -EPERM && tracer_of(tids[i]) == gettid()) {
 			/* The stepper's, which stands still and has reported; or it did not stop in time before, and
@@ -346,19 +339,6 @@ bool ct_target_stands(const struct ct_target *t)
 	return true;
 }
 
-static bool has_seccomp(pid_t pid)
-{
-	char path[64], *status, *line;
-	bool on;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	status = ct_read_file(path, NULL);
-	line = status ? strstr(status, "\nSeccomp:") : NULL;
-	on = line && atoi(line + 9) != 0;
-	free(status);
-	return on;
-}
-
 int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_error *err)
 {
 	static __thread unsigned char buf[CT_XSAVE_MAX] __attribute__((aligned(64)));
@@ -381,7 +361,7 @@ int ct_target_inspect(struct ct_target *t, struct ct_inspector *in, struct ct_er
 		memcpy(th->xsave, buf, len);
 		th->xsave_len = len;
 	}
-	t->seccomp = has_seccomp(t->pid);
+	t->seccomp = ct_proc_status(t->pid, "Seccomp:", 10) != 0;
 	if (ct_inspect_threads(in, t, err))
 		return -1;
 	for (size_t i = 0; i < t->nthreads; i++)

@@ -299,20 +299,6 @@ static bool is_hugetlb(const struct ct_map *m)
 	return !strncmp(m->name, "/anon_hugepage", 14) || strstr(m->name, "hugetlb") || strstr(m->name, "hugepages");
 }
 
-static ct_u64 anonymous_bytes(pid_t pid)
-{
-	char path[64], *text, *at;
-	ct_u64 kb = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	text = ct_read_file(path, NULL);
-	at = text ? strstr(text, "\nRssAnon:") : NULL;
-	if (at)
-		kb = strtoull(at + 9, NULL, 10);
-	free(text);
-	return kb << 10;
-}
-
 void ct_track_look(struct ct_target *t, struct ct_own_pages *own)
 {
 	struct look l = {.t = t, .pagemap = -1, .own = own};
@@ -323,7 +309,7 @@ void ct_track_look(struct ct_target *t, struct ct_own_pages *own)
 	t->track.base = 0; /* until the snapshot that this is for is there */
 	if (!t->track.wanted || t->track.refused)
 		return;
-	if (anonymous_bytes(t->pid) < LEAST_BYTES) {
+	if ((ct_proc_status(t->pid, "RssAnon:", 10) << 10) < LEAST_BYTES) {
 		ct_track_end(&t->track);
 		own->base = 0;
 		return;
